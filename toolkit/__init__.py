@@ -1,0 +1,116 @@
+"""Run one function a thousand or ten million times: labelled sweeps on Dask, stored in zarr.
+
+The names are loaded when they are first used, so that ``import toolkit`` is light.
+"""
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from toolkit.clusters.cluster import cluster
+    from toolkit.errors import (
+        ClusterError,
+        InterruptedSweepError,
+        RunsFailedError,
+        SpaceError,
+        StageError,
+        StoreError,
+        SweepError,
+        ToolkitError,
+    )
+    from toolkit.resources import Resources
+    from toolkit.spaces.distribution import choice, integers, log, logit, normal
+    from toolkit.spaces.grid import grid, replicates, zipped
+    from toolkit.spaces.sample import sample
+    from toolkit.spaces.space import Space
+    from toolkit.spaces.table import space
+    from toolkit.stages.current import current_run
+    from toolkit.stages.output import Output, ragged
+    from toolkit.stages.stage import Stage, stage
+    from toolkit.run_status import Status
+    from toolkit.stores.open import failures, open, status
+    from toolkit.sweep import Sweep
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "ClusterError": "errors",
+    "InterruptedSweepError": "errors",
+    "Output": "stages.output",
+    "Resources": "resources",
+    "RunsFailedError": "errors",
+    "Space": "spaces.space",
+    "SpaceError": "errors",
+    "Stage": "stages.stage",
+    "StageError": "errors",
+    "Status": "run_status",
+    "StoreError": "errors",
+    "Sweep": "sweep",
+    "SweepError": "errors",
+    "ToolkitError": "errors",
+    "choice": "spaces.distribution",
+    "cluster": "clusters.cluster",
+    "current_run": "stages.current",
+    "failures": "stores.open",
+    "grid": "spaces.grid",
+    "integers": "spaces.distribution",
+    "log": "spaces.distribution",
+    "logit": "spaces.distribution",
+    "normal": "spaces.distribution",
+    "open": "stores.open",
+    "ragged": "stages.output",
+    "replicates": "spaces.grid",
+    "sample": "spaces.sample",
+    "space": "spaces.table",
+    "stage": "stages.stage",
+    "status": "stores.open",
+    "zipped": "spaces.grid",
+}
+
+__all__ = [
+    "ClusterError",
+    "InterruptedSweepError",
+    "Output",
+    "Resources",
+    "RunsFailedError",
+    "Space",
+    "SpaceError",
+    "Stage",
+    "StageError",
+    "Status",
+    "StoreError",
+    "Sweep",
+    "SweepError",
+    "ToolkitError",
+    "choice",
+    "cluster",
+    "current_run",
+    "failures",
+    "grid",
+    "integers",
+    "log",
+    "logit",
+    "normal",
+    "open",
+    "ragged",
+    "replicates",
+    "sample",
+    "space",
+    "stage",
+    "status",
+    "zipped",
+]
+
+
+def __getattr__(name: str) -> object:
+    """Load a public name from its room."""
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module 'toolkit' has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"toolkit.{home}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,1 @@
+"""Clusters: profiles, and the local machine as one."""

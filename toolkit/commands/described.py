@@ -1,0 +1,147 @@
+"""What the commands that read a file have in common: the sweep, its part, its store."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from toolkit.commands.outcome import CommandError, suggest
+
+if TYPE_CHECKING:
+    from toolkit.sweep import Sweep
+
+_TARGET_HELP = "a file with a tk.Sweep in it; :sweep may be left out if it has only one"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Described:
+    """A sweep as a command line asks for it.
+
+    Attributes
+    ----------
+    sweep
+        With the axes, the part and the store that the options name.
+    typed
+        The target as one would type it for another command, such as ``study.py:sweep``.
+    """
+
+    sweep: "Sweep"
+    typed: str
+
+    @property
+    def store(self) -> str:
+        """The store as one would type it."""
+        path = self.sweep.store
+        assert path is not None
+        return shown_path(path)
+
+
+def sweep_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the arguments and options that name a sweep; see :func:`describe`."""
+    decorators = (
+        click.argument("target", metavar="FILE.py:sweep"),
+        click.argument("labels", metavar="[LABEL=VALUE]...", nargs=-1),
+        click.option(
+            "--set",
+            "sets",
+            metavar="NAME=VALUES",
+            multiple=True,
+            help="Other values of a parameter: beta=.1,.2 or beta=0.1:0.5:41 (41 numbers) or "
+            "trial=20 (replicates).",
+        ),
+        click.option(
+            "--store",
+            type=click.Path(path_type=Path, file_okay=False),
+            help="Keep the results here instead of where the file says.",
+        ),
+        click.option(
+            "--yes", is_flag=True, help="Where a store is named: execute the file it came from."
+        ),
+    )
+    for decorator in reversed(decorators):
+        function = decorator(function)
+    return function
+
+
+def part_option(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add ``--sel``."""
+    return click.option(
+        "--sel",
+        "selections",
+        metavar="LABEL=VALUES",
+        multiple=True,
+        help="Take a part of the space: model=svm, beta=.1,.2 or beta=.2:.3. The same as a "
+        "LABEL=VALUE without --sel.",
+    )(function)
+
+
+def describe(
+    command: str,
+    *,
+    target: str,
+    sets: tuple[str, ...] = (),
+    selections: tuple[str, ...] = (),
+    store: Path | None = None,
+    yes: bool = False,
+    needs_store: bool = False,
+) -> Described:
+    """Return the sweep that a command line asks for.
+
+    Parameters
+    ----------
+    command
+        The command, for what it says to type next.
+    target
+        ``FILE.py:sweep``, or a store that came from one.
+    sets
+        Other values of parameters.
+    selections
+        Labels of the part that is taken.
+    store
+        Folder that replaces the sweep's own.
+    yes
+        Whether the file that a store names may be executed.
+    needs_store
+        Whether results in memory would be lost.
+
+    Raises
+    ------
+    ToolkitError
+        If the sweep cannot be had, or an option does not fit it.
+    """
+    from toolkit.commands.loading import load_sweep
+    from toolkit.commands.origin import consented_target, record_origin
+    from toolkit.commands.target import Target, parse_target
+    from toolkit.commands.values import with_axes, with_selection
+
+    found = parse_target(target)
+    chosen = found if isinstance(found, Target) else consented_target(found, command, yes=yes)
+    sweep, name = load_sweep(chosen)
+    typed = str(chosen)
+    suggest(f"toolkit explain {typed}")
+    if store is not None:
+        sweep = _stored_at(sweep, store)
+    if needs_store and sweep.store is None:
+        raise CommandError(
+            f"{typed} has no store, so its results would be lost when this command ends. Write "
+            "store=... in the file, or name a folder for them.",
+            f"toolkit {command} {typed} --store {name}.zarr",
+        )
+    record_origin(sweep, chosen, name)
+    return Described(sweep=with_selection(with_axes(sweep, sets), selections), typed=typed)
+
+
+def shown_path(path: Path) -> str:
+    """Return a path as one would type it here."""
+    here = Path.cwd()
+    return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)
+
+
+def _stored_at(sweep: "Sweep", store: Path) -> "Sweep":
+    from toolkit.sweep import Sweep
+
+    return Sweep(
+        sweep.stages, sweep.space, store=store, seed=sweep.seed, durability=sweep.durability
+    )

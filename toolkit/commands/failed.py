@@ -1,0 +1,144 @@
+"""The failed runs of a store, one by one and grouped."""
+
+import re
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+_FRAME = re.compile(r'^\s*File "(?P<file>[^"]*)", line (?P<line>\d+), in (?P<name>.*)$', re.M)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Failed:
+    """One failed run: its labels, and what ``tk.failures`` says of it."""
+
+    run: int
+    stage: str
+    labels: dict[str, Any]
+    reason: str
+    exception: str
+    message: str
+    traceback: str
+    exit_code: int | None
+    log: str
+    attempts: int
+    tier: str
+    peak_memory: float | None
+    host: str
+
+    @property
+    def where(self) -> str:
+        """The innermost line of the user's code, such as ``study.py:12 in simulate``."""
+        frames = list(_FRAME.finditer(self.traceback))
+        if not frames:
+            return ""
+        last = frames[-1]
+        return f"{Path(last['file']).name}:{last['line']} in {last['name']}"
+
+    def document(self) -> dict[str, Any]:
+        """The content of the JSON document."""
+        return {**asdict(self), "where": self.where}
+
+
+def failed_runs(store: Path) -> list[Failed]:
+    """Return the failed runs of a store.
+
+    Raises
+    ------
+    StoreError
+        If the folder is no store.
+    """
+    from toolkit.commands.outcome import plain
+    from toolkit.stores.failures import COLUMNS
+    from toolkit.stores.open import failures
+
+    frame = failures(store)
+    names = [name for name in frame.columns if name not in COLUMNS]
+    records = [{str(key): value for key, value in row.items()} for row in frame.to_dict("records")]
+    return [
+        Failed(
+            labels={name: plain(record[name]) for name in names},
+            **{name: plain(record[name]) for name in COLUMNS},
+        )
+        for record in records
+    ]
+
+
+def grouped(found: list[Failed]) -> list[dict[str, Any]]:
+    """Return failures counted by exception and place, the most frequent first."""
+    groups: dict[tuple[str, str], list[Failed]] = {}
+    for each in found:
+        groups.setdefault((each.exception, each.where), []).append(each)
+    return [
+        {
+            "exception": exception,
+            "where": where,
+            "count": len(members),
+            "run": members[0].run,
+            "labels": members[0].labels,
+            "message": members[0].message,
+        }
+        for (exception, where), members in sorted(groups.items(), key=lambda item: -len(item[1]))
+    ]
+
+
+def table_text(found: list[Failed], limit: int, width: int) -> str:
+    """Return a line a run: its id, its labels, what was raised."""
+    from toolkit.views.text import table
+
+    names = list(dict.fromkeys(name for each in found for name in each.labels))
+    rows = [
+        [
+            each.run,
+            *(_label(each.labels.get(name)) for name in names),
+            f"{each.exception}: {each.message}",
+        ]
+        for each in found[:limit]
+    ]
+    return table(["run", *names, "error"], rows, width=width) + _more(len(found) - limit)
+
+
+def groups_text(groups: list[dict[str, Any]], limit: int, width: int) -> str:
+    """Return a line a group: how many, an example, what was raised and where."""
+    from toolkit.views.text import table
+
+    rows = [
+        [
+            each["count"],
+            each["run"],
+            each["where"],
+            f"{each['exception']}: {each['message']}",
+        ]
+        for each in groups[:limit]
+    ]
+    return table(["runs", "such as", "where", "error"], rows, width=width) + _more(
+        len(groups) - limit
+    )
+
+
+def one_text(each: Failed) -> str:
+    """Return all about one run."""
+    from toolkit.views.text import amount
+
+    labels = ", ".join(f"{name}={_label(value)}" for name, value in each.labels.items())
+    facts = [
+        f"attempts: {each.attempts}",
+        f"host: {each.host}" if each.host else "",
+        f"peak memory: {amount(each.peak_memory)}" if each.peak_memory else "",
+        f"exit code: {each.exit_code}" if each.exit_code is not None else "",
+        f"log: {each.log}" if each.log else "",
+    ]
+    lines = [
+        f"run {each.run} of {each.stage}: {labels}",
+        ", ".join(fact for fact in facts if fact),
+        each.traceback.strip() or f"{each.exception}: {each.message}",
+    ]
+    return "\n".join(lines)
+
+
+def _label(value: Any) -> str:
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+def _more(count: int) -> str:
+    return f"\n… {count:,} more; --limit shows more, --group counts them" if count > 0 else ""

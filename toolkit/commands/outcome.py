@@ -1,0 +1,170 @@
+"""How a command ends: its exit code, its message, and the command to type next."""
+
+import functools
+import json
+import os
+import re
+import shlex
+import sys
+import traceback
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from enum import IntEnum
+from typing import Any, ParamSpec
+
+import click
+
+from toolkit.errors import ClusterError, InterruptedSweepError, RunsFailedError, ToolkitError
+
+P = ParamSpec("P")
+
+_UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+
+
+class ExitCode(IntEnum):
+    """What the exit codes of ``toolkit`` mean."""
+
+    DONE = 0
+    RUNS_FAILED = 1
+    USAGE = 2
+    INTERRUPTED = 3
+
+
+class CommandError(ToolkitError):
+    """A command cannot be carried out.
+
+    Parameters
+    ----------
+    message
+        What was wrong and what was found.
+    next_command
+        What to type next.
+    """
+
+    def __init__(self, message: str, next_command: str | None = None) -> None:
+        super().__init__(message)
+        self.next_command = next_command
+
+
+def reported(function: Callable[P, ExitCode | None]) -> Callable[P, None]:
+    """Make a function the body of a command: errors become messages, outcomes exit codes.
+
+    Adds ``--debug``, which shows tracebacks.
+    """
+
+    @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+    @click.pass_context
+    @functools.wraps(function)
+    def body(context: click.Context, /, *args: P.args, **kwargs: P.kwargs) -> None:
+        debug = bool(kwargs.pop("debug", False)) or bool(context.find_root().obj)
+        if os.environ.get("NO_COLOR"):
+            context.color = False
+        try:
+            with _short_warnings(debug):
+                code = function(*args, **kwargs)
+        except (ToolkitError, KeyboardInterrupt) as error:
+            if debug:
+                _write_traceback(error)
+            code = _say(error, context)
+        except (click.ClickException, click.exceptions.Exit, BrokenPipeError):
+            raise
+        except Exception as error:  # noqa: BLE001 - Python's own code for this, 1, means failed runs
+            _write_traceback(error)
+            click.echo("This is a fault of the toolkit, not of your description.", err=True)
+            code = ExitCode.USAGE
+        context.exit(code or ExitCode.DONE)
+
+    return body
+
+
+def suggest(command: str) -> None:
+    """Say on standard error what to type if the running command fails from here on."""
+    click.get_current_context().meta["toolkit.next_command"] = command
+
+
+def this_command() -> str:
+    """Return the running command as it was typed, for typing it again."""
+    context = click.get_current_context()
+    arguments = sys.argv[1:] if context.find_root().info_name == "toolkit" else ()
+    return shlex.join(["toolkit", *(arguments or (context.info_name or "",))])
+
+
+def echo_json(name: str, content: Mapping[str, object], *, in_one_line: bool = False) -> None:
+    """Write a JSON document with its schema's name and version to standard output."""
+    document = plain({"schema": f"toolkit.{name}", "version": 1, **content})
+    indent = None if in_one_line else 2
+    click.echo(json.dumps(document, indent=indent, ensure_ascii=False, allow_nan=False))
+
+
+def plain(value: Any) -> Any:
+    """Return a value as JSON has it; what is missing or not finite is None."""
+    if isinstance(value, Mapping):
+        return {str(key): plain(each) for key, each in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [plain(each) for each in value]
+    if hasattr(value, "tolist") and not hasattr(value, "isoformat"):
+        if getattr(value, "dtype", None) is not None and value.dtype.kind in "mM":
+            return plain(value.astype(str).tolist())
+        return plain(value.tolist())
+    if value is None or isinstance(value, bool | str):
+        return value
+    if isinstance(value, int):
+        return int(value)
+    if isinstance(value, float):
+        return value if value - value == 0 else None
+    if value != value:  # noqa: PLR0124 - NaT and NA are not themselves
+        return None
+    return str(value)
+
+
+def printable(text: str) -> str:
+    """Return text from a store without what a terminal would obey."""
+    return _UNPRINTABLE.sub("\N{REPLACEMENT CHARACTER}", text)
+
+
+def _say(error: BaseException, context: click.Context) -> ExitCode:
+    code = _code_of(error)
+    message = str(error) or "Interrupted; what is done is stored."
+    label = "Interrupted" if code is ExitCode.INTERRUPTED else "Error"
+    click.secho(f"{label}: ", err=True, nl=False, fg="red" if label == "Error" else "yellow")
+    click.echo(printable(message), err=True)
+    click.echo(f"Next: {_next(error, context)}", err=True)
+    return code
+
+
+def _code_of(error: BaseException) -> ExitCode:
+    if isinstance(error, RunsFailedError):
+        return ExitCode.RUNS_FAILED
+    if isinstance(error, InterruptedSweepError | KeyboardInterrupt):
+        return ExitCode.INTERRUPTED
+    return ExitCode.USAGE
+
+
+def _next(error: BaseException, context: click.Context) -> str:
+    if isinstance(error, CommandError) and error.next_command:
+        return error.next_command
+    if isinstance(error, ClusterError):
+        return "toolkit cluster list"
+    if _code_of(error) is ExitCode.INTERRUPTED:
+        return this_command()
+    suggested: str | None = context.meta.get("toolkit.next_command")
+    return suggested or f"{context.command_path} --help"
+
+
+@contextmanager
+def _short_warnings(debug: bool) -> Iterator[None]:
+    """Show a warning as one message, without the line of ours that gave it."""
+
+    def show(message: Warning | str, *_: object, **__: object) -> None:
+        click.secho("Warning: ", err=True, nl=False, fg="yellow")
+        click.echo(printable(str(message)), err=True)
+
+    with warnings.catch_warnings():
+        if not debug:
+            warnings.showwarning = show
+        yield
+
+
+def _write_traceback(error: BaseException) -> None:
+    click.echo("".join(traceback.format_exception(error)), err=True, nl=False)

@@ -1,0 +1,152 @@
+"""``toolkit status`` and ``errors``: what a store alone can tell. Nothing is unpickled."""
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from toolkit.commands.outcome import CommandError, ExitCode, echo_json, printable, reported, suggest
+
+if TYPE_CHECKING:
+    from toolkit.commands.failed import Failed
+    from toolkit.commands.standing import Standing
+
+_store_argument = click.argument("store", type=click.Path(path_type=Path))
+_json_option = click.option("--json", "as_json", is_flag=True, help="Write JSON.")
+
+
+@click.command()
+@_store_argument
+@click.option("--watch", is_flag=True, help="Look again and again, until nothing is pending.")
+@click.option(
+    "--every",
+    type=click.FloatRange(min=0.1),
+    default=2.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="How often --watch looks.",
+)
+@_json_option
+@reported
+def status(store: Path, watch: bool, every: float, as_json: bool) -> ExitCode:
+    """Count the runs of STORE by state, also while they are being run.
+
+    With --watch it ends as the sweep does: 0 done, 1 some runs failed, 3 interrupted.
+    """
+    from toolkit.commands.standing import look
+
+    suggest("toolkit run FILE.py:sweep")
+    if watch:
+        return _watch(store, every, as_json=as_json)
+    standing = look(store)
+    if as_json:
+        echo_json("status", standing.document())
+    else:
+        click.echo(str(standing))
+        for line in standing.next_steps():
+            click.echo(line)
+    return ExitCode.DONE
+
+
+@click.command()
+@_store_argument
+@click.option("--id", "run", type=click.IntRange(min=0), help="All about one run.")
+@click.option("--group", is_flag=True, help="Count by the kind of error and where it was raised.")
+@click.option(
+    "--limit", type=click.IntRange(min=1), default=20, show_default=True, help="Rows to show."
+)
+@_json_option
+@reported
+def errors(store: Path, run: int | None, group: bool, limit: int, as_json: bool) -> ExitCode:
+    """Show the failed runs of STORE."""
+    from toolkit.commands.failed import failed_runs, grouped, groups_text, one_text, table_text
+
+    suggest(f"toolkit status {store}")
+    found = failed_runs(store)
+    if run is not None:
+        found = [each for each in found if each.run == run]
+        if not found:
+            raise CommandError(
+                f"Run {run} is not among the failed runs of {store}.", f"toolkit errors {store}"
+            )
+    document: dict[str, Any] = {"store": str(store.absolute()), "count": len(found)}
+    if as_json and group:
+        echo_json("errors.groups", {**document, "groups": grouped(found)})
+    elif as_json:
+        echo_json("errors", {**document, "errors": [each.document() for each in found]})
+    elif not found:
+        click.echo(f"{store}: no failed runs")
+    else:
+        width = _width()
+        if run is not None:
+            text = "\n\n".join(one_text(each) for each in found)
+        elif group:
+            text = groups_text(grouped(found), limit, width)
+        else:
+            text = table_text(found, limit, width)
+        click.echo(printable(text))
+        _tell_next(store, found, is_detailed=run is not None)
+    return ExitCode.DONE
+
+
+def _watch(store: Path, every: float, *, as_json: bool) -> ExitCode:
+    from toolkit.commands.standing import look
+
+    first = standing = look(store)
+    was_running = False
+    begun = time.monotonic()
+    while True:
+        left = _seconds_left(first, standing, time.monotonic() - begun)
+        _show(standing, left, as_json=as_json)
+        was_running = was_running or standing.is_running
+        if not standing.pending or (was_running and not standing.is_running):
+            break
+        time.sleep(every)
+        standing = look(store)
+    for line in standing.next_steps():
+        click.echo(line, err=True)
+    if standing.pending:
+        return ExitCode.INTERRUPTED
+    return ExitCode.RUNS_FAILED if standing.failed else ExitCode.DONE
+
+
+def _show(standing: "Standing", seconds_left: float | None, *, as_json: bool) -> None:
+    from toolkit.views.text import duration
+
+    if as_json:
+        echo_json("status", {**standing.document(), "seconds_left": seconds_left}, in_one_line=True)
+        return
+    left = "" if seconds_left is None else f"\nabout {duration(seconds_left)} left"
+    if click.get_text_stream("stdout").isatty():
+        click.clear()
+        click.echo(f"{standing}{left}")
+    else:
+        click.echo(standing.in_one_line() + left.replace("\n", ", "))
+
+
+def _seconds_left(first: "Standing", now: "Standing", seconds: float) -> float | None:
+    ended = first.pending - now.pending
+    return now.pending * seconds / ended if now.pending and ended > 0 else None
+
+
+def _tell_next(store: Path, found: "list[Failed]", *, is_detailed: bool) -> None:
+    from toolkit.commands.origin import typed_origin
+
+    typed = typed_origin(store)
+    run = found[0].run
+    if not is_detailed:
+        click.echo(f"\nTraceback:    toolkit errors {store} --id {run}")
+    else:
+        click.echo()
+    click.echo(f"In debugger:  toolkit reproduce {typed} --run {run} --pdb")
+    click.echo(f"Mended:       toolkit retry {typed}")
+
+
+def _width() -> int:
+    """Columns of the terminal; without one, nothing is cut."""
+    import shutil
+
+    if not click.get_text_stream("stdout").isatty():
+        return 10_000
+    return shutil.get_terminal_size().columns

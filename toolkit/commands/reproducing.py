@@ -1,0 +1,77 @@
+"""``toolkit reproduce``: one run again, here."""
+
+import os
+import pprint
+import traceback
+from pathlib import Path
+from types import TracebackType
+
+import click
+
+from toolkit.commands.described import describe, sweep_options
+from toolkit.commands.outcome import CommandError, ExitCode, printable, reported
+from toolkit.errors import ToolkitError
+
+_PACKAGE = f"{Path(__file__).resolve().parent.parent}{os.sep}"
+
+
+@click.command()
+@sweep_options
+@click.option("--run", "run_id", type=click.IntRange(min=0), help="Id of the run.")
+@click.option("--stage", help="Name of the stage, where there are several.")
+@click.option("--pdb", "debugger", is_flag=True, help="Open the debugger where it raises.")
+@reported
+def reproduce(
+    target: str,
+    labels: tuple[str, ...],
+    sets: tuple[str, ...],
+    store: Path | None,
+    yes: bool,
+    run_id: int | None,
+    stage: str | None,
+    debugger: bool,
+) -> ExitCode:
+    """Run one point here, with the same inputs and random streams.
+
+    Prints what the function returns. Name the point by its labels or by its run:
+
+    \b
+    toolkit reproduce study.py:sweep beta=.3 gamma=.1
+    toolkit reproduce study.py:sweep --run 17 --pdb
+    """  # noqa: D301 - click reads \b as "leave these lines as they are"
+    from toolkit.commands.values import point
+
+    described = describe("reproduce", target=target, sets=sets, store=store, yes=yes)
+    if run_id is not None and labels:
+        raise CommandError("Name the point by --run or by its labels, not by both.")
+    if run_id is None and not labels and len(described.sweep.space) > 1:
+        raise CommandError(
+            f"Which of the {len(described.sweep.space):,} runs? Give a label for each of "
+            f"{', '.join(described.sweep.space.sizes)}, or --run ID.",
+            f"toolkit reproduce {described.typed} --run 0",
+        )
+    try:
+        value = described.sweep.reproduce(
+            run=run_id, stage=stage, **point(described.sweep, labels)  # type: ignore[arg-type]
+        )
+    except ToolkitError:
+        raise
+    except Exception as error:  # noqa: BLE001 - the error of the function is the answer
+        frames = _from_the_function(error.__traceback__)
+        lines = traceback.format_exception(type(error), error, frames)
+        click.echo(printable("".join(lines)), err=True, nl=False)
+        if debugger:
+            import pdb  # noqa: T100 - it was asked for
+
+            pdb.post_mortem(frames)
+        return ExitCode.RUNS_FAILED
+    click.echo(value if isinstance(value, str) else pprint.pformat(value, sort_dicts=False))
+    return ExitCode.DONE
+
+
+def _from_the_function(frames: TracebackType | None) -> TracebackType | None:
+    """Leave out our own frames, which come first."""
+    found = frames
+    while found is not None and found.tb_frame.f_code.co_filename.startswith(_PACKAGE):
+        found = found.tb_next
+    return found or frames

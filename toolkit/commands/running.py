@@ -1,0 +1,224 @@
+"""``toolkit run``, ``explain`` and ``retry``."""
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from toolkit.commands.described import Described, describe, part_option, sweep_options
+from toolkit.commands.outcome import ExitCode, echo_json, reported, suggest, this_command
+
+if TYPE_CHECKING:
+    from toolkit.execution.plan import Plan
+
+_json_option = click.option("--json", "as_json", is_flag=True, help="Write JSON.")
+_cluster_option = click.option(
+    "--cluster", metavar="PROFILE", help="Where to run: a profile's name or its YAML file."
+)
+_progress_option = click.option("--no-progress", is_flag=True, help="Show no progress.")
+
+
+@click.command()
+@sweep_options
+@part_option
+@_json_option
+@reported
+def explain(
+    target: str,
+    labels: tuple[str, ...],
+    sets: tuple[str, ...],
+    selections: tuple[str, ...],
+    store: Path | None,
+    yes: bool,
+    as_json: bool,
+) -> ExitCode:
+    """Say what a sweep has stored and what running it would do. Runs nothing."""
+    described = describe(
+        "explain", target=target, sets=sets, selections=labels + selections, store=store, yes=yes
+    )
+    plan = described.sweep.explain()
+    if as_json:
+        echo_json(
+            "explain",
+            {
+                "sweep": described.typed,
+                "store": _store_path(described),
+                "sizes": plan.sizes,
+                "stages": _rows(plan),
+                "total": dict(plan.total),
+            },
+        )
+    else:
+        click.echo(f"{described.sweep.space}\n{plan}")
+    return ExitCode.DONE
+
+
+@click.command()
+@sweep_options
+@part_option
+@_cluster_option
+@click.option(
+    "--rerun",
+    type=click.Choice(["failed", "stale", "all"]),
+    multiple=True,
+    help="Run these again though they have an outcome.",
+)
+@click.option(
+    "--order",
+    type=click.Choice(["random", "coarse", "given"]),
+    default="random",
+    show_default=True,
+    help="coarse: a coarse grid first, then finer ones.",
+)
+@click.option(
+    "--max-failures", type=click.IntRange(min=0), help="Stop when more runs than this fail."
+)
+@click.option("--time-limit", metavar="TIME", help="Hand out nothing more after 90s, 20min, 2h.")
+@_progress_option
+@_json_option
+@reported
+def run(
+    target: str,
+    labels: tuple[str, ...],
+    sets: tuple[str, ...],
+    selections: tuple[str, ...],
+    store: Path | None,
+    yes: bool,
+    cluster: str | None,
+    rerun: tuple[str, ...],
+    order: str,
+    max_failures: int | None,
+    time_limit: str | None,
+    no_progress: bool,
+    as_json: bool,
+) -> ExitCode:
+    """Run what a sweep's store lacks.
+
+    LABEL=VALUE takes a part of the space: toolkit run study.py:sweep model=svm beta=.2:.3
+    """
+    described = describe(
+        "run",
+        target=target,
+        sets=sets,
+        selections=labels + selections,
+        store=store,
+        yes=yes,
+        needs_store=True,
+    )
+    return _run(
+        described,
+        as_json=as_json,
+        client=cluster,
+        rerun=rerun,
+        order=order,
+        max_failures=max_failures,
+        time_limit=time_limit,
+        progress=not no_progress,
+    )
+
+
+@click.command()
+@sweep_options
+@part_option
+@_cluster_option
+@_progress_option
+@_json_option
+@reported
+def retry(
+    target: str,
+    labels: tuple[str, ...],
+    sets: tuple[str, ...],
+    selections: tuple[str, ...],
+    store: Path | None,
+    yes: bool,
+    cluster: str | None,
+    no_progress: bool,
+    as_json: bool,
+) -> ExitCode:
+    """Run a sweep's failed runs again, and what its store lacks."""
+    described = describe(
+        "retry",
+        target=target,
+        sets=sets,
+        selections=labels + selections,
+        store=store,
+        yes=yes,
+        needs_store=True,
+    )
+    return _run(
+        described, as_json=as_json, client=cluster, rerun=("failed",), progress=not no_progress
+    )
+
+
+def _run(described: Described, *, as_json: bool, rerun: tuple[str, ...], **options: Any) -> ExitCode:
+    before = described.sweep.explain()
+    suggest(f"toolkit errors {described.store} --group")
+    with _stopped_by_sigterm():
+        described.sweep.run(rerun=rerun, **options)
+    counts = _counts(before, described.sweep.explain(), rerun)
+    if as_json:
+        echo_json(
+            "run", {"sweep": described.typed, "store": _store_path(described), **counts}
+        )
+    else:
+        _tell(described, counts)
+    if counts["pending"]:
+        return ExitCode.INTERRUPTED
+    return ExitCode.RUNS_FAILED if counts["failed"] else ExitCode.DONE
+
+
+def _counts(before: "Plan", after: "Plan", rerun: tuple[str, ...]) -> dict[str, int]:
+    """Count runs of the sweep, and those that were executed between two plans."""
+    was = {name: int(before.total[name]) for name in ("runs", "missing", "failed", "stale")}
+    now = {name: int(after.total[name]) for name in ("runs", "stored", "missing", "failed", "stale")}
+    asked = was["missing"] + sum(was[each] for each in rerun if each in was)
+    if "all" in rerun:
+        asked = was["runs"]
+    return {
+        "runs": now["runs"],
+        "executed": max(asked - now["missing"], 0),
+        "done": now["stored"],
+        "stale": now["stale"],
+        "failed": now["failed"],
+        "pending": now["missing"],
+    }
+
+
+def _tell(described: Described, counts: dict[str, int]) -> None:
+    store = described.store
+    parts = [f"{counts['done']:,} of {counts['runs']:,} runs done"]
+    parts += [f"{counts[name]:,} {name}" for name in ("stale", "failed", "pending") if counts[name]]
+    parts.append(f"{counts['executed']:,} executed now")
+    click.echo(f"{store}: {', '.join(parts)}")
+    if counts["pending"]:
+        click.echo(f"Go on:       {this_command()}")
+    if counts["failed"]:
+        click.echo(f"See why:     toolkit errors {store} --group")
+        click.echo(f"Run again:   toolkit retry {described.typed}")
+    click.echo(f"In Python:   tk.open({store!r})")
+
+
+def _rows(plan: "Plan") -> list[dict[str, Any]]:
+    return [{"stage": name, **row} for name, row in plan.stages.to_dict("index").items()]
+
+
+def _store_path(described: Described) -> str | None:
+    path = described.sweep.store
+    return None if path is None else str(path)
+
+
+@contextmanager
+def _stopped_by_sigterm() -> Iterator[None]:
+    """Take SIGTERM, with which schedulers end a job, as Ctrl-C: what runs is finished and kept."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -1,0 +1,33 @@
+"""Errors that the toolkit raises. Each says what was wrong, what was found and what to do."""
+
+
+class ToolkitError(Exception):
+    """Every error that the toolkit raises derives from this one."""
+
+
+class SpaceError(ToolkitError):
+    """A parameter space is described wrongly."""
+
+
+class StageError(ToolkitError):
+    """A function cannot be a stage, or its arguments or outputs do not fit."""
+
+
+class StoreError(ToolkitError):
+    """A store cannot be read, written or mapped to the sweep."""
+
+
+class SweepError(ToolkitError):
+    """A sweep cannot be run as described."""
+
+
+class ClusterError(ToolkitError):
+    """A cluster or its profile does not work."""
+
+
+class RunsFailedError(SweepError):
+    """The sweep was stopped because of its failing runs; what is done is stored."""
+
+
+class InterruptedSweepError(SweepError):
+    """The sweep was stopped from outside before its last run; running it again resumes it."""

@@ -1,0 +1,60 @@
+"""What travels between the driver and a worker for one batch, and what the batch needs there."""
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from toolkit.spaces.seeds import Streams
+from toolkit.stages.call import StageCall
+from toolkit.stages.current import RunContext
+from toolkit.stores.catalogue import Catalogue
+from toolkit.stores.sink import Receipt, SinkSpec
+
+
+@dataclass(frozen=True, kw_only=True)
+class BatchSpec:
+    """What all batches of a stage share; reaches each worker once, under its token."""
+
+    token: str
+    call: StageCall
+    catalogue: Catalogue
+    streams: Streams | None
+    sink: SinkSpec
+    context: RunContext
+    measure_memory: bool = True
+
+
+class BatchTask(NamedTuple):
+    """The runs of one batch. Small: it is what each task of the graph carries."""
+
+    token: str
+    lo: int  # the runs are lo..hi-1, or those of `runs`
+    hi: int
+    runs: bytes | None  # run ids as int64, None for lo..hi-1
+    whole: bool  # lo..hi-1 are whole chunks that no other batch touches
+    attempt: int
+    seconds: float  # how long the batch should take; at 3 x that it hands back the rest
+    expected: float  # seconds of one run, 0 where unknown
+    first_wave: bool
+
+    def run_ids(self) -> NDArray[np.int64]:
+        """Run ids in the order in which they are run, shape ``(n_runs,)``."""
+        if self.runs is None:
+            return np.arange(self.lo, self.hi)
+        return np.frombuffer(self.runs, np.int64)
+
+
+@dataclass(frozen=True, kw_only=True)
+class BatchSummary:
+    """What a worker says of a batch; the data itself is in the journal or in chunks."""
+
+    receipt: Receipt
+    begun: int  # how many of the batch's runs were run, in its order; the rest is handed back
+    done: int
+    failed: int
+    run_seconds: float  # spent inside runs
+    wall_seconds: float
+    seconds_per_run: float  # of the latest runs
+    global_draws: tuple[str, ...] = field(default=())

@@ -1,0 +1,227 @@
+"""Batches on the workers of a Dask client: our own keys, in a window, summaries back."""
+
+import contextlib
+import queue
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import dask
+from dask._task_spec import Task
+from distributed import Client, Future, WorkerPlugin
+from distributed.client import FutureCancelledError
+from distributed.scheduler import KilledWorker
+
+from toolkit.errors import SweepError
+from toolkit.execution.batch_task import BatchSpec, BatchTask
+from toolkit.execution.executors import Completed
+from toolkit.execution.pickling import dumps
+from toolkit.execution.worker import add_spec, drop_spec, execute
+
+_CALLBACKS = ("profile", "profile-cycle", "tick")
+
+
+class SpecPlugin(WorkerPlugin):
+    """Brings a spec to every worker: those here, late ones and restarted ones."""
+
+    def __init__(self, token: str, payload: bytes) -> None:
+        self.name = f"toolkit-spec-{token}"
+        self.token, self.payload = token, payload
+
+    def setup(self, worker: Any) -> None:
+        """Load the spec in the worker's process."""
+        import pickle
+
+        del worker
+        add_spec(pickle.loads(self.payload))
+
+    def teardown(self, worker: Any) -> None:
+        """Forget it."""
+        del worker
+        drop_spec(self.token)
+
+
+class QuietPlugin(WorkerPlugin):
+    """Stops the worker's own sampling profiler and tick, which take 5-8 % of pure-Python runs."""
+
+    name = "toolkit-quiet"
+
+    def setup(self, worker: Any) -> None:
+        """Stop the callbacks while the sweep runs."""
+        for name in _CALLBACKS:
+            callback = worker.periodic_callbacks.get(name)
+            if callback is not None:
+                worker.loop.add_callback(callback.stop)
+
+    def teardown(self, worker: Any) -> None:
+        """Start them again."""
+        for name in _CALLBACKS:
+            callback = worker.periodic_callbacks.get(name)
+            if callback is not None and not callback.is_running():
+                worker.loop.add_callback(callback.start)
+
+
+class DaskExecutor:
+    """Runs batches on the workers of a Dask client."""
+
+    def __init__(
+        self, client: Client, *, stage: str, resources: Mapping[str, float], profile: bool
+    ) -> None:
+        self.client = client
+        self.stage = stage
+        self.resources = dict(resources)
+        self._prefix = ""
+        self._sequence = 0
+        self._plugins: list[str] = []
+        self._in_flight: dict[str, tuple[BatchTask, Future]] = {}
+        self._done: queue.SimpleQueue[Future] = queue.SimpleQueue()
+        self.workers = self.threads = 0
+        self._count_workers()
+        self._allowed_failures = client.run_on_scheduler(_allow_failures, 0)
+        if not profile:
+            self._register(QuietPlugin())
+
+    def prepare(self, spec: BatchSpec) -> None:
+        """Send a spec to every worker, once."""
+        self._prefix = f"{self.stage}-{spec.token}"
+        self._register(SpecPlugin(spec.token, dumps(spec)))
+
+    def submit(self, tasks: Sequence[BatchTask]) -> None:
+        """Hand out batches with one message to the scheduler."""
+        graph = {}
+        for task in tasks:
+            self._sequence += 1
+            key = f"{self._prefix}-{self._sequence}"
+            graph[key] = Task(key, execute, task)
+        keys = list(graph)
+        with dask.config.set({"distributed.diagnostics.computations.nframes": 0}):
+            futures = self.client.get(
+                graph, keys, sync=False, retries=0, resources=self.resources or None
+            )
+        for key, task, future in zip(keys, tasks, futures, strict=True):
+            self._in_flight[key] = (task, future)
+            future.add_done_callback(self._done.put)
+
+    def completed(self, timeout: float) -> list[Completed]:
+        """Wait for batches that came back, and fetch their summaries with one call."""
+        futures = list(self._drain(timeout))
+        finished = [future for future in futures if future.status == "finished"]
+        summaries = dict(
+            zip(
+                [future.key for future in finished],
+                self.client.gather(finished, errors="skip") if finished else [],
+                strict=False,
+            )
+        )
+        if len(summaries) != len(finished):
+            summaries = {future.key: _result(future) for future in finished}
+        completed = []
+        for future in futures:
+            task, _ = self._in_flight.pop(future.key)
+            summary = summaries.get(future.key)
+            error = None if summary is not None else _exception(future)
+            completed.append(
+                Completed(
+                    task=task,
+                    summary=summary,
+                    error=error,
+                    lost_worker=summary is None and _is_lost(future, error),
+                )
+            )
+            future.release()
+        if any(each.lost_worker for each in completed):
+            self._count_workers()
+        return completed
+
+    def cancel(self, *, now: bool) -> list[BatchTask]:
+        """Cancel what the scheduler still holds; ``now`` restarts the workers of the rest."""
+        busy = {
+            address: set(keys) & self._in_flight.keys()
+            for address, keys in self.client.processing().items()
+        }
+        running = set().union(*busy.values())
+        waiting = [key for key in self._in_flight if now or key not in running]
+        taken, futures = [], []
+        for key in waiting:
+            task, future = self._in_flight.pop(key)
+            taken.append(task)
+            futures.append(future)
+        if futures:
+            self.client.cancel(futures, force=True)
+        addresses = [address for address, keys in busy.items() if keys]
+        if now and addresses:
+            self.client.restart_workers(addresses)
+        return taken
+
+    def close(self) -> None:
+        """Take the plugins back from the workers."""
+        with contextlib.suppress(OSError, TimeoutError, ValueError):
+            for name in reversed(self._plugins):
+                self.client.unregister_worker_plugin(name)
+            self.client.run_on_scheduler(_allow_failures, self._allowed_failures)
+        self._plugins.clear()
+
+    def _register(self, plugin: WorkerPlugin) -> None:
+        self.client.register_plugin(plugin)
+        self._plugins.append(plugin.name)
+
+    def _drain(self, timeout: float) -> Iterator[Future]:
+        """Yield futures that ended: half of those out, or what comes until the timeout."""
+        deadline = time.monotonic() + timeout
+        enough = max(1, len(self._in_flight) // 2)
+        while enough > 0:
+            try:
+                future = self._done.get(timeout=max(0.0, deadline - time.monotonic()))
+            except queue.Empty:
+                return
+            if future.key in self._in_flight:
+                enough -= 1
+                yield future
+
+    def _count_workers(self) -> None:
+        workers = self.client.scheduler_info(n_workers=-1)["workers"].values()
+        fitting = [
+            worker
+            for worker in workers
+            if all(
+                worker.get("resources", {}).get(name, 0) >= amount
+                for name, amount in self.resources.items()
+            )
+        ]
+        if workers and not fitting:
+            tags = ", ".join(f"{name}={amount:g}" for name, amount in self.resources.items())
+            raise SweepError(
+                f"Stage {self.stage!r} needs workers with {tags}, and none of the "
+                f"{len(workers)} workers has that. Start workers with the Dask resource, such "
+                "as tk.cluster('local', resources={'GPU': 1}) or dask worker --resources GPU=1."
+            )
+        self.workers = max(1, len(fitting))
+        self.threads = max(1, sum(worker["nthreads"] for worker in fitting))
+
+
+def _allow_failures(number: int, dask_scheduler: Any = None) -> int:
+    """Set how often Dask itself repeats the task of a dead worker; return what it was."""
+    before: int = dask_scheduler.allowed_failures
+    dask_scheduler.allowed_failures = number
+    return before
+
+
+def _result(future: Future) -> Any:
+    try:
+        return future.result(timeout=30)
+    except Exception:  # noqa: BLE001 - the worker that held the summary died: the journal has it
+        return None
+
+
+def _exception(future: Future) -> BaseException | None:
+    if future.status != "error":
+        return None
+    try:
+        error: BaseException | None = future.exception(timeout=30)
+    except (FutureCancelledError, TimeoutError) as reason:
+        return reason
+    return error
+
+
+def _is_lost(future: Future, error: BaseException | None) -> bool:
+    return isinstance(error, KilledWorker) or future.status in ("cancelled", "lost", "finished")

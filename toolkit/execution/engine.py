@@ -1,0 +1,505 @@
+"""The engine: asks a source for runs, hands them out in batches, and stores what comes back."""
+
+import logging
+import os
+import socket
+import threading
+import time
+import uuid
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from toolkit.errors import RunsFailedError, SweepError
+from toolkit.execution.batch_task import BatchSpec, BatchTask
+from toolkit.execution.executors import Completed, Executor, InProcessExecutor
+from toolkit.execution.order import Order
+from toolkit.execution.progress import Progress
+from toolkit.execution.run_queue import Ids, RunQueue
+from toolkit.execution.sizing import ChunkPlan, batch_seconds, choose_chunks, window_size
+from toolkit.execution.sources import Outcomes, Source, SpaceSource
+from toolkit.run_status import Status
+from toolkit.spaces.seeds import Streams
+from toolkit.stages.batch import BatchResult
+from toolkit.stages.binding import Binding
+from toolkit.stages.current import RunContext
+from toolkit.stages.failure import RunFailure
+from toolkit.stages.schema import Schema
+from toolkit.stores.outcomes import Collected
+from toolkit.stores.sink import Receipt, open_sink
+from toolkit.stores.stage_runs import StageRuns
+
+logger = logging.getLogger("toolkit")
+
+_IN_PROCESS_SECONDS = 2.0
+_WAVE_SECONDS = 0.005
+_COLLECT_SECONDS = 0.2
+_LOST_BATCHES = 20
+CHECKPOINTS = os.path.join(".journal", "checkpoints")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Policy:
+    """What changes the cost or the end of a sweep, and never a value."""
+
+    order: Order = "random"
+    max_failures: int | None = None
+    time_limit: float | None = None
+    measure_memory: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class Work:
+    """One stage's runs: what to call, where outcomes go, where points come from."""
+
+    binding: Binding
+    runs: StageRuns
+    source: Source
+    seed: int
+    defaults: dict[str, object]
+    rerun: Callable[[StageRuns, Ids], Ids]  # which of the runs asked for are to be run
+
+
+class Engine:
+    """Runs one sweep, in the thread that calls :meth:`run`.
+
+    Parameters
+    ----------
+    work
+        What to run.
+    policy
+        Order and limits.
+    start_cluster
+        Makes the executor that takes over when the first wave, run in this process, shows more
+        than about two seconds of work.
+    executor
+        Where to run from the start; None for this process.
+    """
+
+    def __init__(
+        self,
+        work: Work,
+        policy: Policy,
+        *,
+        start_cluster: Callable[[], Executor],
+        executor: Executor | None = None,
+    ) -> None:
+        self.work, self.policy = work, policy
+        self.runs = work.runs
+        self.lock = threading.RLock()
+        self._start_cluster = start_cluster
+        self._here = executor is None
+        self.executor: Executor = executor or InProcessExecutor()
+        self.queue = RunQueue("", policy.order)
+        self._ids: list[Ids] = []
+        self._in_flight = 0
+        self._lost = 0
+        self._expected = 0.0
+        self._session_failed = 0
+        self._first_failure: RunFailure | None = None
+        self._draws: set[str] = set()
+        self._settled = self._draining = False
+        self._receipts: list[Receipt] = []
+        self._seen: Schema | None = None
+        self._in_progress: set[int] = set()
+        self._started = time.monotonic()
+        self._collected_at = 0.0
+        self._counts = np.zeros(len(Status), np.int64)
+        self.stop_requested = threading.Event()
+        self.kill_requested = threading.Event()
+        self.may_run = threading.Event()
+        self.may_run.set()
+        self._focus: NDArray[np.bool_] | None = None
+        self.stopped_because: str | None = None
+
+    # ---- what others may look at or ask for, from any thread
+
+    def progress(self) -> Progress:
+        """Counts of the runs asked for, as of the latest look at the journals."""
+        counts = self._counts
+        done = int(counts[Status.DONE] + counts[Status.STALE])
+        pending = int(counts[Status.PENDING])
+        return Progress(
+            done=done,
+            failed=int(counts[Status.FAILED]),
+            blocked=int(counts[Status.BLOCKED]),
+            pending=pending,
+            total=int(counts.sum()),
+            elapsed=time.monotonic() - self._started,
+            seconds_left=pending * self._expected / self.executor.threads
+            if self._expected
+            else None,
+            stage=self.work.binding.name,
+        )
+
+    def focus(self, wanted: NDArray[np.bool_]) -> None:
+        """Have the runs for which ``wanted`` (by run id) is true handed out first."""
+        self._focus = wanted
+
+    # ---- the sweep
+
+    def run(self) -> None:
+        """Run until nothing is left, or a limit or a request stops it.
+
+        Raises
+        ------
+        RunsFailedError
+            If the whole first wave failed and no run ever succeeded, or too many failed.
+        StoreError
+            If the store cannot be written.
+        """
+        try:
+            self._ask()
+            if len(self.queue):
+                self._first_wave()
+                self._main()
+        finally:
+            self._finish()
+
+    def _ask(self) -> bool:
+        """Take points from the source; False where it has none now."""
+        wanted = window_size(self.executor.threads)
+        while (space := self.work.source.ask(wanted)) is not None:
+            with self.lock:
+                ids = np.asarray(self.runs.register(space, defaults=self.work.defaults))
+                self._ids.append(ids)
+                todo = self.work.rerun(self.runs, ids)
+            self._recount()
+            self.queue.add(todo, self.runs.catalogue)
+            self._tell_known(np.setdiff1d(ids, todo) if len(todo) < len(ids) else ids[:0])
+            if self._expected:
+                self._prepare()
+            if len(todo):
+                return True
+            if isinstance(self.work.source, SpaceSource):
+                return False
+        return False
+
+    def _first_wave(self) -> None:
+        self._prepare()
+        tasks = self.queue.first_wave(
+            2 * self.executor.threads if not self._here else 3, seconds=_WAVE_SECONDS / 3
+        )
+        self._submit(tasks)
+        rates = []
+        while self._in_flight and not self.kill_requested.is_set():
+            for each in self.executor.completed(_COLLECT_SECONDS):
+                if each.summary is not None:
+                    rates.append(each.summary.seconds_per_run)
+                self._take(each)
+            if self._here and rates and max(rates) > _IN_PROCESS_SECONDS / 10:
+                for task in self.executor.cancel(now=False):
+                    self._in_flight -= 1
+                    self.queue.give_back(task, 0)
+        self._collect(force=True)
+        self._expected = float(np.median(rates)) if rates else 0.0
+        self._check_first_wave()
+        if self._here and len(self.queue) * self._expected > _IN_PROCESS_SECONDS:
+            self.executor.close()
+            self.executor, self._here = self._start_cluster(), False
+        plan = self._settle_layout()
+        self._prepare()
+        with self.lock:
+            self.queue.use_chunks(
+                plan,
+                self.runs.state.status,
+                self.runs.state.attempts,
+                runs_per_batch=self._batch_seconds() / max(self._expected, 1e-9),
+            )
+
+    def _main(self) -> None:
+        while True:
+            self._apply_requests()
+            self._refill()
+            if not self._in_flight:
+                self._collect(force=True)
+                if self.stopped_because is not None or not (len(self.queue) or self._ask()):
+                    break
+                continue
+            for each in self.executor.completed(_COLLECT_SECONDS):
+                self._take(each)
+            self._collect()
+
+    def _finish(self) -> None:
+        try:
+            self._collect(force=True)
+        finally:
+            with self.lock:
+                self.runs.fold(force=True)
+            self.executor.close()
+        for name in sorted(self._draws):
+            warnings.warn(
+                f"The function of stage {self.work.binding.name!r} draws from {name}, a global "
+                "generator: its results depend on the order of the runs and cannot be "
+                "reproduced. Take an argument `rng` (or `run_seed`) and draw from that.",
+                UserWarning,
+                stacklevel=2,
+            )
+
+    # ---- steps
+
+    def _prepare(self) -> None:
+        """Make a spec with the present catalogue and layout known to the workers."""
+        call, catalogue = self.work.binding.call, self.runs.catalogue
+        streams = None
+        if self.work.binding.takes_rng or self.work.binding.takes_run_seed:
+            streams = Streams(self.work.seed, self.work.binding.name, catalogue.dims)
+        sink = self.runs.sink_spec()
+        spec = BatchSpec(
+            token=uuid.uuid4().hex[:8],
+            call=call,
+            catalogue=catalogue,
+            streams=streams,
+            sink=sink,
+            context=_context(call.name, sink.path),
+            measure_memory=self.policy.measure_memory,
+        )
+        self.executor.prepare(spec)
+        self.queue.token = spec.token
+
+    def _batch_seconds(self) -> float:
+        return batch_seconds(
+            workers=self.executor.workers,
+            threads=self.executor.threads,
+            seconds_left=len(self.queue) * self._expected,
+        )
+
+    def _submit(self, tasks: list[BatchTask]) -> None:
+        if tasks:
+            self.executor.submit(tasks)
+            self._in_flight += len(tasks)
+
+    def _refill(self) -> None:
+        """Fill the window again once half of it is free: one message for many batches."""
+        window = 1 if self._here else window_size(self.executor.threads)
+        if self.stopped_because is not None or not self.may_run.is_set():
+            if not self._in_flight and self.stopped_because is None:
+                time.sleep(_COLLECT_SECONDS / 4)
+            return
+        if self._in_flight > window // 2 or self._draining:
+            return
+        if len(self.queue) == 0:
+            self._ask()
+        tasks = []
+        while self._in_flight + len(tasks) < window:
+            task = self.queue.next_batch(
+                seconds=self._batch_seconds(), expected=self._expected or 1e-3
+            )
+            if task is None:
+                break
+            tasks.append(task)
+        self._submit(tasks)
+
+    def _take(self, each: Completed) -> None:
+        self._in_flight -= 1
+        if each.summary is None:
+            self._take_lost(each)
+            return
+        summary = each.summary
+        self._receipts.append(summary.receipt)
+        self._draws.update(summary.global_draws)
+        self.queue.give_back(each.task, summary.begun)
+        if summary.begun and self._expected:
+            rate = summary.run_seconds / summary.begun
+            self._expected += 0.3 * (rate - self._expected)
+
+    def _take_lost(self, each: Completed) -> None:
+        """Repeat what a dead worker had not finished; blame only the run that it was in."""
+        if not each.lost_worker:
+            assert each.error is not None
+            raise each.error
+        if self.kill_requested.is_set():
+            return
+        self._lost += 1
+        with self.lock:
+            self._collect(force=True)
+            ids = each.task.run_ids()
+            left = ids[self.runs.state.status[ids] == Status.PENDING]
+            culprits = np.intersect1d(left, list(self._in_progress))
+        logger.warning("a worker died with %d runs unfinished: %s", len(left), each.error)
+        if self._lost > _LOST_BATCHES and not len(culprits):
+            raise SweepError(
+                f"{self._lost} batches were lost with their workers, the last with: {each.error}. "
+                "The workers die before any run begins; look at their logs."
+            )
+        innocents = np.setdiff1d(left, culprits)
+        self.queue.repeat(innocents, each.task.attempt)
+        attempt = each.task.attempt
+        if attempt < self.work.binding.max_attempts:
+            self.queue.repeat(culprits, attempt + 1, alone=True)
+            return
+        for run in culprits.tolist():
+            self._fail(run, attempt, each.error)
+
+    def _fail(self, run: int, attempt: int, error: BaseException | None) -> None:
+        """Record, in this driver's own journal, that a run killed its workers."""
+        failure = RunFailure(
+            run=run,
+            exception="WorkerDied",
+            message=f"the worker process died in this run, at {attempt} attempts: {error}",
+            traceback="",
+            host=socket.gethostname(),
+        )
+        outcome = BatchResult(
+            status=np.array([Status.FAILED], np.uint8),
+            seconds=np.zeros(1, np.float32),
+            peak_memory=np.full(1, np.nan, np.float32),
+            columns=None,
+            schema=None,
+            errors=[failure],
+        )
+        sink = open_sink(self.runs.sink_spec())
+        sink.block(np.array([run]), outcome, attempt)
+        self._receipts.append(sink.receipt())
+
+    def _collect(self, *, force: bool = False) -> None:
+        """Read the journals on, and fold what is due."""
+        now = time.monotonic()
+        if not force and now - self._collected_at < _COLLECT_SECONDS:
+            return
+        self._collected_at = now
+        with self.lock:
+            receipts, self._receipts = self._receipts, []
+            collected = self.runs.collect(receipts)
+            self._seen = collected.schema or self._seen
+            self._in_progress = {run for runs in collected.started.values() for run in runs}
+            self._resettle()
+            self.runs.fold()
+        self._after_outcomes(collected)
+        self._recount()
+
+    def _resettle(self) -> None:
+        """An output needs a wider type: no batch may be out while its array is rewritten."""
+        if self._settled and self._seen != self.runs.schema:
+            self._draining = True
+            if self._in_flight == 0:
+                self._settle_layout()
+                self._prepare()
+                self._draining = False
+
+    def _after_outcomes(self, collected: Collected) -> None:
+        limit = self.work.binding.max_attempts
+        for failed in collected.failures:
+            if failed.failure.retryable and failed.attempt < limit:
+                with self.lock:
+                    self.runs.reset(np.array([failed.failure.run]))
+                self.queue.repeat(np.array([failed.failure.run]), failed.attempt + 1)
+                continue
+            self._session_failed += 1
+            self._first_failure = self._first_failure or failed.failure
+        if not isinstance(self.work.source, SpaceSource) and len(collected.ids):
+            self._tell(collected.ids, tuple(each.failure for each in collected.failures))
+
+    def _recount(self) -> None:
+        with self.lock:
+            status = self.runs.state.status
+            self._counts = np.sum(
+                [np.bincount(status[ids], minlength=len(Status)) for ids in self._ids], axis=0
+            )
+
+    def _tell_known(self, ids: Ids) -> None:
+        if len(ids) and not isinstance(self.work.source, SpaceSource):
+            known = ids[np.isin(self.runs.state.status[ids], (Status.DONE, Status.FAILED))]
+            self._tell(known, ())
+
+    def _tell(self, ids: Ids, failures: tuple[RunFailure, ...]) -> None:
+        status = self.runs.state.status[ids]
+        ids, status = ids[status != Status.PENDING], status[status != Status.PENDING]
+        if not len(ids):
+            return
+        schema = self.runs.schema
+        names = [] if schema is None else [variable.name for variable in schema.variables]
+        self.work.source.tell(
+            Outcomes(
+                points=self.runs.catalogue.values(ids, self.runs.catalogue.names),
+                status=status,
+                values={name: self.runs.read(name, ids) for name in names},
+                failures=failures,
+            )
+        )
+
+    # ---- decisions
+
+    def _check_first_wave(self) -> None:
+        status = self.runs.state.status
+        if self._first_failure is None or (status == Status.DONE).any():
+            self._check_failures()
+            return
+        if (status == Status.STALE).any():
+            return
+        first = self._first_failure
+        raise RunsFailedError(
+            f"Every run of the first wave of stage {self.work.binding.name!r} failed, and no run "
+            f"ever succeeded, so the sweep was stopped. The first error, at "
+            f"{self._labels(first.run)}:\n\n{first.traceback or first.message}"
+        )
+
+    def _check_failures(self) -> None:
+        limit = self.policy.max_failures
+        if limit is not None and self._session_failed > limit and self._first_failure is not None:
+            first = self._first_failure
+            raise RunsFailedError(
+                f"{self._session_failed:,} runs failed, more than max_failures={limit}, so the "
+                f"sweep was stopped; what is done is stored. The first error, at "
+                f"{self._labels(first.run)}: {first.exception}: {first.message}"
+            )
+
+    def _labels(self, run: int) -> str:
+        catalogue = self.runs.catalogue
+        values = catalogue.values(np.array([run]), catalogue.names)
+        return ", ".join(f"{name}={value[0]!r}" for name, value in values.items()) or f"run {run}"
+
+    def _settle_layout(self) -> ChunkPlan:
+        """Fix the outputs' types and the chunk length, once the first runs have shown them."""
+        self._settled = True
+        schema = self._seen
+        if schema is None:
+            return ChunkPlan(length=1, mode="inline")
+        plan = choose_chunks(
+            n_runs=len(self.queue),
+            seconds_per_run=self._expected,
+            bytes_per_run=_widest(schema),
+            threads=self.executor.threads,
+            fixed=schema.is_fixed and not self._here,
+        )
+        length = self.runs.chunk_length or plan.length
+        if schema != self.runs.schema:
+            with self.lock:
+                self.runs.set_schema(schema, length)
+        return replace(plan, length=length)
+
+    def _apply_requests(self) -> None:
+        self._check_failures()
+        if self._focus is not None:
+            wanted, self._focus = self._focus, None
+            self.queue.focus(wanted)
+        limit = self.policy.time_limit
+        if limit is not None and time.monotonic() - self._started > limit:
+            self._stop(f"the time limit of {limit:g} s was reached")
+        if self.stop_requested.is_set():
+            self._stop("it was asked to stop")
+        if self.kill_requested.is_set():
+            taken = self.executor.cancel(now=True)
+            self._in_flight -= len(taken)
+
+    def _stop(self, reason: str) -> None:
+        if self.stopped_because is None:
+            self.stopped_because = reason
+            for task in self.executor.cancel(now=False):
+                self._in_flight -= 1
+                self.queue.give_back(task, 0)
+            self.queue.clear()
+
+
+def _context(stage: str, path: str | None) -> RunContext:
+    """What ``current_run()`` knows: checkpoints outlive an attempt, so they lie in the store."""
+    folder = None if path is None else os.path.join(path, CHECKPOINTS)
+    return RunContext(stage=stage, checkpoint_folder=folder)
+
+
+def _widest(schema: Schema) -> int:
+    """Bytes of the widest output of one run."""
+    return max((replace(schema, variables=(each,)).nbytes_per_run for each in schema.variables), default=8)

@@ -1,0 +1,110 @@
+"""Where batches run: in this process, or on the workers of a Dask client."""
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from toolkit.execution.batch_task import BatchSpec, BatchSummary, BatchTask
+from toolkit.execution.worker import add_spec, drop_spec, execute
+
+
+@dataclass(frozen=True, kw_only=True)
+class Completed:
+    """A batch that came back: with its summary, or with why there is none."""
+
+    task: BatchTask
+    summary: BatchSummary | None
+    error: BaseException | None = None
+    lost_worker: bool = False
+
+
+class Executor(Protocol):
+    """Runs batches somewhere. Not shared between threads."""
+
+    threads: int
+    workers: int
+
+    def prepare(self, spec: BatchSpec) -> None:
+        """Make a spec known wherever batches may run, now and later."""
+
+    def submit(self, tasks: Sequence[BatchTask]) -> None:
+        """Hand out batches."""
+
+    def completed(self, timeout: float) -> list[Completed]:
+        """Wait up to ``timeout`` seconds for at least one batch; return those that came back."""
+
+    def cancel(self, *, now: bool) -> list[BatchTask]:
+        """Take back what has not begun; ``now`` ends the workers of what has."""
+
+    def close(self) -> None:
+        """Forget the specs."""
+
+
+class InProcessExecutor:
+    """Runs batches here, one after the other, when asked what has completed."""
+
+    threads = 1
+    workers = 1
+
+    def __init__(self) -> None:
+        self._waiting: deque[BatchTask] = deque()
+        self._tokens: list[str] = []
+
+    def prepare(self, spec: BatchSpec) -> None:
+        """Make a spec known in this process."""
+        add_spec(spec)
+        self._tokens.append(spec.token)
+
+    def submit(self, tasks: Sequence[BatchTask]) -> None:
+        """Queue batches."""
+        self._waiting.extend(tasks)
+
+    def completed(self, timeout: float) -> list[Completed]:
+        """Run the next batch."""
+        del timeout
+        if not self._waiting:
+            return []
+        task = self._waiting.popleft()
+        return [Completed(task=task, summary=execute(task))]
+
+    def cancel(self, *, now: bool) -> list[BatchTask]:
+        """Take back what has not begun; nothing else runs while this is called."""
+        del now
+        taken = list(self._waiting)
+        self._waiting.clear()
+        return taken
+
+    def close(self) -> None:
+        """Forget the specs."""
+        for token in self._tokens:
+            drop_spec(token)
+        self._tokens.clear()
+
+
+class RefusingExecutor:
+    """Refuses to run anything: proves that a description computes nothing."""
+
+    threads = 1
+    workers = 1
+
+    def prepare(self, spec: BatchSpec) -> None:
+        """Refuse."""
+        raise AssertionError(f"nothing may run here, asked for {spec.call.name!r}")
+
+    def submit(self, tasks: Sequence[BatchTask]) -> None:
+        """Refuse."""
+        raise AssertionError(f"nothing may run here, asked for {len(tasks)} batches")
+
+    def completed(self, timeout: float) -> list[Completed]:
+        """Nothing ever completes."""
+        del timeout
+        return []
+
+    def cancel(self, *, now: bool) -> list[BatchTask]:
+        """There is nothing to take back."""
+        del now
+        return []
+
+    def close(self) -> None:
+        """There is nothing to forget."""

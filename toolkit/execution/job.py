@@ -1,0 +1,170 @@
+"""A sweep that has been started."""
+
+import asyncio
+import threading
+from collections.abc import Callable, Generator, Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from toolkit.errors import InterruptedSweepError
+from toolkit.execution.engine import Engine
+from toolkit.execution.progress import Progress
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import xarray as xr
+
+    from toolkit.spaces.space import Space
+
+
+class Job:
+    """A sweep that has been started; made by :meth:`toolkit.Sweep.start`.
+
+    ``await job`` is :meth:`result` without blocking the event loop.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        *,
+        work: Callable[[], None],
+        dataset: Callable[[], "xr.Dataset"],
+        failures: Callable[[], "pd.DataFrame"],
+        select: Callable[[Mapping[str, object]], "Space"],
+        dashboard_link: Callable[[], str | None],
+    ) -> None:
+        self._engine = engine
+        self._work = work
+        self._dataset, self._failures, self._select = dataset, failures, select
+        self._dashboard_link = dashboard_link
+        self._error: BaseException | None = None
+        self._finished = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="toolkit-sweep", daemon=True)
+
+    @property
+    def progress(self) -> Progress:
+        """Counts by state, elapsed seconds and the estimate of those that are left."""
+        return self._engine.progress()
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether nothing runs any more, however it ended."""
+        return self._finished.is_set()
+
+    @property
+    def dashboard_link(self) -> str | None:
+        """Address of the Dask dashboard, None while no cluster is in use."""
+        return self._dashboard_link()
+
+    def dataset(self) -> "xr.Dataset":
+        """Return what is stored of the sweep's space by now; the rest is missing."""
+        return self._dataset()
+
+    def failures(self) -> "pd.DataFrame":
+        """Return the failed runs so far, one row each."""
+        return self._failures()
+
+    def focus(self, **labels: object) -> None:
+        """Run this part of the space first: labels, lists or slices, as ``sel`` takes them.
+
+        Raises
+        ------
+        SpaceError
+            If a name or label is not in the space.
+        """
+        chosen = self._select(labels)
+        engine = self._engine
+        with engine.lock:
+            found = np.asarray(engine.runs.catalogue.find(chosen))
+            wanted = np.zeros(engine.runs.n_runs, bool)
+        wanted[found[found >= 0]] = True
+        engine.focus(wanted)
+
+    def pause(self) -> None:
+        """Hand out no further batches; those that run go on to their end."""
+        self._engine.may_run.clear()
+
+    def resume(self) -> None:
+        """Hand out batches again."""
+        self._engine.may_run.set()
+
+    def cancel(self, now: bool = False) -> None:
+        """Hand out nothing more; return when what runs has ended.
+
+        Parameters
+        ----------
+        now
+            End the workers of what runs instead of waiting for them. In this process, where
+            there is no worker to end, the run in progress is waited for.
+        """
+        self.request_stop(now=now)
+        if threading.current_thread() is not self._thread:
+            self._finished.wait()
+
+    @property
+    def was_asked_to_stop(self) -> bool:
+        """Whether it was cancelled."""
+        return self._engine.stop_requested.is_set()
+
+    def request_stop(self, *, now: bool = False) -> None:
+        """Ask for :meth:`cancel` without waiting."""
+        self._engine.stop_requested.set()
+        self._engine.may_run.set()
+        if now:
+            self._engine.kill_requested.set()
+
+    def result(self, timeout: float | None = None) -> "xr.Dataset":
+        """Wait for the sweep and return its dataset.
+
+        Parameters
+        ----------
+        timeout
+            Seconds to wait at most; None for ever.
+
+        Raises
+        ------
+        TimeoutError
+            If it is not done by then; it goes on.
+        RunsFailedError
+            If the whole first wave failed, or more than ``max_failures`` runs did.
+        InterruptedSweepError
+            If it was cancelled.
+        """
+        if not self._finished.wait(timeout):
+            raise TimeoutError(f"the sweep is not done after {timeout:g} s: {self.progress}")
+        if self._error is not None:
+            raise self._error
+        if self.was_asked_to_stop and self.progress.pending:
+            raise InterruptedSweepError(
+                f"The sweep was cancelled with {self.progress.pending:,} runs to go. What is "
+                "done is stored; run it again to go on."
+            )
+        return self.dataset()
+
+    def __await__(self) -> Generator[object, None, "xr.Dataset"]:
+        """Wait for :meth:`result` in a thread."""
+        return asyncio.to_thread(self.result).__await__()
+
+    def __repr__(self) -> str:
+        state = "finished" if self.is_finished else "running"
+        return f"<Job {state}: {self.progress}>"
+
+    def begin(self) -> "Job":
+        """Start the thread that runs the sweep."""
+        self._thread.start()
+        return self
+
+    def run_here(self) -> None:
+        """Run the sweep in the calling thread; what it raises is raised here."""
+        self._run()
+        if self._error is not None:
+            raise self._error
+
+    def _run(self) -> None:
+        try:
+            self._work()
+        except BaseException as error:  # noqa: BLE001 - raised again by result()
+            self._error = error
+        finally:
+            self._finished.set()

@@ -1,0 +1,143 @@
+"""``sweep.explain()``: what is stored, what is missing, and what running it would take."""
+
+import html
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from toolkit.execution.preparing import Prepared
+from toolkit.execution.sizing import batch_seconds
+from toolkit.run_status import Status
+from toolkit.stages.schema import Variable
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from toolkit.stores.results import Results
+
+COLUMNS = ("runs", "stored", "missing", "failed", "stale", "batches", "bytes", "seconds", "tier")
+_SUMMED = COLUMNS[:-1]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What a sweep would do. Nothing is run to make it.
+
+    Attributes
+    ----------
+    stages
+        One row a stage: ``runs`` asked for, of which ``stored``, ``missing``, ``failed`` and
+        ``stale``; and of the missing ones the ``batches`` they would make, the ``bytes`` they would
+        store and the ``seconds`` of computing (over all threads), NaN where no run has shown it
+        yet; and the ``tier`` of worker.
+    sizes
+        The dims of the space and their sizes.
+    store
+        Folder of the store, or "in memory".
+    """
+
+    stages: "pd.DataFrame"
+    sizes: dict[str, int]
+    store: str
+
+    @property
+    def total(self) -> "pd.Series[float]":
+        """The sums over the stages."""
+        return self.stages[list(_SUMMED)].sum(min_count=1)
+
+    def __str__(self) -> str:
+        """The plan as text, a line for each stage."""
+        sizes = " x ".join(f"{name} {size}" for name, size in self.sizes.items()) or "one point"
+        lines = [f"{sizes}, store: {self.store}"]
+        for name, row in self.stages.iterrows():
+            lines.append(f"  {name}: {_sentence(row)}")
+        return "\n".join(lines)
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        head, *rows = str(self).split("\n")
+        items = "".join(f"<li>{html.escape(row.strip())}</li>" for row in rows)
+        return f"<div><b>Plan</b> {html.escape(head)}<ul>{items}</ul></div>"
+
+
+def explain(prepared: Prepared, results: "Results") -> Plan:
+    """Compare what a sweep asks for with what its store holds.
+
+    Raises
+    ------
+    StoreError
+        If the store cannot be read, or its parameters cannot be mapped to the sweep's.
+    """
+    import pandas as pd
+
+    name = prepared.stage.name
+    runs = results.look(name)
+    total = len(prepared.space)
+    counts = np.zeros(len(Status), np.int64)
+    per_run = bytes_each = np.nan
+    if runs is not None:
+        ids = np.asarray(runs.catalogue.find(prepared.space, defaults=prepared.defaults))
+        known = ids[ids >= 0]
+        status = runs.state.status[known]
+        counts = np.bincount(status, minlength=len(Status))
+        if runs.schema is not None:
+            bytes_each = float(sum(_nbytes(each) for each in runs.schema.variables))
+        ended = known[(status == Status.DONE) | (status == Status.STALE)]
+        if len(ended):
+            per_run = float(np.mean(runs.state.seconds[ended]))
+    stored = int(counts[Status.DONE] + counts[Status.STALE])
+    failed = int(counts[Status.FAILED])
+    missing = total - stored - failed
+    row = {
+        "runs": total,
+        "stored": stored,
+        "missing": missing,
+        "failed": failed,
+        "stale": int(counts[Status.STALE]),
+        "batches": _batches(missing, per_run),
+        "bytes": missing * bytes_each,
+        "seconds": missing * per_run,
+        "tier": "gpu" if _gpus(prepared) else "any",
+    }
+    return Plan(
+        stages=pd.DataFrame([row], index=pd.Index([name], name="stage"), columns=list(COLUMNS)),
+        sizes=dict(prepared.space.sizes),
+        store="in memory" if results.path is None else str(results.path),
+    )
+
+
+def _nbytes(variable: Variable) -> int:
+    """Bytes of one run, a guess where lengths differ from run to run."""
+    if variable.kind != "fixed":
+        return 64
+    return int(np.dtype(variable.dtype).itemsize * np.prod(variable.shape, dtype=int))
+
+
+def _gpus(prepared: Prepared) -> int:
+    resources = prepared.stage.fixed_resources
+    return 0 if resources is None else resources.gpus
+
+
+def _batches(missing: int, per_run: float) -> float:
+    if missing == 0:
+        return 0.0
+    if np.isnan(per_run):
+        return np.nan
+    target = batch_seconds(workers=1, threads=1, seconds_left=missing * per_run)
+    return float(np.ceil(missing * per_run / target))
+
+
+def _sentence(row: "pd.Series[float]") -> str:
+    parts = [f"{int(row.runs):,} runs", f"{int(row.stored):,} stored"]
+    if row.stale:
+        parts.append(f"{int(row.stale):,} of them stale")
+    parts.append(f"{int(row.missing):,} missing")
+    if row.failed:
+        parts.append(f"{int(row.failed):,} failed")
+    if row.missing and not np.isnan(row.seconds):
+        parts.append(f"about {row.seconds:,.1f} s of computing to do")
+    elif row.missing:
+        parts.append("computing time unknown before the first runs")
+    return ", ".join(parts)

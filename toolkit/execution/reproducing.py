@@ -1,0 +1,67 @@
+"""One point again, here, with the same streams: for a debugger, or for a doubt."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from toolkit.errors import SweepError
+from toolkit.execution.preparing import Prepared
+from toolkit.spaces.seeds import Streams
+from toolkit.stores.catalogue import Catalogue
+
+if TYPE_CHECKING:
+    from toolkit.stores.results import Results
+
+
+def reproduce(
+    prepared: Prepared,
+    results: "Results",
+    seed: int,
+    *,
+    run: int | None,
+    labels: Mapping[str, object],
+) -> Any:
+    """Call the function at one point; see :meth:`toolkit.Sweep.reproduce`.
+
+    Raises
+    ------
+    SweepError
+        If ``run`` and ``labels`` do not name one point.
+    """
+    catalogue, ids = _registered(prepared, results, run, labels)
+    binding = prepared.binding
+    names = [
+        argument.source
+        for argument in binding.call.arguments
+        if argument.kind == "value" and argument.source in set(catalogue.names)
+    ]
+    look_up = catalogue.arrays if binding.call.vectorized else catalogue.values
+    streams = Streams(seed, binding.name, catalogue.dims)
+    rows = binding.call.rows(look_up(ids, names), 1, streams, catalogue.positions(ids))
+    return binding.call.positional_function()(*next(iter(rows)))
+
+
+def _registered(
+    prepared: Prepared, results: "Results", run: int | None, labels: Mapping[str, object]
+) -> tuple[Catalogue, np.ndarray[Any, np.dtype[np.int64]]]:
+    stored = results.look(prepared.stage.name)
+    catalogue = Catalogue.empty() if stored is None else stored.catalogue
+    catalogue, ids = catalogue.register(prepared.space, defaults=prepared.defaults)
+    if run is not None:
+        if labels:
+            raise SweepError("Give run= or labels to reproduce(), not both.")
+        if not 0 <= run < catalogue.n_runs:
+            raise SweepError(
+                f"run={run} is not a run of this store, which has runs 0 to {catalogue.n_runs - 1}."
+            )
+        return catalogue, np.array([run])
+    space = prepared.space.sel(labels) if labels else prepared.space
+    if len(space) != 1:
+        sizes = ", ".join(f"{name}=… ({size} labels)" for name, size in space.sizes.items())
+        raise SweepError(
+            f"reproduce() needs one point, and this names {len(space):,} runs. Add a label for: "
+            f"{sizes}; or give run=."
+        )
+    catalogue, ids = catalogue.register(space, defaults=prepared.defaults)
+    return catalogue, np.asarray(ids)

@@ -1,0 +1,184 @@
+"""The runs that wait, cut into batches when a batch is asked for."""
+
+from collections import deque
+
+import numpy as np
+from numpy.typing import NDArray
+
+from toolkit.execution.batch_task import BatchTask
+from toolkit.execution.order import Order, arrange
+from toolkit.execution.sizing import ChunkPlan
+from toolkit.run_status import Status
+from toolkit.stores.catalogue import Catalogue
+
+Ids = NDArray[np.int64]
+
+
+class RunQueue:
+    """Pending run ids in the order in which they are handed out.
+
+    Runs wait in three places: groups to be repeated (each with its attempt), whole chunks, and
+    single runs. The first are handed out first.
+    """
+
+    def __init__(self, token: str, order: Order) -> None:
+        self.token = token
+        self.order = order
+        self._singles: deque[Ids] = deque()
+        self._chunks: deque[tuple[int, int]] = deque()
+        self._repeats: deque[tuple[Ids, int]] = deque()
+        self._seed = 0
+
+    def __len__(self) -> int:
+        return (
+            sum(map(len, self._singles))
+            + sum(hi - lo for lo, hi in self._chunks)
+            + sum(len(ids) for ids, _ in self._repeats)
+        )
+
+    def add(self, ids: Ids, catalogue: Catalogue) -> None:
+        """Add runs that have never been handed out, in the queue's order."""
+        if len(ids):
+            positions = catalogue.positions(ids) if self.order == "coarse" else ()
+            self._seed += 1
+            self._singles.append(arrange(ids, self.order, positions, seed=self._seed))
+
+    def repeat(self, ids: Ids, attempt: int, *, alone: bool = False) -> None:
+        """Hand these out again, before anything new; ``alone``: each in a batch of its own."""
+        if alone:
+            self._repeats.extend((ids[i : i + 1], attempt) for i in range(len(ids)))
+        elif len(ids):
+            self._repeats.append((ids, attempt))
+
+    def give_back(self, task: BatchTask, begun: int) -> None:
+        """Take back what a batch has not begun."""
+        left = task.run_ids()[begun:]
+        if not len(left):
+            return
+        if task.whole:
+            self._chunks.appendleft((int(left[0]), task.hi))
+        elif task.attempt > 1:
+            self._repeats.append((left, task.attempt))
+        else:
+            self._singles.appendleft(left)
+
+    def use_chunks(
+        self,
+        plan: ChunkPlan,
+        status: NDArray[np.uint8],
+        attempts: NDArray[np.uint8],
+        *,
+        runs_per_batch: float,
+    ) -> None:
+        """Move to whole chunks what may be handed out so: chunks none of whose runs has a record.
+
+        Parameters
+        ----------
+        plan
+            The chunk length and whether workers may write whole chunks.
+        status, attempts
+            Of all runs of the stage, shape ``(n_runs,)``.
+        runs_per_batch
+            Neighboring chunks are handed out together up to this many runs.
+        """
+        if plan.mode != "whole" or not self._singles:
+            return
+        waiting = np.zeros(len(status), bool)
+        for ids in self._singles:
+            waiting[ids] = True
+        starts = np.arange(0, len(status), plan.length)
+        fresh = (waiting & (attempts == 0)) | (status == Status.SKIPPED)
+        whole = np.logical_and.reduceat(fresh, starts) & np.logical_or.reduceat(waiting, starts)
+        if not whole.any():
+            return
+        in_chunks = np.repeat(whole, plan.length)[: len(status)]
+        self._singles = deque(
+            rest for ids in self._singles if len(rest := ids[~in_chunks[ids]])
+        )
+        together = max(1, int(runs_per_batch / plan.length))
+        numbers = np.flatnonzero(whole)
+        cuts = np.flatnonzero(np.diff(numbers) != 1) + 1
+        spans = [
+            (int(group[0]) * plan.length, min((int(group[-1]) + 1) * plan.length, len(status)))
+            for neighbors in np.split(numbers, cuts)
+            for group in np.split(neighbors, range(together, len(neighbors), together))
+        ]
+        if self.order != "given":
+            order = np.random.default_rng(self._seed).permutation(len(spans))
+            spans = [spans[i] for i in order]
+        self._chunks.extend(spans)
+
+    def focus(self, wanted: NDArray[np.bool_]) -> None:
+        """Hand out the runs for which ``wanted`` (shape ``(n_runs,)``) is true before the others."""
+        first: deque[Ids] = deque()
+        last: deque[Ids] = deque()
+        for ids in self._singles:
+            chosen = wanted[ids]
+            first.append(ids[chosen])
+            last.append(ids[~chosen])
+        self._singles = deque(ids for ids in (*first, *last) if len(ids))
+        chunks = sorted(self._chunks, key=lambda span: not wanted[slice(*span)].any())
+        self._chunks = deque(chunks)
+
+    def first_wave(self, n_batches: int, *, seconds: float) -> list[BatchTask]:
+        """Cut the smoke test: each batch is one run and, where that is quick, its neighbors."""
+        tasks: list[BatchTask] = []
+        if not self._singles:
+            while len(tasks) < n_batches and self._repeats:
+                ids, attempt = self._repeats.popleft()
+                if len(ids) > 1:
+                    self._repeats.appendleft((ids[1:], attempt))
+                tasks.append(self._task(ids[:1], attempt, seconds, 0.0, first_wave=True))
+            return tasks
+        ids = np.concatenate([*self._singles])
+        waiting = np.sort(ids)
+        free = np.ones(len(waiting), bool)
+        for start in ids[: 1 if self.order == "given" else n_batches].tolist():
+            at = int(np.searchsorted(waiting, start))
+            end = at + int(np.argmin(np.append(free[at : at + _WAVE_RUNS], False)))
+            if end > at:
+                free[at:end] = False
+                tasks.append(self._task(waiting[at:end], 1, seconds, 0.0, first_wave=True))
+        self._singles = deque([ids[free[np.searchsorted(waiting, ids)]]])
+        return tasks
+
+    def next_batch(self, *, seconds: float, expected: float) -> BatchTask | None:
+        """Cut the next batch, of about ``seconds``; None where nothing waits."""
+        size = max(1, int(seconds / max(expected, 1e-9)))
+        if self._repeats:
+            ids, attempt = self._repeats.popleft()
+            if len(ids) > size:
+                self._repeats.appendleft((ids[size:], attempt))
+            return self._task(ids[:size], attempt, seconds, expected)
+        if self._chunks:
+            lo, hi = self._chunks.popleft()
+            return BatchTask(
+                self.token, lo, hi, None, True, 1, seconds, expected, first_wave=False
+            )
+        while self._singles:
+            ids = self._singles.popleft()
+            if len(ids) > size:
+                self._singles.appendleft(ids[size:])
+            if len(ids):
+                return self._task(ids[:size], 1, seconds, expected)
+        return None
+
+    def clear(self) -> None:
+        """Drop everything that waits."""
+        self._singles.clear()
+        self._chunks.clear()
+        self._repeats.clear()
+
+    def _task(
+        self, ids: Ids, attempt: int, seconds: float, expected: float, *, first_wave: bool = False
+    ) -> BatchTask:
+        task = BatchTask(
+            self.token, 0, 0, None, False, attempt, seconds, expected, first_wave=first_wave
+        )
+        lo = int(ids[0])
+        if int(ids[-1]) - lo == len(ids) - 1 and bool((np.diff(ids) == 1).all()):
+            return task._replace(lo=lo, hi=lo + len(ids))
+        return task._replace(runs=np.ascontiguousarray(ids, np.int64).tobytes())
+
+
+_WAVE_RUNS = 4096

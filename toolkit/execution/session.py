@@ -1,0 +1,195 @@
+"""One start of a sweep: the store is taken, the engine runs, the store is given back."""
+
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from toolkit.errors import InterruptedSweepError, SweepError
+from toolkit.execution.clients import resolve_client
+from toolkit.execution.engine import Engine, Policy, Work
+from toolkit.execution.executors import Executor
+from toolkit.execution.job import Job
+from toolkit.execution.pickling import dumps_function
+from toolkit.execution.preparing import Prepared
+from toolkit.execution.run_queue import Ids
+from toolkit.execution.sources import Source, SpaceSource
+from toolkit.run_status import Status
+from toolkit.stores.results import Results
+from toolkit.stores.stage_runs import StageRuns
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import xarray as xr
+    from distributed import Client
+
+    from toolkit.spaces.space import Space
+
+RERUN = ("failed", "stale", "all")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Start:
+    """Everything that one start of a sweep needs."""
+
+    prepared: Prepared
+    results: Results
+    seed: int
+    policy: Policy
+    rerun: frozenset[str] = frozenset()
+    client: object = None
+    profile: bool = False
+    source: Source | None = None
+    dataset: "Callable[[], xr.Dataset]"
+    failures: "Callable[[], pd.DataFrame]"
+    select: "Callable[[Mapping[str, object]], Space]"
+    closers: list[Callable[[], None]] = field(default_factory=list)
+
+
+def check_rerun(rerun: str | Iterable[str]) -> frozenset[str]:
+    """Return what to run again as a set, or raise a SweepError that lists what can be given."""
+    given = frozenset([rerun] if isinstance(rerun, str) else rerun)
+    unknown = sorted(given - set(RERUN))
+    if unknown:
+        raise SweepError(
+            f"rerun={', '.join(map(repr, unknown))} is not known. Choose among "
+            f"{', '.join(map(repr, RERUN))}."
+        )
+    return given
+
+
+def make_job(start: Start) -> Job:
+    """Take the store and return the job that will run, not yet begun.
+
+    Raises
+    ------
+    StoreError
+        If another process runs this store, or it cannot be mapped to the sweep.
+    """
+    stage = start.prepared.stage
+    dumps_function(stage.function, stage.name)
+    code = {stage.name: {"token": stage.code.token, "parts": dict(stage.code.parts)}}
+    start.results.acquire(code=code)
+    try:
+        runs = start.results.stage(stage.name)
+        client, close_client = resolve_client(start.client)
+        start.closers.append(close_client)
+        links: list[Client] = [client] if client is not None else []
+
+        def start_cluster() -> Executor:
+            own, close = resolve_client("local")
+            start.closers.append(close)
+            assert own is not None
+            links.append(own)
+            return _dask_executor(own, start)
+
+        engine = Engine(
+            Work(
+                binding=start.prepared.binding,
+                runs=runs,
+                source=start.source or SpaceSource(start.prepared.space),
+                seed=start.seed,
+                defaults=dict(start.prepared.defaults),
+                rerun=lambda stage_runs, ids: _to_run(stage_runs, ids, start.rerun),
+            ),
+            start.policy,
+            start_cluster=start_cluster,
+            executor=None if client is None else _dask_executor(client, start),
+        )
+    except BaseException:
+        _close(start)
+        raise
+
+    def work() -> None:
+        try:
+            engine.run()
+        finally:
+            _close(start)
+
+    return Job(
+        engine,
+        work=work,
+        dataset=start.dataset,
+        failures=start.failures,
+        select=start.select,
+        dashboard_link=lambda: links[-1].dashboard_link if links else None,
+    )
+
+
+def run_here(job: Job, *, how_to_resume: str) -> None:
+    """Run a job in this thread; the first Ctrl-C stops it kindly, the second at once.
+
+    Raises
+    ------
+    InterruptedSweepError
+        If it was stopped before its last run.
+    """
+    with _interruptible(job, how_to_resume):
+        job.run_here()
+    if job.was_asked_to_stop and job.progress.pending:
+        raise InterruptedSweepError(
+            f"Interrupted with {job.progress.pending:,} runs to go; the {job.progress.done:,} "
+            f"that are done are stored. {how_to_resume}"
+        )
+
+
+@contextmanager
+def _interruptible(job: Job, how_to_resume: str) -> Iterator[None]:
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def handle(_signal: int, _frame: object) -> None:
+        if job.was_asked_to_stop:
+            job.request_stop(now=True)
+            raise KeyboardInterrupt
+        job.request_stop()
+        sys.stderr.write(
+            "\nStopping: runs in progress are finished and stored; Ctrl-C again ends them now. "
+            f"{how_to_resume}\n"
+        )
+
+    before = signal.signal(signal.SIGINT, handle)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _dask_executor(client: "Client", start: Start) -> Executor:
+    from toolkit.execution.dask_executor import DaskExecutor
+
+    resources = start.prepared.stage.fixed_resources
+    tags = {"GPU": float(resources.gpus)} if resources is not None and resources.gpus else {}
+    return DaskExecutor(
+        client, stage=start.prepared.stage.name, resources=tags, profile=start.profile
+    )
+
+
+def _to_run(runs: StageRuns, ids: Ids, rerun: frozenset[str]) -> Ids:
+    """Which of the runs asked for are to be run; those with an outcome are set back."""
+    status = runs.state.status[ids]
+    again = status == Status.SKIPPED
+    if "all" in rerun:
+        again |= status != Status.PENDING
+    if "failed" in rerun:
+        again |= (status == Status.FAILED) | (status == Status.BLOCKED)
+    if "stale" in rerun:
+        again |= status == Status.STALE
+    if again.any():
+        runs.reset(ids[again])
+    return np.asarray(ids[again | (status == Status.PENDING)])
+
+
+def _close(start: Start) -> None:
+    try:
+        start.results.release()
+    finally:
+        for close in reversed(start.closers):
+            close()
+        start.closers.clear()

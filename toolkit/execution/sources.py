@@ -1,0 +1,65 @@
+"""Where runs come from: a space, or something that chooses its next points by what it is told."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from toolkit.spaces.space import Space
+from toolkit.stages.failure import RunFailure
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcomes:
+    """What became of some of the points that a source gave, in any order.
+
+    Attributes
+    ----------
+    points
+        Values of each parameter, one for each outcome.
+    status
+        ``tk.Status`` of each, shape ``(n,)``: done or failed.
+    values
+        Each output, first dim ``n``; missing (NaN, NaT, "") where the run failed.
+    failures
+        Of the failed ones.
+    """
+
+    points: Mapping[str, list[object]]
+    status: NDArray[np.uint8]
+    values: Mapping[str, object]
+    failures: tuple[RunFailure, ...]
+
+
+class Source(Protocol):
+    """Gives points to run and is told what became of them.
+
+    ``ask`` returns a space of about ``n`` further points, or None while (or because) there is
+    nothing to give; a sweep ends when that is so and nothing is running. ``tell`` takes any finished subset
+    in any order, failures included; points that the store holds already are told at once.
+    """
+
+    def ask(self, n: int) -> Space | None:
+        """Return about ``n`` further points, or None."""
+
+    def tell(self, outcomes: Outcomes) -> None:
+        """Learn what became of some points."""
+
+
+class SpaceSource:
+    """A space as a source: all of it at the first call, whatever the outcomes."""
+
+    def __init__(self, space: Space) -> None:
+        self._space: Space | None = space
+
+    def ask(self, n: int) -> Space | None:
+        """Return the space once."""
+        del n
+        space, self._space = self._space, None
+        return space
+
+    def tell(self, outcomes: Outcomes) -> None:
+        """A space does not depend on outcomes."""
+        del outcomes

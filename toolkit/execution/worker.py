@@ -1,0 +1,170 @@
+"""Runs one batch in a worker process: knows journals and clocks, and nothing of Dask."""
+
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from toolkit.execution.batch_task import BatchSpec, BatchSummary, BatchTask
+from toolkit.run_status import Status
+from toolkit.stages.batch import BatchResult, run_batch
+from toolkit.stages.columns import concatenate, empty_columns, take
+from toolkit.stores.sink import Sink, open_sink
+
+_FLUSH_SECONDS = 0.05
+_MARKED_RUN = 1e-3
+_MEASURED_RUN = 0.01
+_HAND_BACK = 3.0
+
+_specs: dict[str, BatchSpec] = {}
+_left_outs: dict[str, NDArray[np.int64]] = {}
+
+
+def add_spec(spec: BatchSpec) -> None:
+    """Make a spec known in this process."""
+    _specs[spec.token] = spec
+
+
+def drop_spec(token: str) -> None:
+    """Forget a spec; unknown tokens are ignored."""
+    _specs.pop(token, None)
+
+
+def execute(task: BatchTask) -> BatchSummary:
+    """Run a batch, its outcomes journalled as they come.
+
+    Raises
+    ------
+    StoreError
+        If the store is gone, cannot be written, or belongs to another driver by now.
+    """
+    return _Batch(_specs[task.token], task).execute()
+
+
+class _Batch:
+    def __init__(self, spec: BatchSpec, task: BatchTask) -> None:
+        self.spec, self.task = spec, task
+        self.sink: Sink = open_sink(spec.sink)
+        held = set(spec.catalogue.names)
+        self.names = [
+            argument.source
+            for argument in spec.call.arguments
+            if argument.kind == "value" and argument.source in held
+        ]
+        self.schema = spec.sink.schema
+        self.done = self.failed = self.begun = 0
+        self.run_seconds = 0.0
+        self.seconds_per_run = task.expected
+        self.draws: tuple[str, ...] = ()
+
+    def execute(self) -> BatchSummary:
+        started = time.perf_counter()
+        self.sink.check()
+        deadline = started + _HAND_BACK * self.task.seconds
+        for _ in self._whole() if self.task.whole else self._inline():
+            if time.perf_counter() > deadline:
+                break
+        return BatchSummary(
+            receipt=self.sink.receipt(),
+            begun=self.begun,
+            done=self.done,
+            failed=self.failed,
+            run_seconds=self.run_seconds,
+            wall_seconds=time.perf_counter() - started,
+            seconds_per_run=self.seconds_per_run,
+            global_draws=self.draws,
+        )
+
+    def _whole(self) -> Iterator[None]:
+        length = self.spec.sink.chunk_length
+        assert length is not None
+        for lo in range(self.task.lo, self.task.hi, length):
+            hi = min(lo + length, self.task.hi)
+            self.sink.chunk(lo, hi, self._run_chunk(lo, hi), self.task.attempt)
+            self.begun += hi - lo
+            yield
+
+    def _run_chunk(self, lo: int, hi: int) -> BatchResult:
+        """Run a chunk; cells that the space leaves out are skipped."""
+        left_out = _left_out(self.spec)
+        inside = left_out[slice(*np.searchsorted(left_out, [lo, hi]))] - lo
+        if not len(inside):
+            return self._run(np.arange(lo, hi))
+        kept = np.delete(np.arange(hi - lo), inside)
+        return _spread(self._run(kept + lo), kept, hi - lo)
+
+    def _inline(self) -> Iterator[None]:
+        runs = self.task.run_ids()
+        size = _slice_size(self.task.expected, at_most=len(runs)) if self.task.expected else 1
+        while self.begun < len(runs):
+            part = runs[self.begun : self.begun + size]
+            if self.seconds_per_run >= _MARKED_RUN and len(part) == 1:
+                self.sink.started(int(part[0]), self.task.attempt)
+            result = self._run(part)
+            self.sink.block(part, result, self.task.attempt)
+            self.begun += len(part)
+            size = _slice_size(self.seconds_per_run, at_most=4 * size)
+            yield
+            if self.task.first_wave and self.failed:
+                return
+
+    def _run(self, runs: NDArray[np.int64]) -> BatchResult:
+        spec = self.spec
+        look_up = spec.catalogue.arrays if spec.call.vectorized else spec.catalogue.values
+        values = look_up(runs, self.names)
+        positions = spec.catalogue.positions(runs) if spec.streams is not None else None
+        started = time.perf_counter()
+        result = run_batch(
+            spec.call,
+            values,
+            runs,
+            streams=spec.streams,
+            positions=positions,
+            schema=self.schema,
+            mark=self.sink.mark,
+            attempt=self.task.attempt,
+            context=spec.context,
+            measure_memory=spec.measure_memory and self.seconds_per_run >= _MEASURED_RUN,
+            watch_globals=self.task.first_wave,
+        )
+        seconds = time.perf_counter() - started
+        self.sink.mark[0] = -1
+        self.schema = result.schema or self.schema
+        self.draws += tuple(name for name in result.global_draws if name not in self.draws)
+        self.done += int(np.count_nonzero(result.status == Status.DONE))
+        self.failed += int(np.count_nonzero(result.status == Status.FAILED))
+        self.run_seconds += seconds
+        self.seconds_per_run = seconds / len(runs)
+        return result
+
+
+def _slice_size(seconds_per_run: float, *, at_most: int) -> int:
+    """Runs until the next record: one where a run takes 1 ms, else what 50 ms hold."""
+    if seconds_per_run >= _MARKED_RUN:
+        return 1
+    return max(1, min(at_most, int(_FLUSH_SECONDS / max(seconds_per_run, 1e-7))))
+
+
+def _left_out(spec: BatchSpec) -> NDArray[np.int64]:
+    """Ids of the cells that no space asked for, ascending; found once for each spec."""
+    if spec.token not in _left_outs:
+        _left_outs.clear()
+        _left_outs[spec.token] = np.sort(spec.catalogue.left_out())
+    return _left_outs[spec.token]
+
+
+def _spread(result: BatchResult, at: NDArray[np.int64], n: int) -> BatchResult:
+    """The same outcomes among ``n`` cells, the others skipped and missing."""
+    status = np.full(n, Status.SKIPPED, np.uint8)
+    seconds = np.zeros(n, np.float32)
+    peaks = np.full(n, np.nan, np.float32)
+    status[at], seconds[at], peaks[at] = result.status, result.seconds, result.peak_memory
+    columns = result.columns
+    if columns is not None and result.schema is not None:
+        row = np.full(n, len(at))
+        row[at] = np.arange(len(at))
+        missing = empty_columns(result.schema, 1)
+        columns = take(concatenate([columns, missing]), row)
+    return replace(result, status=status, seconds=seconds, peak_memory=peaks, columns=columns)

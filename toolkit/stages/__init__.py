@@ -1,0 +1,1 @@
+"""Stages: a function with its arguments, its outputs and the running of one batch."""

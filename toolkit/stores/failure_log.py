@@ -1,0 +1,107 @@
+"""Failures with their tracebacks: JSON lines beside the journals, each traceback once."""
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Iterator
+from typing import Any, Protocol
+
+from toolkit.stores.storage import JOURNALS, reported
+
+FILE = f"{JOURNALS}/failures.jsonl"
+
+
+class FailureLog(Protocol):
+    """Where failures are kept."""
+
+    def add(
+        self, stage: str, attempt: int, time: float, failures: Iterable[dict[str, Any]]
+    ) -> None:
+        """Take in failures as a journal has them."""
+
+    def flush(self) -> None:
+        """Make what was taken in durable."""
+
+    def read(self, stage: str) -> Iterator[dict[str, Any]]:
+        """Yield the failures of a stage, the oldest first."""
+
+
+class MemoryLog:
+    """Failures in memory."""
+
+    def __init__(self) -> None:
+        self._lines: list[dict[str, Any]] = []
+
+    def add(
+        self, stage: str, attempt: int, time: float, failures: Iterable[dict[str, Any]]
+    ) -> None:
+        """Take in failures."""
+        self._lines += [_line(stage, attempt, time, failure) for failure in failures]
+
+    def flush(self) -> None:
+        """Nothing is to be done."""
+
+    def read(self, stage: str) -> Iterator[dict[str, Any]]:
+        """Yield the failures of a stage, the oldest first."""
+        return (dict(line) for line in self._lines if line["stage"] == stage)
+
+
+class FileLog:
+    """Failures in a file that only the coordinator appends to; a torn line is skipped."""
+
+    def __init__(self, path: str) -> None:
+        self._store = path
+        self._path = os.path.join(path, FILE)
+        self._waiting: list[dict[str, Any]] = []
+        self._said: set[str] = set()
+
+    def add(
+        self, stage: str, attempt: int, time: float, failures: Iterable[dict[str, Any]]
+    ) -> None:
+        """Take in failures; they are written by ``flush``."""
+        self._waiting += [_line(stage, attempt, time, failure) for failure in failures]
+
+    def flush(self) -> None:
+        """Append what was taken in to the file."""
+        if not self._waiting:
+            return
+        lines = []
+        for line in self._waiting:
+            text = str(line.get("traceback", ""))
+            token = hashlib.blake2b(text.encode("utf-8", "replace"), digest_size=12).hexdigest()
+            if token not in self._said:
+                lines.append(json.dumps({"token": token, "text": text}))
+                self._said.add(token)
+            lines.append(json.dumps(line | {"traceback": token}))
+        # It begins with a line end: what a crash left of the last line is a line of its own.
+        raw = ("\n" + "\n".join(lines) + "\n").encode()
+        with reported(self._store), open(self._path, "ab", buffering=0) as file:
+            file.write(raw)
+        self._waiting = []
+
+    def read(self, stage: str) -> Iterator[dict[str, Any]]:
+        """Yield the failures of a stage, the oldest first."""
+        texts: dict[str, str] = {}
+        try:
+            with open(self._path, "rb") as file:
+                for raw in file:
+                    line = _parsed(raw)
+                    if "token" in line:
+                        texts[str(line["token"])] = str(line.get("text", ""))
+                    elif line.get("stage") == stage and isinstance(line.get("run"), int):
+                        yield line | {"traceback": texts.get(str(line.get("traceback")), "")}
+        except FileNotFoundError:
+            pass
+        yield from (dict(line) for line in self._waiting if line["stage"] == stage)
+
+
+def _line(stage: str, attempt: int, time: float, failure: dict[str, Any]) -> dict[str, Any]:
+    return {**failure, "stage": stage, "attempt": attempt, "time": time}
+
+
+def _parsed(raw: bytes) -> dict[str, Any]:
+    try:
+        line = json.loads(raw)
+    except (ValueError, RecursionError):
+        return {}
+    return line if isinstance(line, dict) else {}

@@ -1,0 +1,51 @@
+"""Failed runs as a table."""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from toolkit.stores.stage_runs import StageRuns
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+COLUMNS = (
+    "stage", "run", "reason", "exception", "message", "traceback", "exit_code", "log",
+    "attempts", "tier", "peak_memory", "host",
+)  # fmt: skip
+
+
+def failures_frame(runs: StageRuns | None, ids: NDArray[np.int64]) -> "pd.DataFrame":
+    """Return one row for each failed run among ``ids``: its labels, then ``COLUMNS``.
+
+    ``reason`` is ``"exception"`` or ``"worker died"``; ``peak_memory`` is in bytes, NaN where it
+    is not known; ``exit_code``, ``log`` and ``tier`` are empty where there is none.
+    """
+    import pandas as pd
+
+    if runs is None:
+        return pd.DataFrame(columns=list(COLUMNS))
+    wanted = set(ids.tolist())
+    found = [record for record in runs.failures() if record["run"] in wanted]
+    failed = np.array([record["run"] for record in found], np.int64)
+    table: dict[str, Any] = {}
+    for name, (labels, inactive) in runs.catalogue.labels(failed).items():
+        column = pd.Series(labels)
+        table[name] = column.where(~inactive, None) if inactive.any() else column
+    reasons = ["worker died" if one["exception"] == "WorkerDied" else "exception" for one in found]
+    table.update(
+        stage=runs.name,
+        run=failed,
+        reason=reasons,
+        exception=[record["exception"] for record in found],
+        message=[record["message"] for record in found],
+        traceback=[record.get("traceback", "") for record in found],
+        exit_code=[record.get("exit_code") for record in found],
+        log=[record.get("log", "") for record in found],
+        attempts=runs.state.attempts[failed],
+        tier=[record.get("tier", "") for record in found],
+        peak_memory=runs.state.peak_memory[failed],
+        host=[record.get("host", "") for record in found],
+    )
+    return pd.DataFrame(table)

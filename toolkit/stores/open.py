@@ -1,0 +1,128 @@
+"""Reading a store by its path alone: ``tk.open``, ``tk.status``, ``tk.failures``.
+
+Nothing here takes a lock, writes, or unpickles anything.
+"""
+
+import os
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from toolkit.errors import StoreError
+from toolkit.run_status import Status
+from toolkit.stores.failures import failures_frame
+from toolkit.stores.stage_runs import StageRuns
+from toolkit.stores.zarr_store import ZarrStore
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import xarray as xr
+
+
+def open(  # noqa: A001 - users write tk.open, as they write xr.open_dataset
+    path: str | os.PathLike[str],
+    *,
+    stage: str | None = None,
+    flat: bool | None = None,
+    mask: bool = True,
+) -> "xr.Dataset":
+    """Return everything that a store holds of a stage, labelled.
+
+    Values are read where they are used; those of variables up to 100 MB are then kept. Runs that
+    are journalled but not folded yet are there too.
+
+    Parameters
+    ----------
+    path
+        Folder of the store.
+    stage
+        Name of the stage; needed only where there are several.
+    flat
+        True for one ``run`` dim with the labels as coordinates, False for one dim a parameter.
+        None: a dim a parameter where at least a tenth of their cells exist.
+    mask
+        Whether only runs that are done or stale show values, the others NaN, NaT or "". Whole
+        numbers then read as floats where some are missing; ``mask=False`` gives what is stored.
+
+    Raises
+    ------
+    StoreError
+        If there is no store at the path, or no such stage in it.
+    """
+    from toolkit.stores.view import labelled
+
+    store = ZarrStore.read(os.path.expanduser(path))
+    runs = _stage(store, stage)
+    attrs = {"store": store.path}
+    return labelled(runs, flat=flat, mask=mask, load=False, attrs=attrs)
+
+
+def status(path: str | os.PathLike[str]) -> "pd.DataFrame":
+    """Return how many runs of each stage of a store are in which state.
+
+    Returns
+    -------
+    DataFrame
+        A row for each stage: ``runs`` (those left out by the space not counted), a column for
+        each state but ``skipped``, and ``seconds``, the wall time of all runs together.
+
+    Raises
+    ------
+    StoreError
+        If there is no store at the path.
+    """
+    import pandas as pd
+
+    store = ZarrStore.read(os.path.expanduser(path))
+    rows = {}
+    for name in store.stage_names:
+        state = store.stage(name).state
+        counts = np.bincount(state.status, minlength=len(Status))
+        by_name = {one.name.lower(): int(counts[one]) for one in Status if one != Status.SKIPPED}
+        seconds = float(np.nansum(state.seconds, dtype=np.float64))
+        rows[name] = {"runs": sum(by_name.values()), **by_name, "seconds": seconds}
+    columns = ["runs", *(one.name.lower() for one in Status if one != Status.SKIPPED), "seconds"]
+    table = pd.DataFrame.from_dict(rows, orient="index", columns=columns)
+    table.index.name = "stage"
+    return table
+
+
+def failures(path: str | os.PathLike[str], *, stage: str | None = None) -> "pd.DataFrame":
+    """Return the failed runs of a store, a row each: labels, reason, exception, traceback, host.
+
+    Parameters
+    ----------
+    path
+        Folder of the store.
+    stage
+        Name of the stage; None for all.
+
+    Raises
+    ------
+    StoreError
+        If there is no store at the path, or no such stage in it.
+    """
+    import pandas as pd
+
+    store = ZarrStore.read(os.path.expanduser(path))
+    names = store.stage_names if stage is None else (stage,)
+    tables = []
+    for name in names:
+        runs = _stage(store, name)
+        tables.append(failures_frame(runs, np.flatnonzero(runs.state.status == Status.FAILED)))
+    filled = [table for table in tables if len(table)]
+    if not filled:
+        return tables[0] if tables else failures_frame(None, np.zeros(0, dtype=np.int64))
+    return pd.concat(filled, ignore_index=True) if len(filled) > 1 else filled[0]
+
+
+def _stage(store: ZarrStore, name: str | None) -> StageRuns:
+    names = store.stage_names
+    if name is None and len(names) == 1:
+        return store.stage(names[0])
+    if name is None or name not in names:
+        what = "no stage yet" if not names else f"the stages {', '.join(map(repr, names))}"
+        wanted = "Say which: stage=" if name is None else f"There is no stage {name!r}: stage="
+        remedy = f"{wanted}{names[0]!r}, for example." if names else "Run its sweep first."
+        raise StoreError(f"The store at {store.path} holds {what}. {remedy}")
+    return store.stage(name)

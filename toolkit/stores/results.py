@@ -1,0 +1,108 @@
+"""The results of a sweep, on disk or in memory: taken to run, looked at at any time."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from toolkit.errors import StoreError
+from toolkit.spaces.space import Space
+from toolkit.stores.failures import failures_frame
+from toolkit.stores.journal import Durability
+from toolkit.stores.memory_store import MemoryStore
+from toolkit.stores.provenance import provenance
+from toolkit.stores.stage_runs import StageRuns
+from toolkit.stores.view import labelled
+from toolkit.stores.zarr_store import ZarrStore
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import xarray as xr
+
+
+class Results:
+    """Where a sweep and those made from it keep what they computed.
+
+    Parameters
+    ----------
+    path
+        Folder of the store; None for memory.
+    durability
+        See :class:`toolkit.Sweep`.
+    """
+
+    def __init__(self, path: str | Path | None, *, durability: Durability = "process") -> None:
+        self.path = None if path is None else Path(path).expanduser()
+        self.durability = durability
+        self._memory: MemoryStore | None = None
+        self._disk: ZarrStore | None = None
+
+    def acquire(self, *, code: Mapping[str, object], script: str | None = None) -> None:
+        """Take the store to write into it, made if there is none.
+
+        Raises
+        ------
+        StoreError
+            If somebody else runs it, or it cannot be read or written.
+        """
+        if self.path is None:
+            self._memory = self._memory or MemoryStore(provenance(code=code, script=script))
+            return
+        if self._disk is not None:
+            raise StoreError(
+                f"A sweep is running on {self.path} in this process. Wait for its result, or "
+                "cancel it."
+            )
+        is_new = not (self.path / "zarr.json").exists()
+        made_by = provenance(code=code, script=script) if is_new else None
+        disk = ZarrStore.create_or_open(self.path, made_by, durability=self.durability)
+        disk.acquire()
+        self._disk = disk
+
+    def release(self) -> None:
+        """Fold everything and let go of the store."""
+        disk, self._disk = self._disk, None
+        if disk is not None:
+            disk.release()
+        elif self._memory is not None:
+            self._memory.release()
+
+    def stage(self, name: str) -> StageRuns:
+        """Return the runs of a stage in the acquired store, made if they are new."""
+        store = self._disk or self._memory
+        assert store is not None, "acquire comes first"
+        return store.stage(name, create=True)
+
+    def look(self, name: str) -> StageRuns | None:
+        """Return the runs of a stage as they are by now, None where there are none yet."""
+        store: ZarrStore | MemoryStore | None = self._memory
+        if self.path is not None:
+            store = ZarrStore.read(self.path) if (self.path / "zarr.json").exists() else None
+        if store is None or name not in store.stage_names:
+            return None
+        return store.stage(name)
+
+    def dataset(self, name: str, space: Space, defaults: Mapping[str, object]) -> "xr.Dataset":
+        """Return what is stored of a space, labelled; what is not there is pending."""
+        runs = self.look(name) or MemoryStore().stage(name, create=True)
+        return labelled(runs, space, defaults=defaults, attrs=self._attrs())
+
+    def failures(self, name: str, space: Space, defaults: Mapping[str, object]) -> "pd.DataFrame":
+        """Return the failed runs of a space, a row each."""
+        runs = self.look(name)
+        if runs is None:
+            return failures_frame(None, np.zeros(0, np.int64))
+        ids = np.asarray(runs.catalogue.find(space, defaults=defaults))
+        return failures_frame(runs, ids[ids >= 0])
+
+    def _attrs(self) -> dict[str, object]:
+        return {"store": "in memory" if self.path is None else str(self.path)}
+
+    def attributes(self) -> dict[str, Any]:
+        """Return what made the store; empty where there is none yet."""
+        if self.path is None:
+            return {} if self._memory is None else self._memory.provenance
+        if not (self.path / "zarr.json").exists():
+            return {}
+        return ZarrStore.read(self.path).provenance

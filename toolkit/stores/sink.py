@@ -1,0 +1,367 @@
+"""What a worker writes results through: its journal, and whole chunks."""
+
+import json
+import os
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from toolkit.stages.schema import Columns, Schema
+from toolkit.stores import records
+from toolkit.stores.chunks import as_stored, fill_of, stored_variable, write_chunk
+from toolkit.stores.epoch import StaleWorker, TurnFile
+from toolkit.stores.journal import Durability, Journal
+from toolkit.stores.packing import Buffer
+from toolkit.stores.storage import JOURNALS, Folder, reported
+
+IDLE = -1
+
+
+class Outcomes(Protocol):
+    """What a batch hands over: ``BatchResult`` of the stages room.
+
+    ``status``, ``seconds`` and ``peak_memory`` have the shape ``(n,)``; ``columns`` and
+    ``schema`` are None where no run succeeded.
+    """
+
+    status: npt.NDArray[np.uint8]
+    seconds: npt.NDArray[np.float32]
+    peak_memory: npt.NDArray[np.float32]
+    columns: Columns | None
+    schema: Schema | None
+    errors: Sequence[Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SinkSpec:
+    """Where a worker writes the runs of one stage.
+
+    Parameters
+    ----------
+    path
+        Absolute folder of the store; None: in memory, records travel back in the receipt.
+    stage
+        Name of the stage.
+    identity, epoch
+        Of the store, and of the driver that this worker works for.
+    group
+        Folder of the stage's arrays in the store, ``""`` for the first stage.
+    schema
+        As stored; None until it is known, then only ``block`` may be used.
+    chunk_length, n_runs
+        Runs in a chunk, and runs in the arrays.
+    durability
+        ``"power"``: what is acknowledged is on the disk.
+    """
+
+    path: str | None
+    stage: str
+    identity: str
+    epoch: int
+    group: str = ""
+    schema: Schema | None = None
+    chunk_length: int | None = None
+    n_runs: int = 0
+    durability: Durability = "process"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Receipt:
+    """Where the records of a batch are.
+
+    Parameters
+    ----------
+    journal
+        Name of the journal in the store; ``""`` in memory.
+    offset
+        Length of the journal when the receipt was made.
+    records
+        In memory: the records themselves.
+    """
+
+    journal: str
+    offset: int
+    records: bytes = b""
+
+
+class _Output:
+    """A journal, or a list of records, with what it has been told about the stages."""
+
+    def __init__(self, journal: Journal | None) -> None:
+        self.journal = journal
+        self.lock = threading.Lock()
+        self.pending: list[Buffer] = []
+        self.numbers: dict[str, int] = {}
+        self.said: dict[str, Schema | None] = {}
+        self.threads: dict[int, int] = {}
+
+    def number(self, stage: str) -> int:
+        return self.numbers.setdefault(stage, len(self.numbers))
+
+    def slot(self) -> memoryview:
+        """Return the slot of this thread: the run in progress and its stage."""
+        if self.journal is None:
+            return memoryview(bytearray(b"\xff" * 16)).cast("q")
+        with self.lock:
+            return self.journal.slot(
+                self.threads.setdefault(threading.get_ident(), len(self.threads))
+            )
+
+    def append(self, buffers: list[Buffer]) -> None:
+        if self.journal is None:
+            self.pending += [bytes(buffer) for buffer in buffers]
+        else:
+            self.journal.append(buffers)
+
+
+_outputs: dict[str, tuple[tuple[int, str, int], _Output]] = {}
+_outputs_lock = threading.Lock()
+
+
+class Sink:
+    """Writes outcomes of one stage; made by ``open_sink``, one for each thread that runs.
+
+    ``mark`` is one int64: the run in progress, -1 where there is none. It lies in the journal's
+    page, so that it is known even of a process that was killed.
+    """
+
+    mark: memoryview
+
+    def __init__(self, spec: SinkSpec) -> None:
+        self.spec = spec
+        self._turn = None if spec.path is None else TurnFile(spec.path)
+        self._use(_output(spec, self._turn))
+
+    def check(self) -> None:
+        """Make sure, before a batch, that the store is still there and still ours.
+
+        Raises
+        ------
+        StoreGone, StaleWorker
+            If the store was deleted or made again, or if another driver has taken over.
+        """
+        if self._turn is None:
+            return
+        self._turn.require(self.spec.identity, self.spec.epoch, thoroughly=True)
+        journal = self._output.journal
+        if journal is not None and not journal.is_linked:
+            _forget(self.spec, self._output)
+            self._use(_output(self.spec, self._turn))
+
+    def started(self, run: int, attempt: int) -> None:
+        """Record that a run begins."""
+        self._append([(records.STARTED, 0, 1, run, [])], None, attempt)
+
+    def block(self, runs: npt.NDArray[np.int64], result: Outcomes, attempt: int) -> None:
+        """Record the outcomes of runs, values included.
+
+        Parameters
+        ----------
+        runs
+            Run ids, shape ``(n,)``.
+        result
+            Their outcomes.
+        attempt
+            Which attempt this was, 1 for the first.
+
+        Raises
+        ------
+        StaleWorker
+            After the record is written, if another driver has taken over: it accepts what
+            nobody has begun again.
+        """
+        if self._turn is not None:
+            try:
+                self._turn.require(self.spec.identity, self.spec.epoch)
+            except StaleWorker:
+                self._late_block(np.asarray(runs, np.int64), result, attempt)
+                raise
+        self._block(np.asarray(runs, np.int64), result, attempt)
+
+    def chunk(self, lo: int, hi: int, result: Outcomes, attempt: int) -> None:
+        """Write runs ``lo … hi - 1``, a whole chunk, into the arrays; then record them.
+
+        The arrays' last chunk may be shorter. Where the schema of the result is not the stored
+        one, or this is no whole chunk, values go into the journal as by ``block``.
+        """
+        if not self._is_chunk(lo, hi, result):
+            self.block(np.arange(lo, hi), result, attempt)
+            return
+        try:
+            self._write_chunk(lo, result)
+        except StaleWorker:
+            self._late_block(np.arange(lo, hi), result, attempt)
+            raise
+        self._block(np.arange(lo, hi), result, attempt, in_chunk=True)
+
+    def receipt(self) -> Receipt:
+        """Return where the records are; in memory, they leave with the receipt."""
+        output = self._output
+        if output.journal is not None:
+            return Receipt(journal=output.journal.name, offset=output.journal.offset)
+        with output.lock:
+            pending, output.pending = output.pending, []
+            # A receipt may get lost or overtaken: each says again what its columns are.
+            output.said.clear()
+        return Receipt(journal="", offset=0, records=b"".join(pending))
+
+    def _use(self, output: _Output) -> None:
+        self._output = output
+        self._slot = output.slot()
+        self._slot[1] = output.number(self.spec.stage)
+        self.mark = self._slot[:1]
+
+    def _late_block(self, runs: npt.NDArray[np.int64], result: Outcomes, attempt: int) -> None:
+        """Record outcomes for a later driver, which has deleted our journal when it took over."""
+        journal = self._output.journal
+        if journal is not None and not journal.is_linked:
+            _forget(self.spec, self._output)
+            self._use(_output(self.spec, None))
+        self._block(runs, result, attempt)
+
+    def _block(
+        self,
+        runs: npt.NDArray[np.int64],
+        result: Outcomes,
+        attempt: int,
+        *,
+        in_chunk: bool = False,
+    ) -> None:
+        if not len(runs):
+            return
+        lo, n = int(runs[0]), len(runs)
+        is_range = int(runs[-1]) - lo == n - 1 and (n < 3 or bool((np.diff(runs) == 1).all()))
+        columns = None if in_chunk else result.columns
+        flags, payload = records.block_payload(
+            None if is_range else runs,
+            result.status,
+            result.seconds,
+            result.peak_memory,
+            result.schema,
+            columns,
+        )
+        parts: list[tuple[int, int, int, int, list[Buffer]]] = []
+        if result.errors:
+            parts.append((records.ERRORS, 0, len(result.errors), lo, [_errors_json(result.errors)]))
+        if in_chunk:
+            flags |= records.IN_CHUNK
+        parts.append((records.BLOCK, flags, n, lo, payload))
+        self._append(parts, result.schema, attempt)
+        self.mark[0] = IDLE
+
+    def _append(
+        self,
+        parts: list[tuple[int, int, int, int, list[Buffer]]],
+        schema: Schema | None,
+        attempt: int,
+    ) -> None:
+        spec, output, now = self.spec, self._output, time.time()
+        number = output.number(spec.stage)
+        buffers: list[Buffer] = []
+        with output.lock, reported(spec.path or "in memory"):
+            said = output.said.get(spec.stage)
+            is_new = schema is not None and schema is not said and schema != said
+            if spec.stage not in output.said or is_new:
+                buffers += records.record(
+                    records.SCHEMA,
+                    records.schema_payload(spec.stage, schema),
+                    stage=number,
+                    epoch=spec.epoch,
+                    time=now,
+                )
+            for kind, flags, n, lo, payload in parts:
+                buffers += records.record(
+                    kind,
+                    payload,
+                    stage=number,
+                    epoch=spec.epoch,
+                    time=now,
+                    attempt=attempt,
+                    flags=flags,
+                    n=n,
+                    lo=lo,
+                )
+            output.append(buffers)
+            if spec.stage not in output.said or is_new:
+                output.said[spec.stage] = schema
+
+    def _is_chunk(self, lo: int, hi: int, result: Outcomes) -> bool:
+        spec = self.spec
+        length = spec.chunk_length
+        if spec.path is None or spec.schema is None or length is None or result.columns is None:
+            return False
+        is_whole = lo % length == 0 and hi == min(lo + length, spec.n_runs)
+        return is_whole and spec.schema.is_fixed and result.schema == spec.schema
+
+    def _write_chunk(self, lo: int, result: Outcomes) -> None:
+        spec = self.spec
+        length = spec.chunk_length
+        assert spec.path is not None
+        assert spec.schema is not None
+        assert length is not None
+        assert result.columns is not None
+        assert self._turn is not None
+        storage = Folder(spec.path, spec.durability)
+        for variable, column in zip(spec.schema.variables, result.columns, strict=True):
+            self._turn.require(spec.identity, spec.epoch)
+            array = stored_variable(variable, spec.group, length)
+            values = as_stored(np.asarray(column))
+            write_chunk(storage, array, lo // length, values, fill_of(variable))
+
+
+def open_sink(spec: SinkSpec) -> Sink:
+    """Return a sink for this thread; all sinks of a process share one journal for each store.
+
+    Raises
+    ------
+    StoreGone, StaleWorker
+        If the store is not there any more, or another driver has taken it over.
+    """
+    return Sink(spec)
+
+
+def close_sinks() -> None:
+    """Close all journals of this process."""
+    with _outputs_lock:
+        for _, output in _outputs.values():
+            if output.journal is not None:
+                output.journal.close()
+        _outputs.clear()
+
+
+def _output(spec: SinkSpec, turn: TurnFile | None) -> _Output:
+    if spec.path is None:
+        return _Output(None)
+    key = (os.getpid(), spec.identity, spec.epoch)
+    with _outputs_lock:
+        known, output = _outputs.get(spec.path, (None, None))
+        if known == key and output is not None:
+            return output
+        if turn is not None:
+            turn.require(spec.identity, spec.epoch, thoroughly=True)
+        if output is not None and output.journal is not None:
+            with output.lock:
+                output.journal.close()
+        with reported(spec.path):
+            folder = os.path.join(spec.path, JOURNALS)
+            journal = Journal(folder, spec.identity, spec.epoch, spec.durability)
+        output = _Output(journal)
+        _outputs[spec.path] = (key, output)
+        return output
+
+
+def _forget(spec: SinkSpec, output: _Output) -> None:
+    with _outputs_lock:
+        if spec.path is not None and _outputs.get(spec.path, (None, None))[1] is output:
+            del _outputs[spec.path]
+            if output.journal is not None:
+                output.journal.close()
+
+
+def _errors_json(errors: Sequence[Any]) -> bytes:
+    return json.dumps([vars(error) for error in errors]).encode()

@@ -1,0 +1,120 @@
+"""The arrays and attributes of one stage, laid out for the runs and outputs it has."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from toolkit.stages.schema import Schema
+from toolkit.stores.axes import delete_outdated, load_catalogue, save_catalogue
+from toolkit.stores.catalogue import Catalogue
+from toolkit.stores.chunks import Stored, array_name, join
+from toolkit.stores.hierarchy import Hierarchy, pieces
+from toolkit.stores.layout import (
+    ATTRIBUTE,
+    RUN,
+    STATE_ATTRIBUTES,
+    array_document,
+    plain_attributes,
+)
+from toolkit.stores.parameters import Parameters, chunk_for, is_too_fine
+from toolkit.stores.state import FIELDS
+from toolkit.stores.values import Values
+
+
+class StageLayout:
+    """Keeps the metadata of one stage in step with its catalogue and its outputs.
+
+    Only the coordinator uses it. Every change ends in one commit of the hierarchy.
+    """
+
+    def __init__(self, hierarchy: Hierarchy, stage: str, group: str) -> None:
+        self._hierarchy = hierarchy
+        self._stage = stage
+        self._group = group
+        self._axes: dict[str, str] = {}
+
+    def load(self) -> tuple[Catalogue, Values | None]:
+        """Return catalogue and outputs as the attributes describe them."""
+        ours = self._hierarchy.attributes(self._group).get(ATTRIBUTE, {})
+        catalogue, values = Catalogue.empty(), None
+        document = ours.get("catalogue")
+        if document is not None:
+            self._axes = dict(document["arrays"])
+            catalogue = load_catalogue(self._hierarchy, self._group, document)
+        if ours.get("schema") is not None:
+            schema = Schema.from_json(ours["schema"])
+            values = Values(self._hierarchy, self._group, schema, int(ours["chunk_length"]))
+            values.reconcile()
+        return catalogue, values
+
+    def lay_out(self, catalogue: Catalogue, values: Values | None, parameters: Parameters) -> None:
+        """Bring all arrays to the present length and type, and commit."""
+        hierarchy = self._hierarchy
+        document, outdated = save_catalogue(hierarchy, self._group, catalogue, self._axes)
+        self._axes = document["arrays"]
+        for name in FIELDS:
+            self._lay_out_state(name, catalogue.n_runs)
+        if values is not None:
+            values.resize(catalogue.n_runs)
+        parameters.lay_out(catalogue)
+        names = parameters.names(catalogue)
+        self.describe(values, names, document)
+        hierarchy.commit()
+        delete_outdated(hierarchy, outdated)
+
+    def describe(
+        self,
+        values: Values | None,
+        parameters: Iterable[str],
+        catalogue: dict[str, Any] | None = None,
+    ) -> None:
+        """Put down the attributes of the stage; the caller commits."""
+        hierarchy, group = self._hierarchy, self._group
+        attributes = hierarchy.attributes(group)
+        ours = {**attributes.get(ATTRIBUTE, {}), "stage": self._stage}
+        if catalogue is not None:
+            ours["catalogue"] = catalogue
+        schema = None
+        if values is not None:
+            schema = values.schema
+            ours |= {"schema": schema.to_json(), "chunk_length": values.chunk_length}
+            attributes = plain_attributes(schema.attrs) | attributes
+        coordinates = coordinate_names(schema, parameters)
+        hierarchy.set_attributes(group, {**attributes, ATTRIBUTE: ours, "coordinates": coordinates})
+        if values is not None:
+            for key in values.keys_along_run():
+                hierarchy.set_attributes(key, {"coordinates": coordinates})
+
+    def taken_names(self, parameters: Iterable[str]) -> list[str]:
+        """Return the names in this group that no output may bear."""
+        prefix = f"{self._group}/" if self._group else ""
+        groups = [
+            key.removeprefix(prefix)
+            for key, document in self._hierarchy.documents.items()
+            if key.startswith(prefix) and document.get("node_type") == "group" and key
+        ]
+        return [*FIELDS, *map(array_name, parameters), *groups]
+
+    def _lay_out_state(self, name: str, n_runs: int) -> None:
+        hierarchy, key = self._hierarchy, join(self._group, name)
+        dtype, fill = FIELDS[name]
+        known = key in hierarchy.documents
+        if known and not is_too_fine(n_runs, hierarchy.array(key).chunk[0]):
+            hierarchy.resize(key, n_runs)
+            return
+        compressed = hierarchy.storage.compresses
+        array = Stored(key=key, dtype=dtype, chunk=(chunk_for(n_runs),), compressed=compressed)
+        document = array_document(array, (n_runs,), (RUN,), STATE_ATTRIBUTES[name], fill)
+        if not known:
+            hierarchy.put(key, document)
+            return
+        stored = hierarchy.read(key, 0, hierarchy.length(key))
+        rows = pieces(0, len(stored), array.chunk[0])
+        hierarchy.replace(key, document, ((number, stored[at]) for number, at, _ in rows))
+
+
+def coordinate_names(schema: Schema | None, parameters: Iterable[str]) -> str:
+    """Return the names of all coordinates, as CF lists them: separated by spaces."""
+    names = [*FIELDS, *map(array_name, parameters)]
+    if schema is not None:
+        names += [array_name(name) for name in schema.coords]
+    return " ".join(name for name in names if not any(c.isspace() for c in name))

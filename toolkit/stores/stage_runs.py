@@ -1,0 +1,401 @@
+"""The runs of one stage in a store, on the coordinator's side."""
+
+from collections.abc import Iterable
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from toolkit.errors import StoreError
+from toolkit.run_status import Status
+from toolkit.stages.columns import cast, empty_columns
+from toolkit.stages.schema import Column, Schema
+from toolkit.stores.chunks import join
+from toolkit.stores.failure_log import FailureLog
+from toolkit.stores.fold import Fold
+from toolkit.stores.hierarchy import Hierarchy
+from toolkit.stores.journal import Durability
+from toolkit.stores.layout import check_names
+from toolkit.stores.matching import SpaceLike
+from toolkit.stores.outcomes import Collected, Failed, Settler, failed
+from toolkit.stores.overlay import Overlay
+from toolkit.stores.parameters import Parameters
+from toolkit.stores.pending import Part, Pending
+from toolkit.stores.records import Block, Errors, Record, Started
+from toolkit.stores.sink import Receipt, SinkSpec
+from toolkit.stores.stage_layout import StageLayout, coordinate_names
+from toolkit.stores.state import FIELDS, State
+from toolkit.stores.values import Values
+
+Array = npt.NDArray[Any]
+Ids = npt.NDArray[np.int64]
+
+
+class Home(Protocol):
+    """The store that a stage's runs are in."""
+
+    path: str | None
+    identity: str
+    epoch: int
+    durability: Durability
+    is_writable: bool
+    accepts_late: bool
+    hierarchy: Hierarchy
+    failure_log: FailureLog
+
+    def pull(self, receipts: Iterable[Receipt]) -> None:
+        """Hand new records to the stages they belong to."""
+
+    def offsets(self) -> dict[str, int]:
+        """Return how far each journal was read."""
+
+    def marks(self, stage: str) -> dict[str, set[int]]:
+        """Return the runs that the journals' pages note as in progress."""
+
+    def write_marker(self) -> None:
+        """Write how far the journals are folded."""
+
+    def check(self) -> None:
+        """Raise if the store is not this driver's any more."""
+
+
+class StageRuns:
+    """State and values of the runs of one stage; the same on disk and in memory.
+
+    Made by ``ZarrStore.stage`` and ``MemoryStore.stage``.
+    """
+
+    def __init__(self, home: Home, name: str, group: str, marker: dict[str, Any]) -> None:
+        self.name = name
+        self.group = group
+        self._home = home
+        self._hierarchy = home.hierarchy
+        self._pending = Pending()
+        self._overlay = Overlay(self._pending)
+        self._layout = StageLayout(self._hierarchy, name, group)
+        self.catalogue, self._values = self._layout.load()
+        self.state = State(self.catalogue.n_runs, self._stored_state)
+        self._parameters = Parameters(self._hierarchy, group, marker.get("parameters"))
+        self._settler = Settler(self.state, self._pending, self._check_stored, self._report)
+        self._settler.schema = self.schema
+        done = marker.get("offsets", {})
+        self._fold = Fold(self._hierarchy, group, self.state, self._pending, done)
+        self._inbox: list[tuple[str, Record]] = []
+        self._failures: list[Failed] = []
+        self._started: dict[str, set[int]] = {}
+        self._outcomes: list[tuple[list[Any], list[Any], list[Any], list[Part]]] = []
+        self._held: set[int] = set()
+
+    @property
+    def n_runs(self) -> int:
+        """Number of run ids."""
+        return self.catalogue.n_runs
+
+    @property
+    def schema(self) -> Schema | None:
+        """What is stored of every run; None until ``set_schema``."""
+        return None if self._values is None else self._values.schema
+
+    @property
+    def chunk_length(self) -> int | None:
+        """Runs in a chunk; None until ``set_schema``."""
+        return None if self._values is None else self._values.chunk_length
+
+    @property
+    def folded(self) -> dict[str, int]:
+        """How far each journal is folded."""
+        return self._fold.folded
+
+    @property
+    def parameters_done(self) -> dict[str, int]:
+        """Up to which run the arrays of the parameters are written."""
+        return self._parameters.done
+
+    def register(
+        self, space: SpaceLike, *, defaults: dict[str, object] | None = None
+    ) -> range | Ids:
+        """Add the runs of a space; return the id of each of its runs, in its order.
+
+        New runs are pending; cells that no space asked for are skipped. All arrays get their new
+        length, then the metadata is written once.
+        """
+        known = self.catalogue
+        catalogue, ids = known.register(space, defaults=defaults)
+        first = self.state.n_runs
+        self.catalogue = catalogue
+        self.state.grow(catalogue.n_runs)
+        left_out = catalogue.left_out(first)
+        if len(left_out):
+            self.state.set_status(left_out, Status.SKIPPED)
+        asked = np.arange(ids.start, ids.stop) if isinstance(ids, range) else ids
+        wanted = asked[self.state.status[asked] == Status.SKIPPED]
+        if len(wanted):
+            self.state.set_status(wanted, Status.PENDING)
+        self._layout.lay_out(catalogue, self._values, self._parameters)
+        return ids
+
+    def set_schema(self, schema: Schema, chunk_length: int | None = None) -> None:
+        """Make the arrays of the outputs, or widen those whose type has become wider.
+
+        A widened array is written in full beside the old one, then takes its place; after a
+        crash in between the next driver completes the exchange.
+
+        Parameters
+        ----------
+        schema
+            What every run returns.
+        chunk_length
+            Runs in a chunk, a power of two; fixed by the first call.
+        """
+        parameters = self._parameters.names(self.catalogue)
+        coordinates = coordinate_names(schema, parameters)
+        if self._values is None:
+            if chunk_length is None or chunk_length < 1 or chunk_length & (chunk_length - 1):
+                raise StoreError(
+                    f"The chunk length must be a power of two, not {chunk_length}. "
+                    "Give one where the outputs of a stage are stored first."
+                )
+            names = [*(variable.name for variable in schema.variables), *schema.coords]
+            check_names(names, self._layout.taken_names(parameters))
+            self._values = Values.create(
+                self._hierarchy, self.group, schema, chunk_length, self.n_runs, coordinates
+            )
+        else:
+            wide = self._settler.widest(schema)
+            if wide != self._values.schema:
+                self._values.check(wide)
+                self._values.widen(wide, coordinates, self.n_runs)
+            schema = wide
+        self._settler.schema = schema
+        self._recast(schema)
+        self._layout.describe(self._values, parameters)
+        self._hierarchy.commit()
+
+    def sink_spec(self) -> SinkSpec:
+        """Return where workers write runs of this stage."""
+        home = self._home
+        return SinkSpec(
+            path=home.path,
+            stage=self.name,
+            identity=home.identity,
+            epoch=home.epoch,
+            group=self.group,
+            schema=self.schema,
+            chunk_length=self.chunk_length,
+            n_runs=self.n_runs,
+            durability=home.durability,
+        )
+
+    def hold(self, chunks: Iterable[int]) -> None:
+        """Keep ``fold`` from patching chunks that batches have been given whole."""
+        self._held.update(chunks)
+
+    def unhold(self, chunks: Iterable[int]) -> None:
+        """Let ``fold`` patch these chunks again."""
+        self._held.difference_update(chunks)
+
+    def collect(self, receipts: Iterable[Receipt] = ()) -> Collected:
+        """Read what the journals say since the last time and take it into the state.
+
+        Parameters
+        ----------
+        receipts
+            Of batches that have returned; a store in memory has no other source.
+        """
+        self._home.pull(receipts)
+        self.drain()
+        outcomes, self._outcomes = self._outcomes, []
+        failures, self._failures = self._failures, []
+        ids = [part for item in outcomes for part in item[0]]
+        statuses = [part for item in outcomes for part in item[1]]
+        seconds = [part for item in outcomes for part in item[2]]
+        return Collected(
+            ids=np.concatenate([np.zeros(0, np.int64), *ids]),
+            statuses=np.concatenate([np.zeros(0, np.uint8), *statuses]),
+            seconds=np.concatenate([np.zeros(0, np.float32), *seconds]),
+            parts=tuple(part for item in outcomes for part in item[3]),
+            failures=tuple(failures),
+            started=self._in_progress(),
+            schema=self._settler.schema,
+        )
+
+    def deliver(self, journal: str, record: Record) -> None:
+        """Take a record; ``drain`` looks at it."""
+        if not journal or record.origin.end > self.folded.get(journal, 0):
+            self._inbox.append((journal, record))
+
+    def drain(self) -> None:
+        """Take what was delivered into the state."""
+        inbox, self._inbox = self._inbox, []
+        blocks: list[tuple[str, Block, bool]] = []
+        for journal, record in inbox:
+            if journal:
+                self._fold.seen[journal] = record.origin.end
+            is_late = record.origin.epoch < self._home.epoch and not self._home.accepts_late
+            if isinstance(record, Block):
+                if self._counts(record, is_late):
+                    blocks.append((journal, record, is_late))
+                self._ended(journal, record)
+            elif isinstance(record, Started):
+                self._started.setdefault(journal, set()).add(record.run)
+            elif isinstance(record, Errors):
+                self._report(record.origin.attempt, record.origin.time, record.failures)
+        for journal, offset in self._home.offsets().items():
+            self._fold.seen[journal] = max(offset, self._fold.seen.get(journal, 0))
+        if blocks:
+            self._outcomes.append(self._settler.settle(blocks))
+        if self._fold.is_full and self._home.is_writable:
+            self._patch()
+
+    def fold(self, *, force: bool = False) -> None:
+        """Bring what was collected into the arrays, as far as it is due.
+
+        Values of complete chunks are patched in at once, others every 5 s or when 64 MB wait;
+        then status, attempts, seconds and peak memory are written every 2 s, a piece of the
+        parameters, and the marker that says up to where the journals are folded.
+
+        Parameters
+        ----------
+        force
+            Everything is due.
+        """
+        if not self._home.is_writable:
+            raise StoreError("This store was opened for reading only.")
+        self._home.check()
+        if force and self._needs_schema():
+            assert self._settler.schema is not None
+            self.set_schema(self._settler.schema, self.chunk_length)
+        self._patch(force=force)
+        is_written = self._fold.write_state(force=force)
+        while self._parameters.write_piece(self.catalogue) and force:
+            continue
+        if force and self._values is not None:
+            self._values.trim()
+            self._hierarchy.commit()
+        if is_written:
+            self._home.failure_log.flush()
+            self._home.write_marker()
+
+    def reset(self, ids: Ids) -> None:
+        """Make runs pending for another attempt; attempts are kept.
+
+        It lasts from the next fold on. After a crash before a new outcome, a run may read as it
+        was before; nothing is lost.
+        """
+        self.state.set_status(np.asarray(ids, np.int64), Status.PENDING)
+
+    def forget(self, journals: Iterable[str]) -> None:
+        """Forget journals that were folded and deleted."""
+        gone = list(journals)
+        self._fold.forget(gone)
+        for journal in gone:
+            self._started.pop(journal, None)
+
+    def failures(self) -> list[dict[str, Any]]:
+        """Return for each failed run what its last attempt died of, by run id.
+
+        Keys: ``run``, ``attempt``, ``exception``, ``message``, ``traceback``, ``host``, ``time``
+        and whatever else the worker reported.
+        """
+        last: dict[int, dict[str, Any]] = {}
+        status, n_runs = self.state.status, self.state.n_runs
+        for line in self._home.failure_log.read(self.name):
+            run = line["run"]
+            if 0 <= run < n_runs and status[run] == Status.FAILED:
+                before = last.get(run)
+                if before is None or line.get("attempt", 0) >= before.get("attempt", 0):
+                    last[run] = line
+        return [last[run] for run in sorted(last)]
+
+    def read(self, variable: str, ids: Ids | slice) -> Column:
+        """Return one output, or part of the state, of some runs; what is pending is included.
+
+        Parameters
+        ----------
+        variable
+            Name of an output, or ``status``, ``attempts``, ``seconds``, ``peak_memory``.
+        ids
+            Run ids in any order, or a slice of step 1.
+        """
+        if variable in FIELDS:
+            state: Array = getattr(self.state, variable)
+            return state[ids]
+        if self.schema is None or self._values is None:
+            schema = self._settler.schema
+            if schema is None or variable not in schema.names:
+                raise self._unknown(variable, schema)
+            wanted = schema.variables[schema.names.index(variable)]
+            first, last, _ = (
+                ids.indices(self.n_runs) if isinstance(ids, slice) else (0, len(ids), 1)
+            )
+            only = Schema(variables=(wanted,), coords=schema.coords)
+            base = empty_columns(only, max(last - first, 0))[0]
+            return self._overlay.apply(base, schema, schema, variable, ids, self.n_runs)
+        if variable not in self.schema.names:
+            raise self._unknown(variable, self.schema)
+        wanted = self.schema.variables[self.schema.names.index(variable)]
+        base = self._values.read(wanted, ids)
+        wide = self._settler.schema or self.schema
+        return self._overlay.apply(base, self.schema, wide, variable, ids, self.n_runs)
+
+    def _unknown(self, variable: str, schema: Schema | None) -> StoreError:
+        names = ", ".join(schema.names) if schema is not None else "none yet"
+        return StoreError(f"Stage {self.name!r} has no output {variable!r}. Its outputs: {names}.")
+
+    def _counts(self, block: Block, is_late: bool) -> bool:
+        """Whether a block may count: late values in a chunk may have been overwritten since."""
+        if not is_late:
+            return True
+        if block.in_chunk:
+            return False
+        begun = {run for runs in self._started.values() for run in runs}
+        return not begun.intersection(block.run_ids().tolist())
+
+    def _ended(self, journal: str, block: Block) -> None:
+        started = self._started.get(journal)
+        if started:
+            started.difference_update(block.run_ids().tolist())
+
+    def _in_progress(self) -> dict[str, tuple[int, ...]]:
+        runs = {journal: set(found) for journal, found in self._started.items() if found}
+        for journal, marked in self._home.marks(self.name).items():
+            runs.setdefault(journal, set()).update(marked)
+        status = self.state.status if runs else None
+        open_runs = {}
+        for journal, found in runs.items():
+            inside = (run for run in found if 0 <= run < self.state.n_runs)
+            left = [
+                run for run in inside if status is not None and status[run] not in (Status.DONE,)
+            ]
+            if left:
+                open_runs[journal] = tuple(sorted(left))
+        return open_runs
+
+    def _report(self, attempt: int, when: float, found: list[dict[str, Any]]) -> None:
+        self._home.failure_log.add(self.name, attempt, when, found)
+        self._failures += [failed(attempt, item) for item in found]
+
+    def _check_stored(self, schema: Schema) -> None:
+        if self._values is not None:
+            self._values.check(schema)
+
+    def _recast(self, schema: Schema) -> None:
+        parts = [
+            part._replace(columns=cast(part.columns, part.schema, schema), schema=schema)
+            for part in self._pending.parts
+        ]
+        self._pending.keep(parts)
+
+    def _needs_schema(self) -> bool:
+        return self._values is not None and self._settler.schema != self._values.schema
+
+    def _patch(self, *, force: bool = False) -> None:
+        """Patch what is due, unless its type is not the stored one yet."""
+        if self._values is not None and not self._needs_schema():
+            self._fold.patch(self._values, self._held, force=force)
+
+    def _stored_state(self, name: str) -> Array | None:
+        key = join(self.group, name)
+        if key not in self._hierarchy.documents:
+            return None
+        return self._hierarchy.read(key, 0, self._hierarchy.length(key))

@@ -1,0 +1,76 @@
+"""What all journals of a store have said since the last look."""
+
+import os
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
+
+from toolkit.stores.journal import PAGE, SUFFIX, Tail, read_page, read_slots
+from toolkit.stores.records import Record
+from toolkit.stores.storage import JOURNALS
+
+
+class Sent(NamedTuple):
+    """A record and the journal that it stands in."""
+
+    journal: str
+    record: Record
+
+
+class Tails:
+    """Reads the journals of a store, each record once.
+
+    Parameters
+    ----------
+    path
+        Folder of the store.
+    identity
+        Of the store; journals of another one are left alone.
+    done
+        How far each journal is folded.
+    """
+
+    def __init__(self, path: str, identity: str, done: Mapping[str, int] | None = None) -> None:
+        self._folder = os.path.join(path, JOURNALS)
+        self._identity = identity
+        self._done = dict(done or {})
+        self.tails: dict[str, Tail] = {}
+
+    def read(self) -> Iterator[Sent]:
+        """Yield the records that are new."""
+        for name in self._names():
+            tail = self.tails.get(name)
+            if tail is None:
+                path = os.path.join(self._folder, name)
+                page = read_page(path)
+                if page is None or page.identity != self._identity:
+                    continue
+                tail = self.tails[name] = Tail(path, page, self._done.get(name, PAGE))
+            for record in tail.read():
+                yield Sent(name, record)
+
+    def marks(self) -> Iterator[tuple[str, str, int]]:
+        """Yield journal, stage and id of each run that a journal's page notes as in progress."""
+        for name, tail in self.tails.items():
+            for run, number in read_slots(tail.path):
+                known = tail.stages.known.get(number)
+                if known is not None:
+                    yield name, known[0], run
+
+    def offsets(self) -> dict[str, int]:
+        """Return how far each journal has been read."""
+        return {name: tail.offset for name, tail in self.tails.items()}
+
+    def delete(self, names: Iterator[str] | list[str]) -> None:
+        """Delete journals."""
+        for name in names:
+            self.tails.pop(name, None)
+            try:
+                os.unlink(os.path.join(self._folder, name))
+            except FileNotFoundError:
+                continue
+
+    def _names(self) -> list[str]:
+        try:
+            return sorted(name for name in os.listdir(self._folder) if name.endswith(SUFFIX))
+        except FileNotFoundError:
+            return []

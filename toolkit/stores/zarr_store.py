@@ -1,0 +1,309 @@
+"""A store on disk: a zarr v3 folder with journals beside the arrays."""
+
+import contextlib
+import json
+import os
+import time
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from toolkit.errors import StoreError
+from toolkit.stores.epoch import Turn, read_turn, write_turn
+from toolkit.stores.failure_log import FailureLog, FileLog
+from toolkit.stores.hierarchy import METADATA, Hierarchy
+from toolkit.stores.journal import Durability
+from toolkit.stores.layout import ATTRIBUTE, FORMAT_VERSION
+from toolkit.stores.lock import HEARTBEAT_S, Lock
+from toolkit.stores.roster import Roster, new_hierarchy
+from toolkit.stores.sink import Receipt
+from toolkit.stores.stage_runs import StageRuns
+from toolkit.stores.storage import JOURNALS, Folder, reported
+from toolkit.stores.tails import Tails
+
+MARKER = f"{JOURNALS}/fold.json"
+_LEFT_OVER_S = 3600.0
+
+
+class ZarrStore:
+    """Results in a folder that ``xarray.open_zarr`` reads without this package.
+
+    Made by ``create_or_open`` for a driver, which then acquires it, and by ``read`` for looking
+    at it while others may be writing.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        hierarchy: Hierarchy,
+        turn: Turn,
+        *,
+        is_writable: bool,
+        durability: Durability = "process",
+        heartbeat_s: float = HEARTBEAT_S,
+        say: Callable[[str], None] | None = None,
+    ) -> None:
+        self.path: str | None = path
+        self.identity, self.epoch = turn
+        self.durability = durability
+        self.is_writable = is_writable
+        self.accepts_late = True
+        self.hierarchy = hierarchy
+        self.failure_log: FailureLog = FileLog(path)
+        self._folder = path
+        self._turn = turn
+        self._lock = Lock(path, heartbeat_s=heartbeat_s, say=say)
+        self._prepare()
+
+    @classmethod
+    def create_or_open(
+        cls,
+        path: str | os.PathLike[str],
+        provenance: dict[str, Any] | None = None,
+        *,
+        durability: Durability = "process",
+        heartbeat_s: float = HEARTBEAT_S,
+        say: Callable[[str], None] | None = None,
+    ) -> "ZarrStore":
+        """Open a store for writing, made if there is none; ``acquire`` comes next.
+
+        Raises
+        ------
+        StoreError
+            If the folder holds something else or a store of a newer format, or if it cannot be
+            written to.
+        """
+        folder = os.path.abspath(path)
+        storage = Folder(folder, durability)
+        with reported(folder):
+            os.makedirs(folder, exist_ok=True)
+            if not os.access(folder, os.W_OK | os.X_OK):
+                raise PermissionError(13, "Permission denied", folder)
+            is_empty = set(os.listdir(folder)) <= {JOURNALS}
+        if is_empty:
+            hierarchy = Hierarchy(storage)
+            identity = new_hierarchy(hierarchy, provenance or {})
+            with reported(folder):
+                os.makedirs(os.path.join(folder, JOURNALS), exist_ok=True)
+                write_turn(folder, Turn(identity, 0))
+            hierarchy.commit()
+        hierarchy, turn = _load(folder, storage)
+        return cls(
+            folder,
+            hierarchy,
+            turn,
+            is_writable=True,
+            durability=durability,
+            heartbeat_s=heartbeat_s,
+            say=say,
+        )
+
+    @classmethod
+    def read(cls, path: str | os.PathLike[str]) -> "ZarrStore":
+        """Open a store for reading: no lock is taken and nothing is written.
+
+        What is journalled and not yet folded is there too.
+        """
+        folder = os.path.abspath(path)
+        hierarchy, turn = _load(folder, Folder(folder))
+        store = cls(folder, hierarchy, turn, is_writable=False)
+        store._roster.open_all()
+        store.pull(())
+        return store
+
+    @property
+    def stage_names(self) -> tuple[str, ...]:
+        """Names of the stages, in the order in which they were made."""
+        return self._roster.names
+
+    @property
+    def provenance(self) -> dict[str, Any]:
+        """What made the store."""
+        found: dict[str, Any] = self.hierarchy.attributes("").get("provenance", {})
+        return found
+
+    def set_attributes(self, attributes: dict[str, Any]) -> None:
+        """Add or replace attributes of the store, such as the hashes of its stages' code."""
+        self.hierarchy.set_attributes("", attributes)
+        self.hierarchy.commit()
+
+    def stage(self, name: str, *, create: bool = False) -> StageRuns:
+        """Return the runs of a stage, made if it is new and ``create`` says so."""
+        return self._roster.stage(name, create=create)
+
+    def acquire(self) -> None:
+        """Take the store over: nobody else writes from here on.
+
+        What the last driver's workers left is folded, the epoch raised so that they stop, what
+        they wrote meanwhile folded too, and their journals are deleted.
+
+        Raises
+        ------
+        StoreError
+            If a living process holds the store.
+        """
+        self._lock.acquire()
+        try:
+            self._acquire()
+        except BaseException:
+            self._lock.release()
+            raise
+
+    def release(self) -> None:
+        """Fold everything, delete the journals, and let go of the store."""
+        try:
+            if self._lock.is_held:
+                self._fold_all()
+                self._delete_folded(lambda _: True)
+        finally:
+            self._lock.release()
+
+    def check(self) -> None:
+        """Raise if another driver has taken the store over, or if it is gone."""
+        if not self._lock.is_held:
+            raise StoreError(
+                f"Store {self._folder} is not acquired: only its driver writes into it."
+            )
+        turn = read_turn(self._folder)
+        if turn is None or turn.identity != self.identity:
+            raise StoreError(
+                f"Store {self._folder} was deleted or replaced while it was in use. "
+                "Run the sweep again: it makes a new one."
+            )
+        self._lock.check()
+
+    def pull(self, receipts: Iterable[Receipt] = ()) -> None:  # noqa: ARG002  (journals say all)
+        """Hand what is new in the journals to its stages."""
+        self._roster.route(self._tails.read())
+        self._roster.drain()
+
+    def offsets(self) -> dict[str, int]:
+        """Return how far each journal was read."""
+        return self._tails.offsets()
+
+    def marks(self, stage: str) -> dict[str, set[int]]:
+        """Return the runs that the journals' pages note as in progress, by journal."""
+        found: dict[str, set[int]] = {}
+        for journal, name, run in self._tails.marks():
+            if name == stage:
+                found.setdefault(journal, set()).add(run)
+        return found
+
+    def write_marker(self) -> None:
+        """Write up to where each stage has folded each journal."""
+        document = {"epoch": self.epoch, "stages": self._roster.marker()}
+        self.hierarchy.storage.put(MARKER, json.dumps(document).encode())
+
+    def _prepare(self) -> None:
+        """Begin reading from where the last fold ended."""
+        marker = _read_marker(self._folder)
+        self._roster = Roster(self, marker)
+        names = self._roster.names
+        journals = {journal for stage in marker.values() for journal in stage.get("offsets", {})}
+        done = {
+            journal: min(
+                (marker.get(name, {}).get("offsets", {}).get(journal, 0) for name in names),
+                default=0,
+            )
+            for journal in journals
+        }
+        self._tails = Tails(self._folder, self.identity, done)
+
+    def _acquire(self) -> None:
+        # What was read before the lock may be old by now.
+        self.hierarchy, self._turn = _load(self._folder, self.hierarchy.storage)
+        self.identity, self.epoch = self._turn
+        self.hierarchy.finish_replacing()
+        self._prepare()
+        self._roster.open_all()
+        self.accepts_late = True
+        self.pull()
+        self._turn = Turn(self.identity, self.epoch + 1)
+        with reported(self._folder):
+            write_turn(self._folder, self._turn)
+        self.epoch = self._turn.epoch
+        self._fold_all()
+        self.accepts_late = False
+        self._delete_folded(lambda epoch: epoch < self.epoch)
+        self._sweep_out()
+
+    def _fold_all(self) -> None:
+        self.pull()
+        for runs in self._roster.open_runs:
+            runs.fold(force=True)
+
+    def _delete_folded(self, is_meant: Callable[[int], bool]) -> None:
+        """Delete journals that every stage has folded to their end."""
+        self.write_marker()
+        offsets = self._tails.offsets()
+        gone = [
+            name
+            for name, tail in self._tails.tails.items()
+            if is_meant(tail.page.epoch)
+            and all(runs.folded.get(name, 0) >= offsets[name] for runs in self._roster.open_runs)
+        ]
+        with reported(self._folder):
+            self._tails.delete(gone)
+        for runs in self._roster.open_runs:
+            runs.forget(gone)
+
+    def _sweep_out(self) -> None:
+        """Delete what kills have left half done, once it is old enough to be nobody's."""
+        folder = os.path.join(self._folder, JOURNALS)
+        for name in os.listdir(folder):
+            if not name.endswith(".tmp"):
+                continue
+            path = os.path.join(folder, name)
+            with contextlib.suppress(OSError):
+                if os.path.isdir(path):
+                    self.hierarchy.storage.delete_tree(f"{JOURNALS}/{name}")
+                elif time.time() - os.stat(path).st_mtime > _LEFT_OVER_S:
+                    os.unlink(path)
+
+
+def _load(folder: str, storage: Any) -> tuple[Hierarchy, Turn]:
+    """Return what is in the folder, or say why it is no store that can be opened."""
+    remedy = "Give the path of a store that this package made, or a new path."
+    if not os.path.isdir(folder):
+        raise StoreError(f"There is no store at {folder}. {remedy}")
+    try:
+        hierarchy = Hierarchy.load(storage)
+        ours = None if hierarchy is None else hierarchy.attributes("").get(ATTRIBUTE)
+        if hierarchy is None or not isinstance(ours, dict):
+            what = "no zarr group" if hierarchy is None else "a zarr group of another program"
+            found = ", ".join(sorted(os.listdir(folder))[:5])
+            raise StoreError(f"{folder} is no store: it is {what} (it holds: {found}). {remedy}")
+        version = int(ours["format_version"])
+        if version > FORMAT_VERSION:
+            raise StoreError(
+                f"Store {folder} has format version {version}; this version of the package reads "
+                f"versions up to {FORMAT_VERSION}. Install a newer version of the package."
+            )
+        identity = str(ours["identity"])
+        for item in ours["stages"]:
+            hierarchy.attributes(item["group"])
+            if not isinstance(item["name"], str):
+                raise TypeError(f"a stage named {item['name']!r}")
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise StoreError(
+            f"The metadata of store {folder} is damaged ({METADATA}: {error}). "
+            "Restore that file from a copy."
+        ) from error
+    turn = read_turn(folder)
+    if turn is None or turn.identity != identity:
+        turn = Turn(identity, 0 if turn is None else turn.epoch)
+    return hierarchy, turn
+
+
+def _read_marker(folder: str) -> dict[str, Any]:
+    """Return how far each stage is folded; nothing where that is not known."""
+    try:
+        with open(os.path.join(folder, MARKER), "rb") as file:
+            stages = json.load(file)["stages"]
+        for stage in stages.values():
+            for numbers in (stage.setdefault("offsets", {}), stage.setdefault("parameters", {})):
+                if not all(isinstance(number, int) for number in numbers.values()):
+                    return {}
+        found: dict[str, Any] = stages
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return {}
+    return found

@@ -1,0 +1,349 @@
+"""``tk.Sweep``: what is asked for, and the verbs that plan it, run it and read it."""
+
+import dataclasses
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from toolkit.errors import SweepError
+from toolkit.execution.order import check_order
+from toolkit.execution.preparing import prepare, require_current
+from toolkit.resources import Resources, parse_walltime
+from toolkit.spaces.grid import grid
+from toolkit.spaces.space import Space
+from toolkit.stages.stage import Stage, as_stage
+from toolkit.stores.results import Results
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import xarray as xr
+
+    from toolkit.execution.job import Job
+    from toolkit.execution.plan import Plan
+
+Stages = Callable[..., Any] | Stage | Iterable[Callable[..., Any] | Stage]
+Axes = Space | Mapping[str, object]
+
+
+class Sweep:
+    """A function, the space that it is run over, and the store that keeps the results.
+
+    Immutable: ``sel``, ``isel``, ``where``, ``extend`` and ``replace`` return another sweep on
+    the same store. What is stored is never run again unless ``rerun=`` says so, so editing a
+    script and running it again extends its store.
+
+    Parameters
+    ----------
+    stages
+        A function, or a stage made with ``tk.stage``.
+    space
+        A space, or a mapping that is taken as ``tk.grid(mapping)``.
+    store
+        Folder of the zarr store (``"sir.zarr"``); None keeps the results in memory.
+    seed
+        Of all random streams; with the stage and the labels it decides what ``rng`` and
+        ``run_seed`` are.
+    durability
+        ``"process"``: a result survives the death of any process; ``"power"``: also a power cut,
+        at the price of an fsync for each record.
+
+    Raises
+    ------
+    ToolkitError
+        If the description is wrong: an argument without a source, a parameter that nothing uses,
+        an empty space. Nothing runs before all of it has been checked.
+
+    Examples
+    --------
+    >>> import toolkit as tk
+    >>> def area(width, height):
+    ...     return width * height
+    >>> data = tk.Sweep(area, tk.grid(width=[1, 2, 3], height=[10, 20])).run(progress=False)
+    >>> int(data.area.sel(width=2, height=20))
+    40
+    """
+
+    def __init__(
+        self,
+        stages: Stages,
+        space: Axes,
+        *,
+        store: str | Path | None = None,
+        seed: int = 0,
+        durability: Literal["process", "power"] = "process",
+        _results: Results | None = None,
+    ) -> None:
+        self.stages = _as_stages(stages)
+        self.space = space if isinstance(space, Space) else grid(_mapping(space))
+        self.seed = _checked_seed(seed)
+        self.durability = _checked_durability(durability)
+        self._results = _results or Results(store, durability=self.durability)
+        self._prepared = prepare(self.stages[0], self.space)
+
+    @property
+    def store(self) -> Path | None:
+        """Folder of the store, None for results in memory."""
+        return self._results.path
+
+    # ---- other sweeps on the same store
+
+    def sel(self, labels: Mapping[str, object] | None = None, /, **more: object) -> "Sweep":
+        """Return the sweep over the part of the space with these labels, lists or slices."""
+        return self._with(space=self.space.sel({**(labels or {}), **more}))
+
+    def isel(self, positions: Mapping[str, object] | None = None, /, **more: object) -> "Sweep":
+        """Return the sweep over the part of the space at these positions."""
+        return self._with(space=self.space.isel({**(positions or {}), **more}))
+
+    def where(self, condition: Callable[..., object]) -> "Sweep":
+        """Return the sweep over the points where the condition, called with arrays, is true."""
+        return self._with(space=self.space.where(condition))
+
+    def extend(self, axes: Mapping[str, object] | None = None, /, **more: object) -> "Sweep":
+        """Return the sweep over a larger space; only what is new will be run."""
+        return self._with(space=self.space.extend({**(axes or {}), **more}))
+
+    def replace(self, *, stages: Stages) -> "Sweep":
+        """Return the sweep with a mended function, over the same space and store."""
+        return self._with(stages=_as_stages(stages))
+
+    # ---- plan, run, read
+
+    def explain(self) -> "Plan":
+        """Return what is stored, missing and failed, and what running would do. Runs nothing."""
+        from toolkit.execution.plan import explain
+
+        return explain(self._prepared, self._results)
+
+    def run(
+        self,
+        client: object = None,
+        *,
+        rerun: str | Iterable[str] = (),
+        order: str = "random",
+        max_failures: int | None = None,
+        time_limit: float | str | None = None,
+        progress: bool = True,
+        profile: bool = False,
+    ) -> "xr.Dataset":
+        """Run what the store lacks and return the dataset of this space.
+
+        Parameters
+        ----------
+        client
+            A Dask client, a ``tk.cluster``, the name or path of a cluster profile. None uses the
+            client that is there; without one, a sweep of under two seconds runs in this process
+            and a longer one on a local cluster that is closed afterwards.
+        rerun
+            Run these again though they have an outcome: ``"failed"``, ``"stale"``, ``"all"``, or
+            several.
+        order
+            ``"random"``, ``"coarse"`` (a coarse grid first, then finer ones) or ``"given"``.
+        max_failures
+            Stop when more runs than this fail.
+        time_limit
+            Hand out nothing more after this many seconds (or ``"2h"``); what runs is finished.
+        progress
+            Show progress.
+        profile
+            Keep the Dask workers' own sampling profiler running (costs 5-8 %).
+
+        Returns
+        -------
+        xarray.Dataset
+            Outputs over the dims of the space, with ``status``, ``attempts``, ``seconds`` (s) and
+            ``peak_memory`` (bytes) as coordinates. Failed and pending runs are missing.
+
+        Raises
+        ------
+        RunsFailedError
+            If the whole first wave failed and no run ever succeeded, or ``max_failures`` is
+            passed. What is done is stored.
+        InterruptedSweepError
+            If Ctrl-C stopped it. What is done is stored.
+        StoreError
+            If the store is in use by another process, cannot be mapped to this sweep, or cannot
+            be written.
+        """
+        from toolkit.execution.session import run_here
+        from toolkit.views.progress import shown
+
+        job = self._job(client, rerun, order, max_failures, time_limit, profile)
+        with shown(job, enabled=progress):
+            run_here(job, how_to_resume=self._how_to_resume())
+        return self.dataset()
+
+    def start(
+        self,
+        client: object = None,
+        *,
+        rerun: str | Iterable[str] = (),
+        order: str = "random",
+        max_failures: int | None = None,
+        time_limit: float | str | None = None,
+        profile: bool = False,
+        progress: bool = False,
+    ) -> "Job":
+        """Start in the background; takes what :meth:`run` takes and returns a ``Job``."""
+        del progress
+        return self._job(client, rerun, order, max_failures, time_limit, profile).begin()
+
+    def retry(
+        self, client: object = None, resources: Resources | None = None, *, progress: bool = True
+    ) -> "xr.Dataset":
+        """Run the failed runs again, with other resources where they are given.
+
+        Raises
+        ------
+        SweepError
+            If the function was defined anew since this sweep was made: use ``replace``.
+        """
+        for stage in self.stages:
+            require_current(stage)
+        sweep = self
+        if resources is not None:
+            sweep = self.replace(stages=[dataclasses.replace(stage, resources=resources) for stage in self.stages])
+        return sweep.run(client, rerun="failed", progress=progress)
+
+    def dataset(self) -> "xr.Dataset":
+        """Return what is stored of this space; the rest is missing."""
+        prepared = self._prepared
+        return self._results.dataset(prepared.stage.name, prepared.space, prepared.defaults)
+
+    def failures(self) -> "pd.DataFrame":
+        """Return the failed runs of this space, one row each.
+
+        Returns
+        -------
+        pandas.DataFrame
+            The labels, then ``stage run reason exception message traceback exit_code log attempts
+            tier peak_memory host``.
+        """
+        prepared = self._prepared
+        return self._results.failures(prepared.stage.name, prepared.space, prepared.defaults)
+
+    def reproduce(self, run: int | None = None, stage: str | None = None, **labels: object) -> Any:
+        """Run one point here, in this process, with the same streams; return what it returns.
+
+        Parameters
+        ----------
+        run
+            The run id, as ``failures()`` shows it; or give labels.
+        stage
+            Name of the stage, where there are several.
+        **labels
+            A label for each dim of the space. The point need not have been run.
+
+        Raises
+        ------
+        SweepError
+            If the labels do not name one point.
+        Exception
+            Whatever the function raises, here and now, where a debugger can stop.
+        """
+        from toolkit.execution.reproducing import reproduce
+
+        _check_stage_name(stage, self.stages)
+        return reproduce(self._prepared, self._results, self.seed, run=run, labels=labels)
+
+    def __repr__(self) -> str:
+        names = ", ".join(stage.name for stage in self.stages)
+        sizes = ", ".join(f"{name}: {size}" for name, size in self.space.sizes.items())
+        where = "in memory" if self.store is None else str(self.store)
+        return f"<Sweep {names} over {len(self.space):,} runs ({sizes}), store: {where}>"
+
+    def _repr_html_(self) -> str:
+        from toolkit.views.html import sweep_html
+
+        return sweep_html(self)
+
+    # ---- inside
+
+    def _with(self, *, stages: tuple[Stage, ...] | None = None, space: Space | None = None) -> "Sweep":
+        return Sweep(
+            stages or self.stages,
+            space if space is not None else self.space,
+            seed=self.seed,
+            durability=self.durability,
+            _results=self._results,
+        )
+
+    def _job(
+        self,
+        client: object,
+        rerun: str | Iterable[str],
+        order: str,
+        max_failures: int | None,
+        time_limit: float | str | None,
+        profile: bool,
+    ) -> "Job":
+        from toolkit.execution.engine import Policy
+        from toolkit.execution.session import Start, check_rerun, make_job
+
+        return make_job(
+            Start(
+                prepared=self._prepared,
+                results=self._results,
+                seed=self.seed,
+                policy=Policy(
+                    order=check_order(order),
+                    max_failures=_checked_max_failures(max_failures),
+                    time_limit=None if time_limit is None else parse_walltime(time_limit),
+                ),
+                rerun=check_rerun(rerun),
+                client=client,
+                profile=profile,
+                dataset=self.dataset,
+                failures=self.failures,
+                select=self._prepared.space.sel,
+            )
+        )
+
+    def _how_to_resume(self) -> str:
+        if self.store is None:
+            return "Call run() on this sweep again to go on; the results are in memory only."
+        return f"Run the script again to go on: {self.store} keeps what is done."
+
+
+def _as_stages(given: Stages) -> tuple[Stage, ...]:
+    single = callable(given) or isinstance(given, Stage)
+    stages = tuple(as_stage(each) for each in ([given] if single else given))  # type: ignore[list-item,union-attr]
+    if len(stages) != 1:
+        raise SweepError(
+            f"A sweep takes one function or stage, found {len(stages)}. Call one function from "
+            "the other, or make a sweep of each."
+        )
+    return stages
+
+
+def _mapping(space: object) -> Mapping[str, object]:
+    if not isinstance(space, Mapping):
+        raise SweepError(
+            f"space={type(space).__name__} is not a space. Give tk.grid(...), another space, or "
+            "a mapping of axes such as {'beta': [0.1, 0.2]}."
+        )
+    return space
+
+
+def _checked_seed(seed: object) -> int:
+    if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
+        raise SweepError(f"seed={seed!r} must be a whole number of at least 0.")
+    return seed
+
+
+def _checked_durability(durability: str) -> Literal["process", "power"]:
+    if durability not in ("process", "power"):
+        raise SweepError(f"durability={durability!r} must be 'process' or 'power'.")
+    return durability  # type: ignore[return-value]
+
+
+def _checked_max_failures(max_failures: int | None) -> int | None:
+    if max_failures is not None and (isinstance(max_failures, bool) or max_failures < 0):
+        raise SweepError(f"max_failures={max_failures!r} must be at least 0, or None.")
+    return max_failures
+
+
+def _check_stage_name(stage: str | None, stages: tuple[Stage, ...]) -> None:
+    names = [each.name for each in stages]
+    if stage is not None and stage not in names:
+        raise SweepError(f"stage={stage!r} is not a stage of this sweep: {', '.join(names)}.")

@@ -1,0 +1,1 @@
+"""Views: they observe events and stores, and no sweep needs them."""
