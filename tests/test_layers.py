@@ -16,7 +16,7 @@ PACKAGE = Path(toolkit.__file__).parent
 # A line may import from the lines above it, not from itself; the facade is one room.
 ROOMS = (
     ("errors",),
-    ("resources", "run_status"),
+    ("markup", "resources", "run_status"),
     ("spaces",),
     ("inputs",),
     ("stages",),
@@ -139,7 +139,7 @@ def violations(package: Path) -> list[str]:
 def _upward(room: str, one: Import, where: str, package: Path) -> list[str]:
     if one.name == "toolkit.__version__":
         return []  # a word that is there before any room is loaded
-    imported = (*one.name.split("."), "")[1]
+    imported = (*one.name.split("."), "__init__")[1]
     is_file = (package / imported).is_dir() or (package / f"{imported}.py").is_file()
     if imported not in RANK and not is_file:
         imported = "__init__"  # from toolkit import Sweep

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         ToolkitError,
     )
     from toolkit.resources import Resources
+    from toolkit.run_status import Status
     from toolkit.spaces.distribution import choice, integers, log, logit, normal
     from toolkit.spaces.grid import grid, replicates, zipped
     from toolkit.spaces.sample import sample
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from toolkit.stages.current import current_run
     from toolkit.stages.output import Output, ragged
     from toolkit.stages.stage import Stage, stage
-    from toolkit.run_status import Status
     from toolkit.stores.open import failures, open, status
     from toolkit.sweep import Sweep
 

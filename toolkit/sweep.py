@@ -89,19 +89,19 @@ class Sweep:
 
     def sel(self, labels: Mapping[str, object] | None = None, /, **more: object) -> "Sweep":
         """Return the sweep over the part of the space with these labels, lists or slices."""
-        return self._with(space=self.space.sel({**(labels or {}), **more}))
+        return self._with(space=self._prepared.space.sel({**(labels or {}), **more}))
 
     def isel(self, positions: Mapping[str, object] | None = None, /, **more: object) -> "Sweep":
         """Return the sweep over the part of the space at these positions."""
-        return self._with(space=self.space.isel({**(positions or {}), **more}))
+        return self._with(space=self._prepared.space.isel({**(positions or {}), **more}))
 
     def where(self, condition: Callable[..., object]) -> "Sweep":
         """Return the sweep over the points where the condition, called with arrays, is true."""
-        return self._with(space=self.space.where(condition))
+        return self._with(space=self._prepared.space.where(condition))
 
     def extend(self, axes: Mapping[str, object] | None = None, /, **more: object) -> "Sweep":
         """Return the sweep over a larger space; only what is new will be run."""
-        return self._with(space=self.space.extend({**(axes or {}), **more}))
+        return self._with(space=self._prepared.space.extend({**(axes or {}), **more}))
 
     def replace(self, *, stages: Stages) -> "Sweep":
         """Return the sweep with a mended function, over the same space and store."""
@@ -202,7 +202,9 @@ class Sweep:
             require_current(stage)
         sweep = self
         if resources is not None:
-            sweep = self.replace(stages=[dataclasses.replace(stage, resources=resources) for stage in self.stages])
+            sweep = self.replace(
+                stages=[dataclasses.replace(stage, resources=resources) for stage in self.stages]
+            )
         return sweep.run(client, rerun="failed", progress=progress)
 
     def dataset(self) -> "xr.Dataset":
@@ -259,7 +261,9 @@ class Sweep:
 
     # ---- inside
 
-    def _with(self, *, stages: tuple[Stage, ...] | None = None, space: Space | None = None) -> "Sweep":
+    def _with(
+        self, *, stages: tuple[Stage, ...] | None = None, space: Space | None = None
+    ) -> "Sweep":
         return Sweep(
             stages or self.stages,
             space if space is not None else self.space,
@@ -307,7 +311,7 @@ class Sweep:
 
 def _as_stages(given: Stages) -> tuple[Stage, ...]:
     single = callable(given) or isinstance(given, Stage)
-    stages = tuple(as_stage(each) for each in ([given] if single else given))  # type: ignore[list-item,union-attr]
+    stages = tuple(as_stage(each) for each in ([given] if single else given))  # type: ignore[union-attr]
     if len(stages) != 1:
         raise SweepError(
             f"A sweep takes one function or stage, found {len(stages)}. Call one function from "

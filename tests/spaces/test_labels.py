@@ -178,3 +178,8 @@ def test_digests_stay_what_they_are():
 def test_labels_of_two_dimensions_are_refused():
     with pytest.raises(SpaceError, match=r"shape \(2, 2\)"):
         as_labels(np.zeros((2, 2)))
+
+
+def test_numpy_durations_are_labels():
+    labels = as_labels([np.timedelta64(3, "h"), np.timedelta64(1, "h")])
+    assert labels.dtype == np.dtype("m8[ns]")

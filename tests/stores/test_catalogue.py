@@ -54,13 +54,14 @@ def test_growing_along_the_first_dim_stays_one_block():
 
 
 def test_permuted_dims_find_the_same_runs():
-    catalogue, (one, other) = registered(grid(a=[1, 2], b=[1, 2, 3]), grid(b=[1, 2, 3], a=[1, 2]))
+    one, other = grid(a=[1, 2], b=[1, 2, 3]), grid(b=[1, 2, 3], a=[1, 2])
+    catalogue, (_, ids) = registered(one, other)
     assert catalogue.n_runs == 6
-    assert other == np.arange(6).reshape(2, 3).T.ravel().tolist()
+    assert ids == np.arange(6).reshape(2, 3).T.ravel().tolist()
 
 
 def test_labels_in_another_order_find_the_same_runs():
-    catalogue, (_, ids) = registered(grid(a=[1, 2, 3]), grid(a=[3, 1, 4]))
+    _, (_, ids) = registered(grid(a=[1, 2, 3]), grid(a=[3, 1, 4]))
     assert ids == [2, 0, 3]
 
 
@@ -78,7 +79,7 @@ def test_an_int_axis_becomes_a_float_axis():
 
 
 def test_a_bool_is_never_a_number():
-    with pytest.raises(StoreError, match="'a' is a number in the store .* a bool"):
+    with pytest.raises(StoreError, match=r"'a' is a number in the store .* a bool"):
         registered(grid(a=[0, 1]), grid(a=[False, True]))
 
 
@@ -140,13 +141,12 @@ def test_a_sparse_condition_makes_a_table():
     assert isinstance(catalogue.blocks[0], Table)
     whole, found = catalogue.register(grid(a=range(100), b=range(100)))
     assert len(set(found)) == 10_000
-    assert whole.find(space).tolist() if not isinstance(whole.find(space), range) else True
     assert list(whole.find(space)) == ids
 
 
 def test_a_condition_that_leaves_a_box_is_that_box():
     space = grid(a=range(10), b=range(10)).where(lambda a, b: a > 4)
-    catalogue, (ids,) = registered(space)
+    catalogue, _ = registered(space)
     assert catalogue.n_runs == 50
     assert isinstance(catalogue.blocks[0], Product)
     assert len(catalogue.left_out()) == 0
@@ -219,9 +219,8 @@ def test_a_part_selected_by_label_finds_its_runs():
 
 
 def test_replicates_grow():
-    catalogue, (_, ids) = registered(
-        grid(a=[1, 2], trial=replicates(2)), grid(a=[1, 2], trial=replicates(3))
-    )
+    few, more = (grid(a=[1, 2], trial=replicates(n)) for n in (2, 3))
+    _, (_, ids) = registered(few, more)
     assert ids == [0, 1, 4, 2, 3, 5]
 
 
@@ -250,7 +249,7 @@ def test_a_parameter_over_two_dims_is_checked():
     assert catalogue.values(ids)["forcing"] == forcing.ravel().tolist()
     assert list(through_disk(catalogue).find(fields(forcing))) == list(ids)
     forcing[1, 0] = 9.0
-    with pytest.raises(StoreError, match="'forcing' differs .* site=s, year=1"):
+    with pytest.raises(StoreError, match=r"'forcing' differs .* site=s, year=1"):
         through_disk(catalogue).register(fields(forcing))
 
 

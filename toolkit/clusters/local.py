@@ -145,7 +145,7 @@ class _WorkerProcess(ProcessInterface):
     """Starts ``toolkit.clusters.worker_process`` for :class:`SpecCluster`."""
 
     def __init__(self, scheduler: str, name: str, options: dict[str, Any]) -> None:
-        super().__init__(scheduler=scheduler, name=name)
+        super().__init__(scheduler=scheduler, name=name)  # type: ignore[no-untyped-call]
         self.scheduler, self.name, self.options = scheduler, name, options
         self.process: asyncio.subprocess.Process | None = None
 
@@ -162,7 +162,7 @@ class _WorkerProcess(ProcessInterface):
             stdin=asyncio.subprocess.DEVNULL,
             env=environment,
         )
-        await super().start()
+        await super().start()  # type: ignore[no-untyped-call]
 
     async def close(self) -> None:
         process, self.process = self.process, None
@@ -171,7 +171,7 @@ class _WorkerProcess(ProcessInterface):
             for member in family:
                 _kill(member)
             await process.wait()
-        await super().close()
+        await super().close()  # type: ignore[no-untyped-call]
 
 
 def _family(pid: int) -> list[psutil.Process]:
@@ -197,7 +197,7 @@ def _scheduler_options(settings: LocalProfile) -> dict[str, Any]:
 
 
 def _free_address(address: str) -> str:
-    """The address itself, or port 0 (any free one) where its port is taken."""
+    """Return the address itself, or with port 0 (any free one) where its port is taken."""
     host, _, port = address.rpartition(":")
     host = host or "127.0.0.1"
     with socket.socket() as probe:

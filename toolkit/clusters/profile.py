@@ -155,7 +155,9 @@ def _merge(raw: Mapping[str, object], overrides: Mapping[str, object], path: Pat
 def _explain(path: Path, error: ValidationError) -> str:
     lines = [f"{path} is not a valid cluster profile:"]
     for problem in error.errors():
-        key = ".".join(str(part) for part in problem["loc"] if part not in ("int", "literal['auto']"))
+        key = ".".join(
+            str(part) for part in problem["loc"] if part not in ("int", "literal['auto']")
+        )
         message = problem["msg"]
         if problem["type"] == "extra_forbidden":
             message = "is not a setting; check its spelling"

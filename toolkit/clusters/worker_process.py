@@ -9,6 +9,7 @@ import asyncio
 import json
 import signal
 import sys
+from typing import Any
 
 
 def main() -> None:
@@ -18,7 +19,7 @@ def main() -> None:
     asyncio.run(_serve(scheduler, options))
 
 
-async def _serve(scheduler: str, options: dict[str, object]) -> None:
+async def _serve(scheduler: str, options: dict[str, Any]) -> None:
     from distributed import Nanny
 
     nanny = Nanny(scheduler, **options)

@@ -119,9 +119,11 @@ def describe(
     found = parse_target(target)
     chosen = found if isinstance(found, Target) else consented_target(found, command, yes=yes)
     sweep, name = load_sweep(chosen)
-    typed = str(chosen)
+    typed = f"{chosen.file}:{name}"
     suggest(f"toolkit explain {typed}")
-    if store is not None:
+    if store is None and isinstance(found, Path):
+        store = found
+    if store is not None and not _is_same(sweep.store, store):
         sweep = _stored_at(sweep, store)
     if needs_store and sweep.store is None:
         raise CommandError(
@@ -137,6 +139,10 @@ def shown_path(path: Path) -> str:
     """Return a path as one would type it here."""
     here = Path.cwd()
     return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)
+
+
+def _is_same(known: Path | None, store: Path) -> bool:
+    return known is not None and known.resolve() == store.resolve()
 
 
 def _stored_at(sweep: "Sweep", store: Path) -> "Sweep":

@@ -16,7 +16,7 @@ def doctor(as_json: bool) -> ExitCode:
     """Say what is installed and what this machine has, and how to add what is missing."""
     from toolkit.commands import machine
 
-    found = {
+    found: dict[str, Any] = {
         "python": machine.python(),
         "packages": machine.packages(),
         "hardware": machine.hardware(),

@@ -110,7 +110,8 @@ def _as_table(data: "xr.Dataset") -> "pd.DataFrame":
     outputs = [name for name in wide if name in data.data_vars]
     if outputs:
         click.echo(
-            f"Left out: {', '.join(outputs)} (with dims of their own; a .nc file has them)", err=True
+            f"Left out: {', '.join(outputs)} (with dims of their own; a .nc file has them)",
+            err=True,
         )
     names = np.array([status.name.lower() for status in Status], dtype=object)
     table = data.drop_vars(wide).to_dataframe()

@@ -36,7 +36,7 @@ class Failed:
         return f"{Path(last['file']).name}:{last['line']} in {last['name']}"
 
     def document(self) -> dict[str, Any]:
-        """The content of the JSON document."""
+        """Return the content of the JSON document."""
         return {**asdict(self), "where": self.where}
 
 

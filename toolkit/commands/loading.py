@@ -1,8 +1,6 @@
 """The sweep that a file describes. Reading a file starts nothing."""
 
 import contextlib
-import importlib.machinery
-import importlib.util
 import os
 import sys
 import traceback
@@ -12,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from toolkit.commands.outcome import CommandError
+from toolkit.commands.streams import results_apart
 from toolkit.commands.target import Target
 from toolkit.errors import ToolkitError
 
@@ -68,14 +67,14 @@ def _execute(file: Path) -> tuple[types.ModuleType, int | None]:
     try:
         # Compiled here: a cached version is known by its time in seconds, an edit may be faster.
         code = compile(file.read_bytes(), path, "exec")
-        with contextlib.redirect_stdout(sys.stderr), _nothing_starts():
-            exec(code, vars(module))  # noqa: S102 - the user asked for this file
+        with results_apart(), _nothing_starts():
+            exec(code, vars(module))
     except _Started as stop:
         return module, _line_in(path, stop)
     except SystemExit as end:
         raise CommandError(
             f"{file}{_at(_line_in(path, end))} ended itself (exit code {end.code!r}) before its "
-            "sweep could be read. Put what ends it under `if __name__ == \"__main__\":`."
+            'sweep could be read. Put what ends it under `if __name__ == "__main__":`.'
         ) from None
     except ToolkitError as error:
         raise CommandError(f"{file}{_at(_line_in(path, error))}: {error}") from error
@@ -148,7 +147,9 @@ def _line_in(path: str, error: BaseException) -> int | None:
     if isinstance(error, SyntaxError) and error.filename == path:
         return error.lineno
     lines = [
-        frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == path
+        frame.lineno
+        for frame in traceback.extract_tb(error.__traceback__)
+        if frame.filename == path
     ]
     return lines[-1] if lines else None
 

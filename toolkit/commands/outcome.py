@@ -19,6 +19,7 @@ from toolkit.errors import ClusterError, InterruptedSweepError, RunsFailedError,
 
 P = ParamSpec("P")
 
+_SUGGESTIONS = "toolkit.suggestions"
 _UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
@@ -78,16 +79,17 @@ def reported(function: Callable[P, ExitCode | None]) -> Callable[P, None]:
     return body
 
 
-def suggest(command: str) -> None:
-    """Say on standard error what to type if the running command fails from here on."""
-    click.get_current_context().meta["toolkit.next_command"] = command
+def suggest(command: str, *, after: type[ToolkitError] = ToolkitError) -> None:
+    """Have the running command say what to type next if it fails so from here on."""
+    context = click.get_current_context()
+    context.meta.setdefault(_SUGGESTIONS, []).append((after, command))
 
 
 def this_command() -> str:
     """Return the running command as it was typed, for typing it again."""
     context = click.get_current_context()
-    arguments = sys.argv[1:] if context.find_root().info_name == "toolkit" else ()
-    return shlex.join(["toolkit", *(arguments or (context.info_name or "",))])
+    is_typed = context.info_name in sys.argv
+    return shlex.join(["toolkit", *(sys.argv[1:] if is_typed else _path(context).split())])
 
 
 def echo_json(name: str, content: Mapping[str, object], *, in_one_line: bool = False) -> None:
@@ -113,7 +115,7 @@ def plain(value: Any) -> Any:
         return int(value)
     if isinstance(value, float):
         return value if value - value == 0 else None
-    if value != value:  # noqa: PLR0124 - NaT and NA are not themselves
+    if value != value:
         return None
     return str(value)
 
@@ -125,9 +127,9 @@ def printable(text: str) -> str:
 
 def _say(error: BaseException, context: click.Context) -> ExitCode:
     code = _code_of(error)
-    message = str(error) or "Interrupted; what is done is stored."
-    label = "Interrupted" if code is ExitCode.INTERRUPTED else "Error"
-    click.secho(f"{label}: ", err=True, nl=False, fg="red" if label == "Error" else "yellow")
+    message = str(error) or "Interrupted."
+    if code is not ExitCode.INTERRUPTED:
+        click.secho("Error: ", err=True, nl=False, fg="red")
     click.echo(printable(message), err=True)
     click.echo(f"Next: {_next(error, context)}", err=True)
     return code
@@ -148,8 +150,15 @@ def _next(error: BaseException, context: click.Context) -> str:
         return "toolkit cluster list"
     if _code_of(error) is ExitCode.INTERRUPTED:
         return this_command()
-    suggested: str | None = context.meta.get("toolkit.next_command")
-    return suggested or f"{context.command_path} --help"
+    for kind, command in reversed(context.meta.get(_SUGGESTIONS, [])):
+        if isinstance(error, kind):
+            return str(command)
+    return f"toolkit {_path(context)} --help"
+
+
+def _path(context: click.Context) -> str:
+    """Return the command's name with those of its groups, whatever the program is called."""
+    return context.command_path.partition(" ")[2]
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """``toolkit status`` and ``errors``: what a store alone can tell. Nothing is unpickled."""
 
+import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -118,7 +119,7 @@ def _show(standing: "Standing", seconds_left: float | None, *, as_json: bool) ->
         echo_json("status", {**standing.document(), "seconds_left": seconds_left}, in_one_line=True)
         return
     left = "" if seconds_left is None else f"\nabout {duration(seconds_left)} left"
-    if click.get_text_stream("stdout").isatty():
+    if sys.stdout.isatty():
         click.clear()
         click.echo(f"{standing}{left}")
     else:
@@ -147,6 +148,6 @@ def _width() -> int:
     """Columns of the terminal; without one, nothing is cut."""
     import shutil
 
-    if not click.get_text_stream("stdout").isatty():
+    if not sys.stdout.isatty():
         return 10_000
     return shutil.get_terminal_size().columns

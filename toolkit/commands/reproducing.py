@@ -52,7 +52,9 @@ def reproduce(
         )
     try:
         value = described.sweep.reproduce(
-            run=run_id, stage=stage, **point(described.sweep, labels)  # type: ignore[arg-type]
+            run=run_id,
+            stage=stage,
+            **point(described.sweep, labels),
         )
     except ToolkitError:
         raise
@@ -61,9 +63,11 @@ def reproduce(
         lines = traceback.format_exception(type(error), error, frames)
         click.echo(printable("".join(lines)), err=True, nl=False)
         if debugger:
-            import pdb  # noqa: T100 - it was asked for
+            import pdb
 
             pdb.post_mortem(frames)
+        else:
+            click.echo("Next: the same with --pdb, which stops there", err=True)
         return ExitCode.RUNS_FAILED
     click.echo(value if isinstance(value, str) else pprint.pformat(value, sort_dicts=False))
     return ExitCode.DONE

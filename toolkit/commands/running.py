@@ -2,7 +2,7 @@
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,7 +10,16 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from toolkit.commands.described import Described, describe, part_option, sweep_options
-from toolkit.commands.outcome import ExitCode, echo_json, reported, suggest, this_command
+from toolkit.commands.outcome import (
+    CommandError,
+    ExitCode,
+    echo_json,
+    reported,
+    suggest,
+    this_command,
+)
+from toolkit.commands.streams import results_apart
+from toolkit.errors import RunsFailedError, StoreError, ToolkitError
 
 if TYPE_CHECKING:
     from toolkit.execution.plan import Plan
@@ -48,8 +57,11 @@ def explain(
                 "sweep": described.typed,
                 "store": _store_path(described),
                 "sizes": plan.sizes,
-                "stages": _rows(plan),
-                "total": dict(plan.total),
+                "stages": [
+                    {"stage": name, **_whole(row)}
+                    for name, row in plan.stages.to_dict("index").items()
+                ],
+                "total": _whole(dict(plan.total)),
             },
         )
     else:
@@ -77,7 +89,9 @@ def explain(
 @click.option(
     "--max-failures", type=click.IntRange(min=0), help="Stop when more runs than this fail."
 )
-@click.option("--time-limit", metavar="TIME", help="Hand out nothing more after 90s, 20min, 2h.")
+@click.option(
+    "--time-limit", metavar="TIME", help="Hand out nothing more after this: 90s, 20min, 2h."
+)
 @_progress_option
 @_json_option
 @reported
@@ -116,7 +130,7 @@ def run(
         rerun=rerun,
         order=order,
         max_failures=max_failures,
-        time_limit=time_limit,
+        time_limit=None if time_limit is None else _seconds(time_limit),
         progress=not no_progress,
     )
 
@@ -154,16 +168,17 @@ def retry(
     )
 
 
-def _run(described: Described, *, as_json: bool, rerun: tuple[str, ...], **options: Any) -> ExitCode:
+def _run(
+    described: Described, *, as_json: bool, rerun: tuple[str, ...], **options: Any
+) -> ExitCode:
     before = described.sweep.explain()
-    suggest(f"toolkit errors {described.store} --group")
-    with _stopped_by_sigterm():
+    suggest(f"toolkit status {described.store}", after=StoreError)
+    suggest(f"toolkit errors {described.store} --group", after=RunsFailedError)
+    with _stopped_by_sigterm(), results_apart():
         described.sweep.run(rerun=rerun, **options)
     counts = _counts(before, described.sweep.explain(), rerun)
     if as_json:
-        echo_json(
-            "run", {"sweep": described.typed, "store": _store_path(described), **counts}
-        )
+        echo_json("run", {"sweep": described.typed, "store": _store_path(described), **counts})
     else:
         _tell(described, counts)
     if counts["pending"]:
@@ -171,10 +186,23 @@ def _run(described: Described, *, as_json: bool, rerun: tuple[str, ...], **optio
     return ExitCode.RUNS_FAILED if counts["failed"] else ExitCode.DONE
 
 
+def _seconds(text: str) -> float:
+    from toolkit.resources import parse_walltime
+
+    try:
+        return parse_walltime(f"{text}s" if text.replace(".", "", 1).isdecimal() else text)
+    except ToolkitError:
+        raise CommandError(
+            f"--time-limit {text} is not a length of time, such as 90s, 20min, 2h or 1:30:00."
+        ) from None
+
+
 def _counts(before: "Plan", after: "Plan", rerun: tuple[str, ...]) -> dict[str, int]:
     """Count runs of the sweep, and those that were executed between two plans."""
     was = {name: int(before.total[name]) for name in ("runs", "missing", "failed", "stale")}
-    now = {name: int(after.total[name]) for name in ("runs", "stored", "missing", "failed", "stale")}
+    now = {
+        name: int(after.total[name]) for name in ("runs", "stored", "missing", "failed", "stale")
+    }
     asked = was["missing"] + sum(was[each] for each in rerun if each in was)
     if "all" in rerun:
         asked = was["runs"]
@@ -202,13 +230,21 @@ def _tell(described: Described, counts: dict[str, int]) -> None:
     click.echo(f"In Python:   tk.open({store!r})")
 
 
-def _rows(plan: "Plan") -> list[dict[str, Any]]:
-    return [{"stage": name, **row} for name, row in plan.stages.to_dict("index").items()]
+def _whole(row: Mapping[Any, Any]) -> dict[str, Any]:
+    """Return a row of a plan with its counts as whole numbers."""
+    return {
+        str(name): int(value) if name != "seconds" and _is_integral(value) else value
+        for name, value in row.items()
+    }
+
+
+def _is_integral(value: object) -> bool:
+    return isinstance(value, float) and value.is_integer()
 
 
 def _store_path(described: Described) -> str | None:
     path = described.sweep.store
-    return None if path is None else str(path)
+    return None if path is None else str(path.absolute())
 
 
 @contextmanager

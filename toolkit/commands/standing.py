@@ -42,7 +42,7 @@ class Standing:
     made_by: dict[str, Any]
 
     def __str__(self) -> str:
-        """A table, and who runs it."""
+        """Return a table, and who runs it."""
         from toolkit.views.text import duration, table
 
         headers = ["stage", "runs", *STATES, "computing"]
@@ -56,12 +56,12 @@ class Standing:
     @property
     def pending(self) -> int:
         """Runs without an outcome."""
-        return self._sum("pending")
+        return int(self._sum("pending"))
 
     @property
     def failed(self) -> int:
         """Runs that failed or were blocked by one that did."""
-        return self._sum("failed") + self._sum("blocked")
+        return int(self._sum("failed") + self._sum("blocked"))
 
     @property
     def is_running(self) -> bool:
@@ -69,12 +69,12 @@ class Standing:
         return self.driver is not None and self.driver.is_alive is not False
 
     def in_one_line(self) -> str:
-        """The counts, as a log shows them."""
+        """Return the counts, as a log shows them."""
         counts = ", ".join(f"{self._sum(key):,} {key}" for key in STATES if self._sum(key))
         return f"{self.store}: {counts or 'no runs yet'}"
 
     def document(self) -> dict[str, Any]:
-        """The content of the JSON document."""
+        """Return the content of the JSON document."""
         origin = origin_of(self.made_by)
         driver = self.driver
         return {
@@ -132,10 +132,11 @@ def look(store: Path) -> Standing:
     """
     from toolkit.stores.open import status
 
-    stages = {str(name): counts for name, counts in status(store).to_dict("index").items()}
-    return Standing(
-        store=store, stages=stages, driver=_driver(store), made_by=provenance_of(store)
-    )
+    stages = {
+        str(name): {str(key): value for key, value in counts.items()}
+        for name, counts in status(store).to_dict("index").items()
+    }
+    return Standing(store=store, stages=stages, driver=_driver(store), made_by=provenance_of(store))
 
 
 def _driver(store: Path) -> Driver | None:

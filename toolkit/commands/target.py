@@ -23,7 +23,7 @@ class Target:
     name: str | None = None
 
     def __str__(self) -> str:
-        """The target as it is typed."""
+        """Return the target as it is typed."""
         return str(self.file) if self.name is None else f"{self.file}:{self.name}"
 
 

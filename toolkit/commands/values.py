@@ -1,5 +1,6 @@
 """``NAME=VALUE`` as typed in a shell, read as values for the axes of a sweep."""
 
+import re
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ if TYPE_CHECKING:
     from toolkit.sweep import Sweep
 
 _BOOLS = {"true": True, "false": False}
+_DATE = re.compile(r"\d{4}(-\d\d(-\d\d([T ]\d\d(:\d\d(:\d\d(\.\d{1,9})?)?)?)?)?)?")
 
 
 def parse_assignments(texts: Iterable[str]) -> dict[str, str]:
@@ -116,8 +118,11 @@ def selected(text: str, name: str, dim: "Dim | None") -> Any:
         The parameter, and its dim if it has one.
     """
     kind = _kind(dim)
-    if kind == "text" and dim is not None and text in dim.labels.tolist():
+    known = set(dim.labels.tolist()) if dim is not None and kind == "text" else set()
+    if text in known:
         return text
+    if set(text.split(",")) <= known:  # labels of text may have colons of their own
+        return text.split(",")
 
     def read(part: str) -> Any:
         value = one(part, name, dim)
@@ -231,9 +236,7 @@ def _bounds(text: str, kind: str | None) -> tuple[str, str] | None:
     halves = [(text[:at], text[at + 1 :]) for at, letter in enumerate(text) if letter == ":"]
     if reader is None:
         return halves[0] if len(halves) == 1 else None
-    return next(
-        (ends for ends in halves if all(not end or _is(reader, end) for end in ends)), None
-    )
+    return next((ends for ends in halves if all(not end or _is(reader, end) for end in ends)), None)
 
 
 def _is(reader: Callable[[str], object], text: str) -> bool:
@@ -263,16 +266,18 @@ def _guessed(text: str) -> object:
 def _date(text: str) -> object:
     import numpy as np
 
-    value = np.datetime64(text)
-    if np.isnat(value):
+    if _DATE.fullmatch(text) is None:  # numpy takes more for dates, and zones with a warning
         raise ValueError(text)
-    return value
+    return np.datetime64(text)
 
 
 def _duration(text: str) -> object:
     import pandas as pd
 
-    return pd.Timedelta(text).to_timedelta64()
+    value = pd.Timedelta(text)
+    if pd.isna(value):
+        raise ValueError(text)
+    return value
 
 
 _TIMES: dict[str, Callable[[str], object]] = {"date": _date, "duration": _duration}

@@ -20,7 +20,7 @@ class BatchSpec:
     token: str
     call: StageCall
     catalogue: Catalogue
-    streams: Streams | None
+    streams: Streams
     sink: SinkSpec
     context: RunContext
     measure_memory: bool = True

@@ -52,9 +52,10 @@ def _present_client() -> "Client | None":
     from distributed import Client
 
     try:
-        return Client.current(allow_global=True)
+        present: Client = Client.current(allow_global=True)
     except ValueError:
         return None
+    return present
 
 
 def _nothing() -> None:

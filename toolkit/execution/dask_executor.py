@@ -8,6 +8,7 @@ from typing import Any
 
 import dask
 from dask._task_spec import Task
+from dask.typing import Key
 from distributed import Client, Future, WorkerPlugin
 from distributed.client import FutureCancelledError
 from distributed.scheduler import KilledWorker
@@ -73,8 +74,8 @@ class DaskExecutor:
         self._prefix = ""
         self._sequence = 0
         self._plugins: list[str] = []
-        self._in_flight: dict[str, tuple[BatchTask, Future]] = {}
-        self._done: queue.SimpleQueue[Future] = queue.SimpleQueue()
+        self._in_flight: dict[Key, tuple[BatchTask, Future[Any]]] = {}
+        self._done: queue.SimpleQueue[Future[Any]] = queue.SimpleQueue()
         self.workers = self.threads = 0
         self._count_workers()
         self._allowed_failures = client.run_on_scheduler(_allow_failures, 0)
@@ -96,7 +97,12 @@ class DaskExecutor:
         keys = list(graph)
         with dask.config.set({"distributed.diagnostics.computations.nframes": 0}):
             futures = self.client.get(
-                graph, keys, sync=False, retries=0, resources=self.resources or None
+                graph,
+                keys,
+                sync=False,
+                retries=0,
+                priority=earlier_first,
+                resources=self.resources or None,
             )
         for key, task, future in zip(keys, tasks, futures, strict=True):
             self._in_flight[key] = (task, future)
@@ -161,11 +167,11 @@ class DaskExecutor:
             self.client.run_on_scheduler(_allow_failures, self._allowed_failures)
         self._plugins.clear()
 
-    def _register(self, plugin: WorkerPlugin) -> None:
+    def _register(self, plugin: SpecPlugin | QuietPlugin) -> None:
         self.client.register_plugin(plugin)
         self._plugins.append(plugin.name)
 
-    def _drain(self, timeout: float) -> Iterator[Future]:
+    def _drain(self, timeout: float) -> Iterator[Future[Any]]:
         """Yield futures that ended: half of those out, or what comes until the timeout."""
         deadline = time.monotonic() + timeout
         enough = max(1, len(self._in_flight) // 2)
@@ -199,6 +205,11 @@ class DaskExecutor:
         self.threads = max(1, sum(worker["nthreads"] for worker in fitting))
 
 
+def earlier_first(key: Key) -> int:
+    """Return the Dask priority of a batch: they run in the order in which they are handed out."""
+    return -int(str(key).rpartition("-")[2])
+
+
 def _allow_failures(number: int, dask_scheduler: Any = None) -> int:
     """Set how often Dask itself repeats the task of a dead worker; return what it was."""
     before: int = dask_scheduler.allowed_failures
@@ -206,14 +217,14 @@ def _allow_failures(number: int, dask_scheduler: Any = None) -> int:
     return before
 
 
-def _result(future: Future) -> Any:
+def _result(future: Future[Any]) -> Any:
     try:
         return future.result(timeout=30)
     except Exception:  # noqa: BLE001 - the worker that held the summary died: the journal has it
         return None
 
 
-def _exception(future: Future) -> BaseException | None:
+def _exception(future: Future[Any]) -> BaseException | None:
     if future.status != "error":
         return None
     try:
@@ -223,5 +234,5 @@ def _exception(future: Future) -> BaseException | None:
     return error
 
 
-def _is_lost(future: Future, error: BaseException | None) -> bool:
+def _is_lost(future: Future[Any], error: BaseException | None) -> bool:
     return isinstance(error, KilledWorker) or future.status in ("cancelled", "lost", "finished")

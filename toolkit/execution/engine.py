@@ -7,6 +7,7 @@ import threading
 import time
 import uuid
 import warnings
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -14,13 +15,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from toolkit.errors import RunsFailedError, SweepError
-from toolkit.execution.batch_task import BatchSpec, BatchTask
+from toolkit.execution.batch_task import BatchSpec, BatchSummary, BatchTask
 from toolkit.execution.executors import Completed, Executor, InProcessExecutor
 from toolkit.execution.order import Order
 from toolkit.execution.progress import Progress
 from toolkit.execution.run_queue import Ids, RunQueue
 from toolkit.execution.sizing import ChunkPlan, batch_seconds, choose_chunks, window_size
 from toolkit.execution.sources import Outcomes, Source, SpaceSource
+from toolkit.resources import Resources
 from toolkit.run_status import Status
 from toolkit.spaces.seeds import Streams
 from toolkit.stages.batch import BatchResult
@@ -28,6 +30,7 @@ from toolkit.stages.binding import Binding
 from toolkit.stages.current import RunContext
 from toolkit.stages.failure import RunFailure
 from toolkit.stages.schema import Schema
+from toolkit.stages.stage import Stage
 from toolkit.stores.outcomes import Collected
 from toolkit.stores.sink import Receipt, open_sink
 from toolkit.stores.stage_runs import StageRuns
@@ -36,6 +39,7 @@ logger = logging.getLogger("toolkit")
 
 _IN_PROCESS_SECONDS = 2.0
 _WAVE_SECONDS = 0.005
+_WAVE_RUNS = 8
 _COLLECT_SECONDS = 0.2
 _LOST_BATCHES = 20
 CHECKPOINTS = os.path.join(".journal", "checkpoints")
@@ -102,8 +106,8 @@ class Engine:
         self._first_failure: RunFailure | None = None
         self._draws: set[str] = set()
         self._settled = self._draining = False
+        self._tried_before: dict[int, int] = {}
         self._receipts: list[Receipt] = []
-        self._seen: Schema | None = None
         self._in_progress: set[int] = set()
         self._started = time.monotonic()
         self._collected_at = 0.0
@@ -118,7 +122,7 @@ class Engine:
     # ---- what others may look at or ask for, from any thread
 
     def progress(self) -> Progress:
-        """Counts of the runs asked for, as of the latest look at the journals."""
+        """Return counts of the runs asked for, as of the latest look at the journals."""
         counts = self._counts
         done = int(counts[Status.DONE] + counts[Status.STALE])
         pending = int(counts[Status.PENDING])
@@ -168,7 +172,7 @@ class Engine:
                 self._ids.append(ids)
                 todo = self.work.rerun(self.runs, ids)
             self._recount()
-            self.queue.add(todo, self.runs.catalogue)
+            self._enqueue(todo)
             self._tell_known(np.setdiff1d(ids, todo) if len(todo) < len(ids) else ids[:0])
             if self._expected:
                 self._prepare()
@@ -178,24 +182,39 @@ class Engine:
                 return False
         return False
 
+    def _enqueue(self, ids: Ids) -> None:
+        """Queue runs; those that were tried in an earlier session begin their attempts anew."""
+        attempts = self.runs.state.attempts[ids]
+        self.queue.add(ids[attempts == 0], self.runs.catalogue)
+        for before in np.unique(attempts[attempts > 0]).tolist():
+            again = ids[attempts == before]
+            self.queue.repeat(again, before + 1)
+            self._tried_before.update(dict.fromkeys(again.tolist(), before))
+
+    def _may_try_again(self, run: int, attempt: int) -> bool:
+        return attempt - self._tried_before.get(run, 0) < self.work.binding.max_attempts
+
     def _first_wave(self) -> None:
         self._prepare()
         tasks = self.queue.first_wave(
-            2 * self.executor.threads if not self._here else 3, seconds=_WAVE_SECONDS / 3
+            max(_WAVE_RUNS, 2 * self.executor.threads), seconds=_WAVE_SECONDS / 3
         )
         self._submit(tasks)
-        rates = []
+        summaries: list[BatchSummary] = []
         while self._in_flight and not self.kill_requested.is_set():
             for each in self.executor.completed(_COLLECT_SECONDS):
                 if each.summary is not None:
-                    rates.append(each.summary.seconds_per_run)
+                    summaries.append(each.summary)
                 self._take(each)
-            if self._here and rates and max(rates) > _IN_PROCESS_SECONDS / 10:
+            rates = [summary.seconds_per_run for summary in summaries]
+            has_succeeded = any(each.done for each in summaries)
+            if self._here and has_succeeded and max(rates) > _IN_PROCESS_SECONDS / 10:
                 for task in self.executor.cancel(now=False):
                     self._in_flight -= 1
                     self.queue.give_back(task, 0)
+        self._draws = _drawn(summaries)
         self._collect(force=True)
-        self._expected = float(np.median(rates)) if rates else 0.0
+        self._expected = float(np.median(rates)) if summaries else 0.0
         self._check_first_wave()
         if self._here and len(self.queue) * self._expected > _IN_PROCESS_SECONDS:
             self.executor.close()
@@ -216,6 +235,7 @@ class Engine:
             self._refill()
             if not self._in_flight:
                 self._collect(force=True)
+                self._check_failures()
                 if self.stopped_because is not None or not (len(self.queue) or self._ask()):
                     break
                 continue
@@ -244,17 +264,14 @@ class Engine:
     def _prepare(self) -> None:
         """Make a spec with the present catalogue and layout known to the workers."""
         call, catalogue = self.work.binding.call, self.runs.catalogue
-        streams = None
-        if self.work.binding.takes_rng or self.work.binding.takes_run_seed:
-            streams = Streams(self.work.seed, self.work.binding.name, catalogue.dims)
         sink = self.runs.sink_spec()
         spec = BatchSpec(
             token=uuid.uuid4().hex[:8],
             call=call,
             catalogue=catalogue,
-            streams=streams,
+            streams=Streams(self.work.seed, self.work.binding.name, catalogue.dims),
             sink=sink,
-            context=_context(call.name, sink.path),
+            context=_context(self.work.binding.stage, sink.path),
             measure_memory=self.policy.measure_memory,
         )
         self.executor.prepare(spec)
@@ -283,7 +300,7 @@ class Engine:
             return
         if len(self.queue) == 0:
             self._ask()
-        tasks = []
+        tasks: list[BatchTask] = []
         while self._in_flight + len(tasks) < window:
             task = self.queue.next_batch(
                 seconds=self._batch_seconds(), expected=self._expected or 1e-3
@@ -300,7 +317,6 @@ class Engine:
             return
         summary = each.summary
         self._receipts.append(summary.receipt)
-        self._draws.update(summary.global_draws)
         self.queue.give_back(each.task, summary.begun)
         if summary.begun and self._expected:
             rate = summary.run_seconds / summary.begun
@@ -328,11 +344,11 @@ class Engine:
         innocents = np.setdiff1d(left, culprits)
         self.queue.repeat(innocents, each.task.attempt)
         attempt = each.task.attempt
-        if attempt < self.work.binding.max_attempts:
-            self.queue.repeat(culprits, attempt + 1, alone=True)
-            return
         for run in culprits.tolist():
-            self._fail(run, attempt, each.error)
+            if self._may_try_again(run, attempt):
+                self.queue.repeat(np.array([run]), attempt + 1, alone=True)
+            else:
+                self._fail(run, attempt, each.error)
 
     def _fail(self, run: int, attempt: int, error: BaseException | None) -> None:
         """Record, in this driver's own journal, that a run killed its workers."""
@@ -364,7 +380,6 @@ class Engine:
         with self.lock:
             receipts, self._receipts = self._receipts, []
             collected = self.runs.collect(receipts)
-            self._seen = collected.schema or self._seen
             self._in_progress = {run for runs in collected.started.values() for run in runs}
             self._resettle()
             self.runs.fold()
@@ -372,8 +387,8 @@ class Engine:
         self._recount()
 
     def _resettle(self) -> None:
-        """An output needs a wider type: no batch may be out while its array is rewritten."""
-        if self._settled and self._seen != self.runs.schema:
+        """Widen an output once no batch is out: its array is written anew."""
+        if self._settled and self.runs.widest_schema != self.runs.schema:
             self._draining = True
             if self._in_flight == 0:
                 self._settle_layout()
@@ -381,12 +396,12 @@ class Engine:
                 self._draining = False
 
     def _after_outcomes(self, collected: Collected) -> None:
-        limit = self.work.binding.max_attempts
         for failed in collected.failures:
-            if failed.failure.retryable and failed.attempt < limit:
+            run = failed.failure.run
+            if failed.failure.retryable and self._may_try_again(run, failed.attempt):
                 with self.lock:
-                    self.runs.reset(np.array([failed.failure.run]))
-                self.queue.repeat(np.array([failed.failure.run]), failed.attempt + 1)
+                    self.runs.reset(np.array([run]))
+                self.queue.repeat(np.array([run]), failed.attempt + 1)
                 continue
             self._session_failed += 1
             self._first_failure = self._first_failure or failed.failure
@@ -410,7 +425,7 @@ class Engine:
         ids, status = ids[status != Status.PENDING], status[status != Status.PENDING]
         if not len(ids):
             return
-        schema = self.runs.schema
+        schema = self.runs.widest_schema
         names = [] if schema is None else [variable.name for variable in schema.variables]
         self.work.source.tell(
             Outcomes(
@@ -455,7 +470,7 @@ class Engine:
     def _settle_layout(self) -> ChunkPlan:
         """Fix the outputs' types and the chunk length, once the first runs have shown them."""
         self._settled = True
-        schema = self._seen
+        schema = self.runs.widest_schema
         if schema is None:
             return ChunkPlan(length=1, mode="inline")
         plan = choose_chunks(
@@ -494,12 +509,24 @@ class Engine:
             self.queue.clear()
 
 
-def _context(stage: str, path: str | None) -> RunContext:
-    """What ``current_run()`` knows: checkpoints outlive an attempt, so they lie in the store."""
+def _context(stage: Stage, path: str | None) -> RunContext:
+    """Return what ``current_run()`` knows; checkpoints lie in the store to outlive an attempt."""
     folder = None if path is None else os.path.join(path, CHECKPOINTS)
-    return RunContext(stage=stage, checkpoint_folder=folder)
+    resources = stage.fixed_resources or Resources()
+    return RunContext(stage=stage.name, checkpoint_folder=folder, threads=resources.threads)
+
+
+def _drawn(summaries: list[BatchSummary]) -> set[str]:
+    """Return the global generators that runs draw from.
+
+    Dask's own threads draw from them now and then, so one batch proves nothing.
+    """
+    counts = Counter(name for summary in summaries for name in summary.global_draws)
+    return {name for name, count in counts.items() if 2 * count > len(summaries)}
 
 
 def _widest(schema: Schema) -> int:
     """Bytes of the widest output of one run."""
-    return max((replace(schema, variables=(each,)).nbytes_per_run for each in schema.variables), default=8)
+    return max(
+        (replace(schema, variables=(each,)).nbytes_per_run for each in schema.variables), default=8
+    )

@@ -22,9 +22,7 @@ def check_order(order: str) -> Order:
     return order  # type: ignore[return-value]
 
 
-def arrange(
-    ids: Ids, order: Order, positions: Sequence[Ids], *, seed: int = 0
-) -> Ids:
+def arrange(ids: Ids, order: Order, positions: Sequence[Ids], *, seed: int = 0) -> Ids:
     """Return the run ids in the order in which to run them.
 
     Parameters

@@ -22,7 +22,8 @@ from toolkit.errors import StageError
 def dumps(value: object) -> bytes:
     """Pickle a value; functions and classes of the user's own modules go by value."""
     with _own_modules_by_value():
-        return cloudpickle.dumps(value, protocol=5)
+        payload: bytes = cloudpickle.dumps(value, protocol=5)
+        return payload
 
 
 def dumps_function(function: object, name: str) -> bytes:
@@ -56,9 +57,7 @@ def _is_own_file(path: str) -> bool:
 
 
 def _installed_prefixes() -> tuple[str, ...]:
-    roots = {
-        sysconfig.get_paths()[key] for key in ("stdlib", "platstdlib", "purelib", "platlib")
-    }
+    roots = {sysconfig.get_paths()[key] for key in ("stdlib", "platstdlib", "purelib", "platlib")}
     roots.update(site.getsitepackages())
     roots.add(site.getusersitepackages())
     return tuple(f"{Path(root).resolve()}/" for root in roots)
@@ -85,7 +84,7 @@ def _own_modules_by_value() -> Iterator[None]:
 
 
 def _parts(function: object) -> Iterator[tuple[str, object]]:
-    """What a function refers to: its closure, its globals, its defaults, its object."""
+    """Yield what a function refers to: its closure, its globals, its defaults, its object."""
     inner = function
     while hasattr(inner, "func"):
         keywords: Mapping[str, object] = getattr(inner, "keywords", {})
@@ -127,4 +126,3 @@ def _blame(function: object, name: str, error: Exception) -> str:
         f"pickled. The culprit: {found}. Make that object inside the function, or pass what it "
         "is made from as a parameter."
     )
-

@@ -47,7 +47,7 @@ class Plan:
         return self.stages[list(_SUMMED)].sum(min_count=1)
 
     def __str__(self) -> str:
-        """The plan as text, a line for each stage."""
+        """Return the plan as text, a line for each stage."""
         sizes = " x ".join(f"{name} {size}" for name, size in self.sizes.items()) or "one point"
         lines = [f"{sizes}, store: {self.store}"]
         for name, row in self.stages.iterrows():

@@ -36,9 +36,11 @@ def reproduce(
         for argument in binding.call.arguments
         if argument.kind == "value" and argument.source in set(catalogue.names)
     ]
-    look_up = catalogue.arrays if binding.call.vectorized else catalogue.values
+    values: Mapping[str, Any] = (
+        catalogue.arrays(ids, names) if binding.call.vectorized else catalogue.values(ids, names)
+    )
     streams = Streams(seed, binding.name, catalogue.dims)
-    rows = binding.call.rows(look_up(ids, names), 1, streams, catalogue.positions(ids))
+    rows = binding.call.rows(values, 1, streams, catalogue.positions(ids))
     return binding.call.positional_function()(*next(iter(rows)))
 
 

@@ -92,9 +92,7 @@ class RunQueue:
         if not whole.any():
             return
         in_chunks = np.repeat(whole, plan.length)[: len(status)]
-        self._singles = deque(
-            rest for ids in self._singles if len(rest := ids[~in_chunks[ids]])
-        )
+        self._singles = deque(rest for ids in self._singles if len(rest := ids[~in_chunks[ids]]))
         together = max(1, int(runs_per_batch / plan.length))
         numbers = np.flatnonzero(whole)
         cuts = np.flatnonzero(np.diff(numbers) != 1) + 1
@@ -109,7 +107,7 @@ class RunQueue:
         self._chunks.extend(spans)
 
     def focus(self, wanted: NDArray[np.bool_]) -> None:
-        """Hand out the runs for which ``wanted`` (shape ``(n_runs,)``) is true before the others."""
+        """Hand out first the runs for which ``wanted``, of shape ``(n_runs,)``, is true."""
         first: deque[Ids] = deque()
         last: deque[Ids] = deque()
         for ids in self._singles:
@@ -133,12 +131,12 @@ class RunQueue:
         ids = np.concatenate([*self._singles])
         waiting = np.sort(ids)
         free = np.ones(len(waiting), bool)
-        for start in ids[: 1 if self.order == "given" else n_batches].tolist():
-            at = int(np.searchsorted(waiting, start))
-            end = at + int(np.argmin(np.append(free[at : at + _WAVE_RUNS], False)))
-            if end > at:
-                free[at:end] = False
-                tasks.append(self._task(waiting[at:end], 1, seconds, 0.0, first_wave=True))
+        starts = np.searchsorted(waiting, ids[:n_batches])
+        free[starts] = False
+        for at in starts.tolist():
+            end = at + 1 + int(np.argmin(np.append(free[at + 1 : at + _WAVE_RUNS], False)))
+            free[at:end] = False
+            tasks.append(self._task(waiting[at:end], 1, seconds, 0.0, first_wave=True))
         self._singles = deque([ids[free[np.searchsorted(waiting, ids)]]])
         return tasks
 
@@ -152,9 +150,7 @@ class RunQueue:
             return self._task(ids[:size], attempt, seconds, expected)
         if self._chunks:
             lo, hi = self._chunks.popleft()
-            return BatchTask(
-                self.token, lo, hi, None, True, 1, seconds, expected, first_wave=False
-            )
+            return BatchTask(self.token, lo, hi, None, True, 1, seconds, expected, first_wave=False)
         while self._singles:
             ids = self._singles.popleft()
             if len(ids) > size:

@@ -37,8 +37,9 @@ class Source(Protocol):
     """Gives points to run and is told what became of them.
 
     ``ask`` returns a space of about ``n`` further points, or None while (or because) there is
-    nothing to give; a sweep ends when that is so and nothing is running. ``tell`` takes any finished subset
-    in any order, failures included; points that the store holds already are told at once.
+    nothing to give; a sweep ends when that is so and nothing is running. ``tell`` takes any
+    finished subset in any order, failures included; points that the store holds already are told
+    at once.
     """
 
     def ask(self, n: int) -> Space | None:
@@ -61,5 +62,5 @@ class SpaceSource:
         return space
 
     def tell(self, outcomes: Outcomes) -> None:
-        """A space does not depend on outcomes."""
+        """Do nothing: a space does not depend on outcomes."""
         del outcomes

@@ -1,8 +1,10 @@
 """Runs one batch in a worker process: knows journals and clocks, and nothing of Dask."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from functools import partial
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +13,7 @@ from toolkit.execution.batch_task import BatchSpec, BatchSummary, BatchTask
 from toolkit.run_status import Status
 from toolkit.stages.batch import BatchResult, run_batch
 from toolkit.stages.columns import concatenate, empty_columns, take
+from toolkit.stores.catalogue import Catalogue
 from toolkit.stores.sink import Sink, open_sink
 
 _FLUSH_SECONDS = 0.05
@@ -48,6 +51,7 @@ class _Batch:
         self.spec, self.task = spec, task
         self.sink: Sink = open_sink(spec.sink)
         held = set(spec.catalogue.names)
+        self.context = replace(spec.context, labels=partial(_labels, spec.catalogue))
         self.names = [
             argument.source
             for argument in spec.call.arguments
@@ -112,20 +116,22 @@ class _Batch:
 
     def _run(self, runs: NDArray[np.int64]) -> BatchResult:
         spec = self.spec
-        look_up = spec.catalogue.arrays if spec.call.vectorized else spec.catalogue.values
-        values = look_up(runs, self.names)
-        positions = spec.catalogue.positions(runs) if spec.streams is not None else None
+        values: Mapping[str, Any] = (
+            spec.catalogue.arrays(runs, self.names)
+            if spec.call.vectorized
+            else spec.catalogue.values(runs, self.names)
+        )
         started = time.perf_counter()
         result = run_batch(
             spec.call,
             values,
             runs,
             streams=spec.streams,
-            positions=positions,
+            positions=spec.catalogue.positions(runs),
             schema=self.schema,
             mark=self.sink.mark,
             attempt=self.task.attempt,
-            context=spec.context,
+            context=self.context,
             measure_memory=spec.measure_memory and self.seconds_per_run >= _MEASURED_RUN,
             watch_globals=self.task.first_wave,
         )
@@ -140,8 +146,13 @@ class _Batch:
         return result
 
 
+def _labels(catalogue: Catalogue, run: int) -> dict[str, object]:
+    found = catalogue.labels(np.array([run]))
+    return {name: None if inactive[0] else label[0] for name, (label, inactive) in found.items()}
+
+
 def _slice_size(seconds_per_run: float, *, at_most: int) -> int:
-    """Runs until the next record: one where a run takes 1 ms, else what 50 ms hold."""
+    """Return how many runs go into the next record: one of 1 ms and more, else those of 50 ms."""
     if seconds_per_run >= _MARKED_RUN:
         return 1
     return max(1, min(at_most, int(_FLUSH_SECONDS / max(seconds_per_run, 1e-7))))
@@ -156,7 +167,7 @@ def _left_out(spec: BatchSpec) -> NDArray[np.int64]:
 
 
 def _spread(result: BatchResult, at: NDArray[np.int64], n: int) -> BatchResult:
-    """The same outcomes among ``n`` cells, the others skipped and missing."""
+    """Return the same outcomes among ``n`` cells, the others skipped and missing."""
     status = np.full(n, Status.SKIPPED, np.uint8)
     seconds = np.zeros(n, np.float32)
     peaks = np.full(n, np.nan, np.float32)

@@ -3,6 +3,7 @@
 from html import escape
 from typing import TYPE_CHECKING
 
+from toolkit.markup import folded, view
 from toolkit.spaces import labels as lb
 from toolkit.spaces.axis import Field
 from toolkit.spaces.condition import Condition
@@ -12,14 +13,6 @@ if TYPE_CHECKING:
 
 _WIDTH = 60
 _LONGEST = 28
-_STYLE = (
-    "<style>.tk-space{font-family:var(--jp-code-font-family,monospace);font-size:var(--jp-code-font-size,13px);"
-    "color:var(--jp-content-font-color1,inherit)}"
-    ".tk-space table{border-collapse:collapse;margin:4px 0}"
-    ".tk-space td{text-align:left;padding:1px 12px 1px 0;vertical-align:top;background:none}"
-    ".tk-space .tk-dim{color:var(--jp-content-font-color2,inherit);opacity:.75}"
-    ".tk-space summary{cursor:pointer}</style>"
-)
 
 
 def text(space: "Space") -> str:
@@ -42,11 +35,7 @@ def html(space: "Space") -> str:
         f"<div class='tk-dim'>{escape(c.title)}: {escape(_share(c))}</div>"
         for c in space.conditions
     )
-    return (
-        f"{_STYLE}<div class='tk-space'><details open>"
-        f"<summary><b>Space</b>: {escape(_runs(space))}</summary>"
-        f"<table>{cells}</table>{rules}</details></div>"
-    )
+    return view("Space", _runs(space), f"<table>{cells}</table>", rules)
 
 
 def _runs(space: "Space") -> str:
@@ -116,4 +105,4 @@ def _folded(space: "Space", name: str, what: str) -> str:
         return escape(what)
     many = " ".join(_word(label) for label in lb.scalars(labels[:200]))
     rest = f" … {len(labels) - 200:,} more" if len(labels) > 200 else ""
-    return f"<details><summary>{escape(what)}</summary>{escape(many + rest)}</details>"
+    return folded(what, escape(many + rest))

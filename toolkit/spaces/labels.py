@@ -345,14 +345,14 @@ def _plain_list(items: Sequence[object]) -> Array | None:
         return np.array(items, dtype=bool)
     if types <= {str, np.str_}:
         return np.array(items, dtype=np.str_)
+    if all(issubclass(t, (datetime.timedelta, np.timedelta64)) for t in types):
+        return _exact_times(items, np.timedelta64)  # before numbers: numpy counts it among its ints
     if all(t in (int, float) or issubclass(t, (np.integer, np.floating)) for t in types):
         return _plain_numbers(items, types)
     if all(issubclass(t, (datetime.date, np.datetime64)) for t in types):
         if any(getattr(item, "tzinfo", None) is not None for item in items):
             return None
         return _exact_times(items, np.datetime64)
-    if all(issubclass(t, (datetime.timedelta, np.timedelta64)) for t in types):
-        return _exact_times(items, np.timedelta64)
     return None
 
 

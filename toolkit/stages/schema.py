@@ -288,7 +288,7 @@ def exact(values: Array, dtype: str) -> tuple[Array, npt.NDArray[np.bool_]]:
                 same &= (converted < 0) == (values < 0)
         else:
             same = np.ones(values.shape, bool)
-    return converted, same.reshape(len(values), -1).all(axis=1)
+    return converted, same.all(axis=tuple(range(1, same.ndim)))
 
 
 def _widen(a: Variable, b: Variable) -> Variable:

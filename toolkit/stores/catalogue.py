@@ -10,32 +10,13 @@ import numpy.typing as npt
 from toolkit.errors import StoreError
 from toolkit.spaces.axis import Column, Dim
 from toolkit.stores import serial
-from toolkit.stores.block import Block, Product, Table
-from toolkit.stores.box import (
-    Box,
-    Ints,
-    Positions,
-    as_array,
-    compact,
-    locate,
-    n_cells,
-    shape_of,
-    strides_of,
-    subtract_box,
-)
+from toolkit.stores.block import Block, Product
+from toolkit.stores.box import Ints, compact
+from toolkit.stores.growth import add_box, add_rows
 from toolkit.stores.held_field import HeldField, hold
-from toolkit.stores.matching import (
-    MAX_EXPANDED,
-    NOT_STORED,
-    Alignment,
-    SpaceLike,
-    align,
-)
-
-SPARSE = 10
-"""A block lists its cells where it would keep fewer than one in this many of a box."""
-
-MAX_PIECES = 512
+from toolkit.stores.matching import NOT_STORED, Alignment, SpaceLike, align
+from toolkit.stores.request import Request
+from toolkit.stores.search import find_outer, find_points
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -108,14 +89,14 @@ class Catalogue:
             differ from those held.
         """
         alignment, known = self._aligned(space, defaults or {})
-        request = _Request.of(space, alignment)
+        request = Request.of(space, alignment)
         blocks = list(known.blocks)
         for box, asked in request.boxes():
-            _add(blocks, box, asked)
+            add_box(blocks, box, asked)
         for rows in request.tables():
-            _add_rows(blocks, rows)
+            add_rows(blocks, rows)
         grown = replace(known, blocks=tuple(blocks))
-        ids = request.ids(grown)
+        ids = request.ids(grown.blocks)
         return grown._keeping(ids), ids
 
     def find(
@@ -129,7 +110,7 @@ class Catalogue:
             As for :meth:`register`.
         """
         alignment, known = self._aligned(space, defaults or {})
-        return _Request.of(space, alignment).ids(known)
+        return Request.of(space, alignment).ids(known.blocks)
 
     def lookup(
         self, positions: Sequence[npt.ArrayLike | range], *, pointwise: bool = False
@@ -153,7 +134,7 @@ class Catalogue:
         """
         if pointwise:
             points = [np.asarray(at, dtype=np.int64) for at in positions]
-            return _find_points(self.blocks, points, stand_in=True)
+            return find_points(self.blocks, points, stand_in=True)
         unique, back = [], []
         for at in positions:
             axis = compact(at)
@@ -166,7 +147,7 @@ class Catalogue:
                     axis = compact(only)
             unique.append(axis)
             back.append(inverse)
-        ids = _find_outer(self.blocks, unique, stand_in=True)
+        ids = find_outer(self.blocks, unique, stand_in=True)
         for dim, inverse in enumerate(back):
             if inverse is not None:
                 ids = np.take(ids, inverse, axis=dim)
@@ -347,273 +328,6 @@ class Catalogue:
             kept = None if bits.all() else np.packbits(bits, bitorder="little")
             blocks[number] = replace(block, kept=kept)
         return replace(self, blocks=tuple(blocks))
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class _Request:
-    """The runs of a space in the positions of a catalogue: one box, or points."""
-
-    box: Box | None
-    order: tuple[int, ...]
-    points: list[Ints]
-    n_runs: int
-    is_crossed: bool = True
-
-    @classmethod
-    def of(cls, space: SpaceLike, alignment: Alignment) -> "_Request":
-        runs = space.points()
-        plain = runs.cells is None and not runs.inactive
-        if plain and alignment.is_one_to_one():
-            box = tuple(compact(source.positions) for source in alignment.sources)
-            home = [source.varying() or (-1,) for source in alignment.sources]
-            order = tuple(int(n) for n in np.argsort([dims[0] for dims in home], kind="stable"))
-            return cls(box=box, order=order, points=[], n_runs=len(runs))
-        if len(runs) > MAX_EXPANDED and not alignment.is_one_to_one():
-            raise StoreError(
-                f"The store holds this space's parameters in another structure (crossed where "
-                f"the space has them together, or the other way round), and {len(runs):,} runs "
-                f"are more than the {MAX_EXPANDED:,} that can be matched one by one. Use another "
-                "store, or a part of the space."
-            )
-        inactive = {number for number, off in runs.inactive.items() if off.any()}
-        for dim, source in zip(alignment.dims, alignment.sources, strict=True):
-            off = [space.dims[n].name for n in source.dims if n in inactive]
-            if off and len(source.dims) > 1:
-                raise StoreError(
-                    f"Parameter {off[0]!r} does not matter in some runs of this space, but the "
-                    f"store holds it together with others along {dim.name!r}, so these runs "
-                    "cannot be mapped to the store's. Use another store, or leave out when()."
-                )
-        at = runs.positions(slice(None))
-        points = [source.at(at) for source in alignment.sources]
-        crossed = alignment.is_one_to_one()
-        return cls(box=None, order=(), points=points, n_runs=len(runs), is_crossed=crossed)
-
-    def boxes(self) -> "list[tuple[Box, npt.NDArray[np.bool_] | None]]":
-        """Return boxes with the cells that are asked for in them (None for all)."""
-        if self.box is not None:
-            return [(tuple(_sorted(axis) for axis in self.box), None)]
-        return [part for part in self._parts if isinstance(part, tuple)]
-
-    def tables(self) -> list[Ints]:
-        """Return tables of cells that fill no box, shape ``(n, n_dims)`` each."""
-        if self.box is not None:
-            return []
-        return [part for part in self._parts if not isinstance(part, tuple)]
-
-    @property
-    def _parts(self) -> "list[tuple[Box, npt.NDArray[np.bool_] | None] | Ints]":
-        if self.n_runs == 0:
-            return []
-        off = [dim for dim, at in enumerate(self.points) if (at < 0).any()]
-        if not off:
-            return [_bounded(self.points, may_mask=self.is_crossed)]
-        pattern = np.zeros(self.n_runs, dtype=np.int64)
-        for dim in off:
-            pattern = pattern * 2 + (self.points[dim] < 0)
-        kinds = np.unique(pattern)
-        return [
-            _bounded([at[pattern == kind] for at in self.points], may_mask=self.is_crossed)
-            for kind in kinds
-        ]
-
-    def ids(self, catalogue: Catalogue) -> "range | Ints":
-        blocks = catalogue.blocks
-        if self.box is None:
-            return _counting_up(_find_points(blocks, self.points, stand_in=False))
-        box = list(self.box)
-        varying = [dim for dim in self.order if len(box[dim]) > 1]
-        if varying == sorted(varying):
-            found = _range_of_box(blocks, box)
-            if found is not None:
-                return found
-        unique, back = [], []
-        for axis in box:
-            only, inverse = (
-                (axis, None) if isinstance(axis, range) else np.unique(axis, return_inverse=True)
-            )
-            unique.append(compact(only))
-            back.append(inverse)
-        ids = _find_outer(blocks, unique, stand_in=False)
-        for dim, inverse in enumerate(back):
-            if inverse is not None:
-                ids = np.take(ids, inverse, axis=dim)
-        return _counting_up(ids.transpose(self.order).ravel())
-
-
-def _add(blocks: list[Block], box: Box, asked: npt.NDArray[np.bool_] | None) -> None:
-    """Append blocks for the cells of a box (those asked for) that no block holds."""
-    pieces = [box]
-    for block in blocks:
-        if isinstance(block, Product):
-            pieces = [rest for piece in pieces for rest in subtract_box(piece, block.box)]
-        if not pieces:
-            return
-        if len(pieces) > MAX_PIECES:
-            _add_left(blocks, box, asked)
-            return
-    for piece in pieces:
-        part = None
-        if asked is not None:
-            part = asked[np.ix_(*[locate(a, p) for a, p in zip(box, piece, strict=True)])]
-        for block in list(blocks):
-            if isinstance(block, Table):
-                rows = block.rows[block.inside(piece)]
-                if len(rows):
-                    part = np.ones(shape_of(piece), dtype=bool) if part is None else part
-                    part[tuple(locate(a, r) for a, r in zip(piece, rows.T, strict=True))] = False
-        _append_box(blocks, piece, part)
-
-
-def _append_box(blocks: list[Block], box: Box, asked: npt.NDArray[np.bool_] | None) -> None:
-    """Append the cells of a box that are asked for, none of which any block holds."""
-    if asked is None:
-        _append(blocks, Product(start=_end(blocks), box=box))
-        return
-    if not asked.any():
-        return
-    for dim in range(asked.ndim):
-        used = np.flatnonzero(asked.any(axis=tuple(d for d in range(asked.ndim) if d != dim)))
-        if len(used) < asked.shape[dim]:
-            asked = np.take(asked, used, axis=dim)
-            axis = compact(as_array(box[dim])[used])
-            box = (*box[:dim], axis, *box[dim + 1 :])
-    count = int(np.count_nonzero(asked))
-    if count == asked.size:
-        _append(blocks, Product(start=_end(blocks), box=box))
-    elif count * SPARSE >= asked.size:
-        kept = np.packbits(asked.ravel(), bitorder="little")
-        _append(blocks, Product(start=_end(blocks), box=box, kept=kept))
-    else:
-        index = np.nonzero(asked)
-        rows = np.stack([as_array(a)[i] for a, i in zip(box, index, strict=True)], axis=1)
-        _append(blocks, Table(start=_end(blocks), rows=rows))
-
-
-def _add_rows(blocks: list[Block], rows: Ints) -> None:
-    """Append the rows that no block holds."""
-    found = _find_points(blocks, list(rows.T), stand_in=False)
-    rows = rows[found < 0]
-    if len(rows):
-        _append(blocks, Table(start=_end(blocks), rows=np.ascontiguousarray(rows)))
-
-
-def _add_left(blocks: list[Block], box: Box, asked: npt.NDArray[np.bool_] | None) -> None:
-    """Append what is left of a box that is cut into very many pieces, cell by cell."""
-    missing = _find_outer(blocks, list(box), stand_in=False) < 0
-    if asked is not None:
-        missing &= asked
-    index = np.nonzero(missing)
-    if len(index[0]):
-        rows = np.stack([as_array(a)[i] for a, i in zip(box, index, strict=True)], axis=1)
-        _append(blocks, Table(start=_end(blocks), rows=rows))
-
-
-def _append(blocks: list[Block], block: Block) -> None:
-    """Append a block, joined to the last one where both make one.
-
-    Tables are joined while the last is at most twice as long: as many tables stay as the number
-    of runs has binary digits, however many runs come one by one.
-    """
-    while blocks:
-        last = blocks[-1]
-        joined: Block | None = None
-        if isinstance(last, Product):
-            joined = last.joined(block) if isinstance(block, Product) else None
-        elif isinstance(block, Table) and len(last) <= 2 * len(block):
-            joined = last.joined(block)
-        if joined is None:
-            break
-        blocks.pop()
-        block = joined
-    blocks.append(block)
-
-
-def _end(blocks: Sequence[Block]) -> int:
-    return blocks[-1].start + len(blocks[-1]) if blocks else 0
-
-
-def _by_priority(blocks: Sequence[Block], *, stand_in: bool) -> list[Block]:
-    """Return the blocks, those first whose ids count: active before standing in, older first."""
-    if not stand_in:
-        return list(blocks)
-    return sorted(blocks, key=lambda block: len(block.inactive))
-
-
-def _find_outer(blocks: Sequence[Block], wanted: list[Positions], *, stand_in: bool) -> Ints:
-    ids = np.full(shape_of(wanted), -1, dtype=np.int64)
-    if ids.size:
-        for block in reversed(_by_priority(blocks, stand_in=stand_in)):
-            block.fill_outer(ids, wanted, stand_in=stand_in)
-    return ids
-
-
-def _find_points(blocks: Sequence[Block], points: list[Ints], *, stand_in: bool) -> Ints:
-    n = len(points[0]) if points else 1
-    ids = np.full(n, -1, dtype=np.int64)
-    open_ = np.arange(n)
-    for block in _by_priority(blocks, stand_in=stand_in):
-        if len(open_) == 0:
-            break
-        found = block.find_points([at[open_] for at in points], stand_in=stand_in)
-        there = found >= 0
-        ids[open_[there]] = found[there]
-        open_ = open_[~there]
-    return ids
-
-
-def _range_of_box(blocks: Sequence[Block], box: list[Positions]) -> range | None:
-    """Return the ids of a box that lies in one block, in a row; else None."""
-    for block in blocks:
-        if isinstance(block, Table):
-            if len(block.inside(tuple(box))):
-                return None
-            continue
-        found = block.ids_of_box(box)
-        if found is not None:
-            return found
-        if all((locate(a, w) >= 0).any() for a, w in zip(block.box, box, strict=True)):
-            return None
-    return None
-
-
-def _bounded(
-    points: list[Ints], *, may_mask: bool
-) -> "tuple[Box, npt.NDArray[np.bool_] | None] | Ints":
-    """Return the smallest box around points with a mask, or the rows where they are sparse."""
-    axes = [_used(at) for at in points]
-    cells = n_cells(axes)
-    n = len(points[0])
-    if n * SPARSE < cells or (n < cells and not may_mask):
-        return np.unique(np.stack(points, axis=1), axis=0)
-    flat = np.zeros(n, dtype=np.int64)
-    for axis, at, stride in zip(axes, points, strides_of(shape_of(axes)), strict=True):
-        if len(axis) > 1:
-            flat += locate(axis, at) * stride
-    asked = np.zeros(cells, dtype=bool)
-    asked[flat] = True
-    return tuple(axes), None if asked.all() else asked.reshape(shape_of(axes))
-
-
-def _used(at: Ints) -> Positions:
-    """Return the positions that occur, ascending."""
-    lowest, highest = int(at.min()), int(at.max())
-    if lowest == highest:
-        return range(lowest, lowest + 1)
-    if highest - lowest > 4 * len(at):
-        return compact(np.unique(at))
-    seen = np.zeros(highest - lowest + 1, dtype=bool)
-    seen[at - lowest] = True
-    return compact(np.flatnonzero(seen) + lowest)
-
-
-def _sorted(axis: Positions) -> Positions:
-    return axis if isinstance(axis, range) else compact(np.unique(axis))
-
-
-def _counting_up(ids: Ints) -> "range | Ints":
-    counted = compact(ids)
-    return counted if isinstance(counted, range) and counted.start >= 0 else ids
 
 
 def _as_ids(ids: npt.ArrayLike | range) -> Ints:

@@ -41,6 +41,10 @@ class Runs(Protocol):
         """What is stored of every run, None where nothing is yet."""
 
     @property
+    def widest_schema(self) -> Schema | None:
+        """What runs returned by now, journalled ones included."""
+
+    @property
     def n_runs(self) -> int:
         """Number of run ids."""
 
@@ -53,6 +57,7 @@ class NoRuns:
 
     catalogue = Catalogue.empty()
     schema: Schema | None = None
+    widest_schema: Schema | None = None
     n_runs = 0
 
     def __init__(self, name: str) -> None:
@@ -134,6 +139,14 @@ class Cells(BackendArray):
             values = values[(slice(None),) * kept + (part,)]
             kept += not isinstance(part, (int, np.integer))
         return values
+
+
+def schema_of(runs: Runs) -> Schema:
+    """Return what the runs returned, those included that are journalled and not folded yet.
+
+    Such a run may have widened an output, or be the first one at all.
+    """
+    return runs.widest_schema or Schema()
 
 
 def read_state(runs: Runs, field: str, ids: Ints | slice) -> Array:
@@ -243,15 +256,28 @@ def read_output(
     if isinstance(ids, slice):
         if there.all() or dtype == np.dtype(variable.dtype or object):
             found = np.asarray(runs.read(variable.name, ids))
+            found = _as_type(variable.name, found, dtype)
             if not there.all():
                 found = np.array(found)
                 found[~there] = fill_of(dtype)
-            return found if found.dtype == dtype else exact_floats(variable.name, found)
+            return found
         ids = np.arange(ids.start, ids.stop)
     out = np.full((len(ids), *variable.shape), fill_of(dtype), dtype=dtype)
     if there.any():
         found = np.asarray(read_column(runs, variable.name, ids[there]))
-        if dtype.kind == "f" and found.dtype.kind in "biu":
-            found = exact_floats(variable.name, found)
-        out[there] = found
+        out[there] = _as_type(variable.name, found, dtype)
     return out
+
+
+def _as_type(name: str, values: Array, dtype: np.dtype[Any]) -> Array:
+    """Return values in the type in which the variable is read; never cut one."""
+    if values.dtype == dtype:
+        return values
+    if dtype.kind == "f" and values.dtype.kind in "biu":
+        return exact_floats(name, values).astype(dtype, copy=False)
+    if not np.can_cast(values.dtype, dtype):
+        raise StoreError(
+            f"Output {name!r} has changed from {dtype} to {values.dtype} since this Dataset was "
+            "made, because a later run returned what the old type cannot hold. Open it again."
+        )
+    return values.astype(dtype)

@@ -129,11 +129,12 @@ class Tail:
         except FileNotFoundError:
             return
         try:
-            yield from self._pieces(fd)
+            yield from self.read_from(fd)
         finally:
             os.close(fd)
 
-    def _pieces(self, fd: int) -> Iterator[Record]:
+    def read_from(self, fd: int) -> Iterator[Record]:
+        """Yield the same from a file that is open, and may be unlinked."""
         size, want = os.fstat(fd).st_size, _PIECE
         while self.offset < size:
             piece = os.pread(fd, min(want, size - self.offset), self.offset)

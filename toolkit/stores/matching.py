@@ -12,9 +12,16 @@ import numpy.typing as npt
 from toolkit.errors import StoreError
 from toolkit.spaces import build
 from toolkit.spaces.axis import Column, Dim, Field
-from toolkit.spaces.labels import SAME, kind_of, match, scalars, text_label
+from toolkit.spaces.labels import kind_of, scalars, text_label
 from toolkit.spaces.points import Points
 from toolkit.stores.box import Ints, strides_of
+from toolkit.stores.positions import (
+    copies_of,
+    copies_of_product,
+    match_labels,
+    match_numbers,
+    match_rows,
+)
 
 MAX_EXPANDED = 50_000_000
 
@@ -235,12 +242,12 @@ def _merge(dim: Dim, sources: list[Dim]) -> tuple[Dim, Ints]:
     pairs = [_unify(column, asked[column.name]) for column in dim.columns]
     copies = np.zeros(0, dtype=np.int64)
     if not pairs:
-        positions = _match_numbers(dim, sources[0])
+        positions = match_numbers(dim, sources[0])
     elif dim.kind == "rows":
-        copies = _copies(sources)
-        positions = _match_rows(pairs, dim, copies)
+        copies = copies_of_product(sources)
+        positions = match_rows(pairs, dim, copies)
     else:
-        positions = _match_labels(*pairs[0])
+        positions = match_labels(*pairs[0])
     new = np.flatnonzero(positions >= dim.size)
     _, first = np.unique(positions[new], return_index=True)
     added = new[first]
@@ -256,7 +263,7 @@ def _merge(dim: Dim, sources: list[Dim]) -> tuple[Dim, Ints]:
         numbers = None
         if not pairs:
             numbers = np.concatenate([dim.labels, sources[0].labels[added]])
-        every = np.concatenate([_copies_of(dim), copies[added] if pairs else added * 0])
+        every = np.concatenate([copies_of(dim), copies[added] if pairs else added * 0])
         grown = replace(grown, numbers=numbers, copies=every if every.any() else None)
     return grown, positions
 
@@ -297,88 +304,6 @@ def _as_floats(column: Column) -> npt.NDArray[np.float64]:
     return floats
 
 
-def _match_labels(known: Column, wanted: Column) -> Ints:
-    """Return the position of each wanted label; labels that are new count on in their order."""
-    positions = np.asarray(match(known.labels, wanted.labels), dtype=np.int64)
-    absent = np.flatnonzero(positions < 0)
-    if len(absent) == 0:
-        return positions
-    labels = wanted.labels[absent]
-    unique, first = np.unique(labels, return_index=True)
-    if unique.dtype.kind == "f" and len(unique) > 1:
-        close = np.abs(np.diff(unique)) <= SAME * np.abs(unique[1:])
-        first = first[np.concatenate([[True], ~close])]
-    new = labels[np.sort(first)]
-    positions[absent] = np.asarray(match(new, labels), dtype=np.int64) + len(known.labels)
-    return positions
-
-
-def _match_numbers(dim: Dim, asked: Dim) -> Ints:
-    """Return the row of each number of a dim that has no columns; new numbers count on."""
-    positions = np.asarray(match(dim.labels, asked.labels), dtype=np.int64)
-    absent = np.flatnonzero(positions < 0)
-    positions[absent] = dim.size + np.arange(len(absent))
-    return positions
-
-
-def _copies_of(dim: Dim) -> Ints:
-    return np.zeros(dim.size, dtype=np.int64) if dim.copies is None else dim.copies
-
-
-def _copies(sources: list[Dim]) -> Ints:
-    """Return which of several equal rows each row of these dims' product is."""
-    copies = np.zeros((1,) * len(sources), dtype=np.int64)
-    for axis, source in enumerate(sources):
-        own = _copies_of(source)
-        along = (-1,) + (1,) * (len(sources) - axis - 1)
-        copies = copies * (int(own.max(initial=0)) + 1) + own.reshape(along)
-    return copies.ravel()
-
-
-def _match_rows(pairs: list[tuple[Column, Column]], dim: Dim, copies: Ints) -> Ints:
-    """Return the row that each wanted row is: equal in all columns, and the same copy."""
-    n_known, n_wanted = dim.size, len(copies)
-    held = _copies_of(dim)
-    if np.array_equal(held[:n_wanted], copies) and all(
-        _equal(known.labels[:n_wanted], wanted.labels) for known, wanted in pairs
-    ):
-        return np.arange(n_wanted)
-    code = np.concatenate([held, copies])
-    for known, wanted in pairs:
-        code = _combined(code, np.concatenate([known.labels, wanted.labels]))
-    order = np.argsort(code[:n_known], kind="stable")
-    ordered = code[:n_known][order]
-    found = np.searchsorted(ordered, code[n_known:])
-    found[found == n_known] = 0
-    there = ordered[found] == code[n_known:]
-    positions = np.where(there, order[found], -1)
-    _, first, group = np.unique(code[n_known:][~there], return_index=True, return_inverse=True)
-    by_appearance = np.argsort(np.argsort(first))
-    positions[~there] = n_known + by_appearance[group]
-    return positions
-
-
-def _codes(labels: npt.NDArray[Any]) -> Ints:
-    """Return one number a label, the same for equal labels (floats within 1e-12; NaN is NaN)."""
-    unique, codes = np.unique(labels, return_inverse=True)
-    if unique.dtype.kind != "f" or len(unique) < 2:
-        return codes.astype(np.int64)
-    with np.errstate(invalid="ignore"):
-        apart = ~(np.diff(unique) <= SAME * np.abs(unique[1:]))
-    groups = np.zeros(len(unique), dtype=np.int64)
-    groups[1:] = np.cumsum(apart)
-    numbers: Ints = groups[codes]
-    return numbers
-
-
-def _combined(code: Ints, labels: npt.NDArray[Any]) -> Ints:
-    """Return numbers that are equal where both the code and the label are."""
-    codes = _codes(labels)
-    _, combined = np.unique(code * (int(codes.max(initial=0)) + 1) + codes, return_inverse=True)
-    numbers: Ints = combined.astype(np.int64)
-    return numbers
-
-
 def _grow(known: Column, wanted: Column, positions: Ints, added: Ints) -> Column:
     """Return the known column with the added rows of the wanted one, and its newest objects."""
     labels = known.labels
@@ -394,12 +319,6 @@ def _grow(known: Column, wanted: Column, positions: Ints, added: Ints) -> Column
         objects = tuple(held)
     attrs = {**known.attrs, **wanted.attrs}
     return replace(known, labels=labels, objects=objects, attrs=attrs)
-
-
-def _equal(known: npt.NDArray[Any], wanted: npt.NDArray[Any]) -> bool:
-    if known.dtype.kind == "f":
-        return bool(((known == wanted) | ((known != known) & (wanted != wanted))).all())
-    return np.array_equal(known, wanted)
 
 
 def _as_text(labels: npt.NDArray[Any]) -> npt.NDArray[Any]:

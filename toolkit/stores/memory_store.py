@@ -1,6 +1,8 @@
 """A store in memory, for sweeps without a store on disk: the same arrays over a dict."""
 
+import threading
 from collections.abc import Iterable
+from contextlib import AbstractContextManager
 from typing import Any
 
 from toolkit.stores.failure_log import FailureLog, MemoryLog
@@ -28,6 +30,7 @@ class MemoryStore:
         self.durability: Durability = "process"
         self.is_writable = True
         self.accepts_late = True
+        self.lock: AbstractContextManager[Any] = threading.RLock()
         self.storage = Memory()
         self.hierarchy = Hierarchy(self.storage)
         self.identity = new_hierarchy(self.hierarchy, provenance or {})

@@ -219,16 +219,16 @@ class Settler:
                 lo=int(ids[at]), n=1, ids=None, status=status[one], columns=take(block.columns, one)
             )
             status[one] = self._fitted(single)[1]
-        if self.schema is None:
-            return None, status
         keep = np.flatnonzero(status == Status.DONE)
+        if self.schema is None or not len(keep):
+            return None, status
         try:
             kept = cast(take(block.columns, keep), block.schema, self.schema)
         except SchemaMismatch:
             return None, status
         rows = np.zeros(block.n, np.int64)
         rows[keep] = np.arange(len(keep))
-        return (take(kept, rows) if len(keep) else None), status
+        return take(kept, rows), status
 
     def _failed(self, block: Block, error: SchemaMismatch) -> npt.NDArray[np.uint8]:
         status = np.where(block.status == Status.DONE, np.uint8(Status.FAILED), block.status)

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from importlib import metadata
 from typing import Any
 
-import toolkit
+from toolkit import __version__
 
 PACKAGES = ("numpy", "xarray", "zarr", "dask", "distributed", "scipy", "pandas", "torch")
 _GIT_S = 5.0
@@ -47,7 +47,7 @@ def provenance(
         folder = os.path.dirname(os.path.abspath(script.rpartition(":")[0] or script))
     return {
         "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "toolkit": toolkit.__version__,
+        "toolkit": __version__,
         "python": platform.python_version(),
         "versions": versions(packages),
         "host": socket.gethostname(),

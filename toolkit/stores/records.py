@@ -6,7 +6,6 @@ little-endian, plain numbers, JSON and columns; nothing is pickled.
 
 import functools
 import json
-import math
 import struct
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -216,12 +215,16 @@ def _scan(
 
 
 class Singles:
-    """Blocks of one run each, gathered to be read as one; ``Started`` of runs that ended is moot."""
+    """Blocks of one run each, gathered to be read as one.
+
+    That a run was started is moot once it has ended.
+    """
 
     def __init__(self) -> None:
         self._key: tuple[Any, ...] = ()
         self._layout: np.dtype[Any] | None = None
         self._los: list[int] = []
+        self._gathered: set[int] = set()
         self._payloads: list[memoryview] = []
         self._started: dict[int, Started] = {}
         self._first = self._last = 0
@@ -245,7 +248,7 @@ class Singles:
         if kind == STARTED:
             self._started[lo] = Started(Origin(known[0], attempt, epoch, time, *where), lo)
             return True
-        if n != 1 or flags & ~(PEAK | COLUMNS):
+        if n != 1 or flags & ~(PEAK | COLUMNS) or lo in self._gathered:
             return False
         key = (flags, number, attempt, epoch, len(payload))
         if key != self._key or not self._los:
@@ -255,6 +258,7 @@ class Singles:
             self._key, self._layout, self._first = key, layout, where[0]
             self._schema, self._stage = known[1], known[0]
         self._los.append(lo)
+        self._gathered.add(lo)
         self._payloads.append(payload)
         self._started.pop(lo, None)
         self._last, self._time = where[1], time
@@ -268,7 +272,8 @@ class Singles:
             rows = np.frombuffer(b"".join(self._payloads), self._layout)
             columns: Columns | None = None
             if flags & COLUMNS:
-                columns = [np.ascontiguousarray(rows[name]) for name in rows.dtype.names[3:]]
+                names = rows.dtype.names or ()
+                columns = [np.ascontiguousarray(rows[name]) for name in names[3:]]
             ids = np.array(self._los, np.int64)
             is_range = bool((np.diff(ids) == 1).all())
             yield Block(
@@ -284,26 +289,25 @@ class Singles:
                 in_chunk=False,
             )
             self._los, self._payloads = [], []
+            self._gathered.clear()
         started, self._started = self._started, {}
         yield from started.values()
 
 
 def _single_layout(flags: int, schema: Schema | None) -> np.dtype[Any] | None:
     """Return the layout of a block of one run, None where its length may differ."""
-    formats: list[Any] = [
-        ("status", "u1"),
-        ("seconds", "<f4"),
-        ("peak", "<f4", (int(bool(flags & PEAK)),)),
-    ]
+    peak = (int(bool(flags & PEAK)),)
+    formats: list[Any] = [("status", "u1"), ("seconds", "<f4"), ("peak", "<f4", peak)]
     if not flags & COLUMNS:
         return np.dtype(formats)
     if schema is None or not schema.is_fixed:
         return None
     for number, variable in enumerate(schema.variables):
-        if math.prod(variable.shape) > 1 << 28:
-            return None
         formats.append((f"column {number}", element_dtype(variable), variable.shape))
-    return np.dtype(formats)
+    try:
+        return np.dtype(formats)
+    except (ValueError, TypeError, OverflowError):
+        return None
 
 
 def whole(data: Buffer) -> int:

@@ -30,15 +30,21 @@ class Results:
         Folder of the store; None for memory.
     durability
         See :class:`toolkit.Sweep`.
+
+    Attributes
+    ----------
+    script
+        The file and name that the sweep was loaded from, which its store then remembers.
     """
 
     def __init__(self, path: str | Path | None, *, durability: Durability = "process") -> None:
         self.path = None if path is None else Path(path).expanduser()
         self.durability = durability
+        self.script: Mapping[str, object] | None = None
         self._memory: MemoryStore | None = None
         self._disk: ZarrStore | None = None
 
-    def acquire(self, *, code: Mapping[str, object], script: str | None = None) -> None:
+    def acquire(self, *, code: Mapping[str, object]) -> None:
         """Take the store to write into it, made if there is none.
 
         Raises
@@ -47,7 +53,7 @@ class Results:
             If somebody else runs it, or it cannot be read or written.
         """
         if self.path is None:
-            self._memory = self._memory or MemoryStore(provenance(code=code, script=script))
+            self._memory = self._memory or MemoryStore(provenance(code=code))
             return
         if self._disk is not None:
             raise StoreError(
@@ -55,10 +61,12 @@ class Results:
                 "cancel it."
             )
         is_new = not (self.path / "zarr.json").exists()
-        made_by = provenance(code=code, script=script) if is_new else None
+        made_by = provenance(code=code) if is_new else None
         disk = ZarrStore.create_or_open(self.path, made_by, durability=self.durability)
         disk.acquire()
         self._disk = disk
+        if self.script is not None and disk.provenance.get("script") != self.script:
+            disk.set_attributes({"provenance": {**disk.provenance, "script": dict(self.script)}})
 
     def release(self) -> None:
         """Fold everything and let go of the store."""
@@ -85,8 +93,7 @@ class Results:
 
     def dataset(self, name: str, space: Space, defaults: Mapping[str, object]) -> "xr.Dataset":
         """Return what is stored of a space, labelled; what is not there is pending."""
-        runs = self.look(name) or MemoryStore().stage(name, create=True)
-        return labelled(runs, space, defaults=defaults, attrs=self._attrs())
+        return labelled(self.look(name), space, name=name, defaults=defaults, attrs=self._attrs())
 
     def failures(self, name: str, space: Space, defaults: Mapping[str, object]) -> "pd.DataFrame":
         """Return the failed runs of a space, a row each."""

@@ -1,5 +1,6 @@
 """What a worker writes results through: its journal, and whole chunks."""
 
+import contextlib
 import json
 import os
 import threading
@@ -34,7 +35,9 @@ class Outcomes(Protocol):
     peak_memory: npt.NDArray[np.float32]
     columns: Columns | None
     schema: Schema | None
-    errors: Sequence[Any]
+
+    @property
+    def errors(self) -> Sequence[Any]: ...  # noqa: D102
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,7 +104,8 @@ class _Output:
         self.threads: dict[int, int] = {}
 
     def number(self, stage: str) -> int:
-        return self.numbers.setdefault(stage, len(self.numbers))
+        with self.lock:
+            return self.numbers.setdefault(stage, len(self.numbers))
 
     def slot(self) -> memoryview:
         """Return the slot of this thread: the run in progress and its stage."""
@@ -148,10 +152,8 @@ class Sink:
         if self._turn is None:
             return
         self._turn.require(self.spec.identity, self.spec.epoch, thoroughly=True)
-        journal = self._output.journal
-        if journal is not None and not journal.is_linked:
-            _forget(self.spec, self._output)
-            self._use(_output(self.spec, self._turn))
+        if self._is_cut_off():
+            self._renew()
 
     def started(self, run: int, attempt: int) -> None:
         """Record that a run begins."""
@@ -179,7 +181,7 @@ class Sink:
             try:
                 self._turn.require(self.spec.identity, self.spec.epoch)
             except StaleWorker:
-                self._late_block(np.asarray(runs, np.int64), result, attempt)
+                self._block(np.asarray(runs, np.int64), result, attempt)
                 raise
         self._block(np.asarray(runs, np.int64), result, attempt)
 
@@ -195,7 +197,7 @@ class Sink:
         try:
             self._write_chunk(lo, result)
         except StaleWorker:
-            self._late_block(np.arange(lo, hi), result, attempt)
+            self._block(np.arange(lo, hi), result, attempt)
             raise
         self._block(np.arange(lo, hi), result, attempt, in_chunk=True)
 
@@ -215,14 +217,9 @@ class Sink:
         self._slot = output.slot()
         self._slot[1] = output.number(self.spec.stage)
         self.mark = self._slot[:1]
-
-    def _late_block(self, runs: npt.NDArray[np.int64], result: Outcomes, attempt: int) -> None:
-        """Record outcomes for a later driver, which has deleted our journal when it took over."""
-        journal = self._output.journal
-        if journal is not None and not journal.is_linked:
-            _forget(self.spec, self._output)
-            self._use(_output(self.spec, None))
-        self._block(runs, result, attempt)
+        if output.journal is not None and self.spec.stage not in output.said:
+            # Says what the slot's number stands for, before there is a run to note in it.
+            self._append([], self.spec.schema, 0)
 
     def _block(
         self,
@@ -255,6 +252,33 @@ class Sink:
         self.mark[0] = IDLE
 
     def _append(
+        self,
+        parts: list[tuple[int, int, int, int, list[Buffer]]],
+        schema: Schema | None,
+        attempt: int,
+    ) -> None:
+        if self._is_cut_off():
+            self._renew()
+        self._write(parts, schema, attempt)
+        if self._is_cut_off():
+            # A driver has folded and deleted the journal, perhaps before it saw these records.
+            self._renew()
+            self._write(parts, schema, attempt)
+
+    def _is_cut_off(self) -> bool:
+        """Whether our journal has lost its name, or was closed for another driver's."""
+        journal = self._output.journal
+        return journal is not None and not journal.is_linked
+
+    def _renew(self) -> None:
+        """Begin another journal; that of a worker whose driver is gone is for the next driver."""
+        assert self._turn is not None
+        with contextlib.suppress(StaleWorker):
+            self._turn.require(self.spec.identity, self.spec.epoch, thoroughly=True)
+        _forget(self.spec, self._output)
+        self._use(_output(self.spec, None))
+
+    def _write(
         self,
         parts: list[tuple[int, int, int, int, list[Buffer]]],
         schema: Schema | None,

@@ -1,14 +1,16 @@
 """The runs of one stage in a store, on the coordinator's side."""
 
-from collections.abc import Iterable
-from typing import Any, Protocol
+import functools
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
+from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from toolkit.errors import StoreError
 from toolkit.run_status import Status
-from toolkit.stages.columns import cast, empty_columns
+from toolkit.stages.columns import cast, empty_columns, take
 from toolkit.stages.schema import Column, Schema
 from toolkit.stores.chunks import join
 from toolkit.stores.failure_log import FailureLog
@@ -30,6 +32,22 @@ from toolkit.stores.values import Values
 Array = npt.NDArray[Any]
 Ids = npt.NDArray[np.int64]
 
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def _alone(
+    method: Callable[Concatenate["StageRuns", P], T],
+) -> Callable[Concatenate["StageRuns", P], T]:
+    """Let one thread at a time into a store: a live view reads while the driver folds."""
+
+    @functools.wraps(method)
+    def alone(self: "StageRuns", /, *args: P.args, **kwargs: P.kwargs) -> T:
+        with self._home.lock:
+            return method(self, *args, **kwargs)
+
+    return alone
+
 
 class Home(Protocol):
     """The store that a stage's runs are in."""
@@ -42,6 +60,7 @@ class Home(Protocol):
     accepts_late: bool
     hierarchy: Hierarchy
     failure_log: FailureLog
+    lock: AbstractContextManager[Any]
 
     def pull(self, receipts: Iterable[Receipt]) -> None:
         """Hand new records to the stages they belong to."""
@@ -97,6 +116,11 @@ class StageRuns:
         return None if self._values is None else self._values.schema
 
     @property
+    def widest_schema(self) -> Schema | None:
+        """What runs returned by now, journalled ones included; None before the first."""
+        return self._settler.schema or self.schema
+
+    @property
     def chunk_length(self) -> int | None:
         """Runs in a chunk; None until ``set_schema``."""
         return None if self._values is None else self._values.chunk_length
@@ -111,6 +135,7 @@ class StageRuns:
         """Up to which run the arrays of the parameters are written."""
         return self._parameters.done
 
+    @_alone
     def register(
         self, space: SpaceLike, *, defaults: dict[str, object] | None = None
     ) -> range | Ids:
@@ -134,6 +159,7 @@ class StageRuns:
         self._layout.lay_out(catalogue, self._values, self._parameters)
         return ids
 
+    @_alone
     def set_schema(self, schema: Schema, chunk_length: int | None = None) -> None:
         """Make the arrays of the outputs, or widen those whose type has become wider.
 
@@ -186,14 +212,17 @@ class StageRuns:
             durability=home.durability,
         )
 
+    @_alone
     def hold(self, chunks: Iterable[int]) -> None:
         """Keep ``fold`` from patching chunks that batches have been given whole."""
         self._held.update(chunks)
 
+    @_alone
     def unhold(self, chunks: Iterable[int]) -> None:
         """Let ``fold`` patch these chunks again."""
         self._held.difference_update(chunks)
 
+    @_alone
     def collect(self, receipts: Iterable[Receipt] = ()) -> Collected:
         """Read what the journals say since the last time and take it into the state.
 
@@ -224,6 +253,7 @@ class StageRuns:
         if not journal or record.origin.end > self.folded.get(journal, 0):
             self._inbox.append((journal, record))
 
+    @_alone
     def drain(self) -> None:
         """Take what was delivered into the state."""
         inbox, self._inbox = self._inbox, []
@@ -233,8 +263,9 @@ class StageRuns:
                 self._fold.seen[journal] = record.origin.end
             is_late = record.origin.epoch < self._home.epoch and not self._home.accepts_late
             if isinstance(record, Block):
-                if self._counts(record, is_late):
-                    blocks.append((journal, record, is_late))
+                counting = self._counting(record) if is_late else record
+                if counting is not None:
+                    blocks.append((journal, counting, is_late))
                 self._ended(journal, record)
             elif isinstance(record, Started):
                 self._started.setdefault(journal, set()).add(record.run)
@@ -247,6 +278,7 @@ class StageRuns:
         if self._fold.is_full and self._home.is_writable:
             self._patch()
 
+    @_alone
     def fold(self, *, force: bool = False) -> None:
         """Bring what was collected into the arrays, as far as it is due.
 
@@ -276,6 +308,7 @@ class StageRuns:
             self._home.failure_log.flush()
             self._home.write_marker()
 
+    @_alone
     def reset(self, ids: Ids) -> None:
         """Make runs pending for another attempt; attempts are kept.
 
@@ -291,6 +324,7 @@ class StageRuns:
         for journal in gone:
             self._started.pop(journal, None)
 
+    @_alone
     def failures(self) -> list[dict[str, Any]]:
         """Return for each failed run what its last attempt died of, by run id.
 
@@ -307,6 +341,7 @@ class StageRuns:
                     last[run] = line
         return [last[run] for run in sorted(last)]
 
+    @_alone
     def read(self, variable: str, ids: Ids | slice) -> Column:
         """Return one output, or part of the state, of some runs; what is pending is included.
 
@@ -342,14 +377,28 @@ class StageRuns:
         names = ", ".join(schema.names) if schema is not None else "none yet"
         return StoreError(f"Stage {self.name!r} has no output {variable!r}. Its outputs: {names}.")
 
-    def _counts(self, block: Block, is_late: bool) -> bool:
-        """Whether a block may count: late values in a chunk may have been overwritten since."""
-        if not is_late:
-            return True
+    def _counting(self, block: Block) -> Block | None:
+        """Return what counts of a block that an older driver's worker wrote: runs not begun again.
+
+        Values that it put into a chunk may have been overwritten since, so these never count.
+        """
         if block.in_chunk:
-            return False
+            return None
         begun = {run for runs in self._started.values() for run in runs}
-        return not begun.intersection(block.run_ids().tolist())
+        ids = block.run_ids()
+        keep = np.flatnonzero([run not in begun for run in ids.tolist()])
+        if len(keep) == len(ids):
+            return block
+        if not len(keep):
+            return None
+        return block._replace(
+            n=len(keep),
+            ids=ids[keep],
+            status=block.status[keep],
+            seconds=block.seconds[keep],
+            peak_memory=None if block.peak_memory is None else block.peak_memory[keep],
+            columns=None if block.columns is None else take(block.columns, keep),
+        )
 
     def _ended(self, journal: str, block: Block) -> None:
         started = self._started.get(journal)

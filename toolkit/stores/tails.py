@@ -1,7 +1,7 @@
 """What all journals of a store have said since the last look."""
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from toolkit.stores.journal import PAGE, SUFFIX, Tail, read_page, read_slots
@@ -60,14 +60,24 @@ class Tails:
         """Return how far each journal has been read."""
         return {name: tail.offset for name, tail in self.tails.items()}
 
-    def delete(self, names: Iterator[str] | list[str]) -> None:
-        """Delete journals."""
+    def delete(self, names: Iterable[str]) -> list[Sent]:
+        """Delete journals; return what was written into them since they were read.
+
+        A worker that appends looks afterwards whether its journal is still there. So either it
+        saw that the file is gone and writes again, or what it wrote is found here.
+        """
+        left: list[Sent] = []
         for name in names:
-            self.tails.pop(name, None)
+            tail = self.tails.pop(name, None)
+            path = os.path.join(self._folder, name)
             try:
-                os.unlink(os.path.join(self._folder, name))
+                with open(path, "rb") as file:
+                    os.unlink(path)
+                    if tail is not None:
+                        left += [Sent(name, record) for record in tail.read_from(file.fileno())]
             except FileNotFoundError:
                 continue
+        return left
 
     def _names(self) -> list[str]:
         try:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 import xarray as xr
 
-import toolkit
+from toolkit import __version__
 from toolkit.errors import StoreError
 from toolkit.run_status import Status
 from toolkit.spaces.axis import Column, Dim, Field
@@ -29,6 +29,7 @@ from toolkit.stores.cells import (
     read_dtype,
     read_output,
     read_state,
+    schema_of,
     with_values,
 )
 from toolkit.stores.frame import RUN, AlongDim, FlatFrame, Frame, SpaceFrame, StoreFrame, is_dense
@@ -109,7 +110,7 @@ def labelled(
     suffix = f"_{name}" if qualified else ""
     states = {f"{name}{suffix}": variable for name, variable in _states(runs, frame).items()}
     data = xr.Dataset(outputs, coords={**coords, **inner, **states}, attrs=dict(attrs or {}))
-    data.attrs.setdefault("toolkit_version", toolkit.__version__)
+    data.attrs.setdefault("toolkit_version", __version__)
     data.attrs.setdefault("stage", name)
     if objects:
         data.attrs["objects"] = objects
@@ -174,7 +175,7 @@ def load_objects(runs: Runs, name: str, ids: Iterable[int]) -> list[Any]:
 
 
 def _variable(runs: Runs, name: str) -> Variable:
-    schema = runs.schema or Schema()
+    schema = schema_of(runs)
     for variable in schema.variables:
         if variable.name == name:
             return variable
@@ -301,7 +302,7 @@ def _states(runs: Runs, frame: Frame) -> Variables:
 
 def _outputs(runs: Runs, frame: Frame, *, mask: bool) -> tuple[Variables, Variables, list[str]]:
     """Return outputs, inner coordinates, and the names of the outputs that are objects."""
-    schema = runs.schema or Schema()
+    schema = schema_of(runs)
     missing: bool | None = None
     outputs: Variables = {}
     for variable in schema.variables:

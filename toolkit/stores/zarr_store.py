@@ -3,8 +3,10 @@
 import contextlib
 import json
 import os
+import threading
 import time
 from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
 from typing import Any
 
 from toolkit.errors import StoreError
@@ -47,6 +49,7 @@ class ZarrStore:
         self.durability = durability
         self.is_writable = is_writable
         self.accepts_late = True
+        self.lock: AbstractContextManager[Any] = threading.RLock()
         self.hierarchy = hierarchy
         self.failure_log: FailureLog = FileLog(path)
         self._folder = path
@@ -242,9 +245,14 @@ class ZarrStore:
             and all(runs.folded.get(name, 0) >= offsets[name] for runs in self._roster.open_runs)
         ]
         with reported(self._folder):
-            self._tails.delete(gone)
+            left = self._tails.delete(gone)
         for runs in self._roster.open_runs:
             runs.forget(gone)
+        if left:
+            self._roster.route(left)
+            self._roster.drain()
+            for runs in self._roster.open_runs:
+                runs.fold(force=True)
 
     def _sweep_out(self) -> None:
         """Delete what kills have left half done, once it is old enough to be nobody's."""

@@ -1,6 +1,7 @@
 """Progress of a job: rich in a terminal, an updating line in Jupyter, plain lines elsewhere."""
 
 import html
+import importlib
 import sys
 import threading
 import time
@@ -120,35 +121,35 @@ class _TerminalDisplay:
 
     @staticmethod
     def _render(progress: Progress, link: str | None) -> Any:
-        from rich.console import Group
         from rich.progress_bar import ProgressBar
+        from rich.table import Table
         from rich.text import Text
 
         finished = progress.total - progress.pending
         color = "red" if progress.failed else "green"
-        lines: list[Any] = [
+        rows = Table.grid()
+        rows.add_row(
             ProgressBar(
                 total=max(progress.total, 1),
                 completed=finished,
                 width=60,
                 complete_style=color,
                 finished_style=color,
-            ),
-            Text(str(progress)),
-        ]
+            )
+        )
+        rows.add_row(Text(str(progress)))
         if link:
-            lines.append(Text(f"Dask dashboard: {link}", style="dim"))
-        return Group(*lines)
+            rows.add_row(Text(f"Dask dashboard: {link}", style="dim"))
+        return rows
 
 
 class _JupyterDisplay:
     """One HTML block that is updated in place, from the watching thread."""
 
     def __init__(self) -> None:
-        from IPython.display import HTML, display
-
-        self._html = HTML
-        self._handle = display(HTML(""), display_id=True)
+        display: Any = importlib.import_module("IPython.display")
+        self._html = display.HTML
+        self._handle = display.display(display.HTML(""), display_id=True)
 
     def show(self, progress: Progress, link: str | None) -> None:
         self._handle.update(self._html(progress_html(progress, link)))

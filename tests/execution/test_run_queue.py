@@ -1,0 +1,99 @@
+import numpy as np
+
+from toolkit.execution.run_queue import RunQueue
+from toolkit.execution.sizing import ChunkPlan
+from toolkit.run_status import Status
+
+
+class NoPositions:
+    def positions(self, ids):
+        return ()
+
+
+def queue_of(n, order="random"):
+    queue = RunQueue("token", order)
+    queue.add(np.arange(n), NoPositions())
+    return queue
+
+
+def drained(queue, *, seconds=1.0, expected=0.1):
+    while (task := queue.next_batch(seconds=seconds, expected=expected)) is not None:
+        yield task
+
+
+def runs_of(tasks):
+    return np.concatenate([task.run_ids() for task in tasks]).tolist()
+
+
+def test_batches_cover_every_run_once():
+    queue = queue_of(105)
+    wave = queue.first_wave(4, seconds=0.01)
+    rest = list(drained(queue))
+    assert sorted(runs_of([*wave, *rest])) == list(range(105))
+
+
+def test_a_batch_holds_what_fits_into_its_seconds():
+    sizes = [len(task.run_ids()) for task in drained(queue_of(25), seconds=1.0, expected=0.1)]
+    assert sizes == [10, 10, 5]
+
+
+def test_the_first_wave_begins_at_different_places():
+    starts = {task.run_ids()[0] for task in queue_of(100_000).first_wave(4, seconds=0.01)}
+    assert len(starts) == 4
+
+
+def test_what_a_batch_has_not_begun_is_handed_out_again():
+    queue = queue_of(20)
+    task = queue.next_batch(seconds=1.0, expected=0.1)
+    queue.give_back(task, 3)
+    again = runs_of(drained(queue))
+    assert sorted([*task.run_ids()[:3].tolist(), *again]) == list(range(20))
+
+
+def test_chunks_that_nobody_touched_are_handed_out_whole():
+    queue = queue_of(100)
+    status, attempts = np.zeros(100, np.uint8), np.zeros(100, np.uint8)
+    attempts[20] = 1
+    queue.use_chunks(ChunkPlan(length=16, mode="whole"), status, attempts, runs_per_batch=16)
+    tasks = list(drained(queue))
+    whole = [task for task in tasks if task.whole]
+    assert sorted(task.lo for task in whole) == [0, 32, 48, 64, 80, 96]
+    assert max(task.hi for task in whole) == 100
+    assert sorted(runs_of(tasks)) == list(range(100))
+
+
+def test_neighboring_short_chunks_share_a_batch():
+    queue = queue_of(128)
+    zeros = np.zeros(128, np.uint8)
+    queue.use_chunks(ChunkPlan(length=8, mode="whole"), zeros, zeros, runs_per_batch=40)
+    assert max(task.hi - task.lo for task in drained(queue)) == 40
+
+
+def test_chunks_with_left_out_cells_are_whole_where_all_others_wait():
+    queue = RunQueue("token", "given")
+    kept = np.array([run for run in range(32) if run % 3])
+    queue.add(kept, NoPositions())
+    status = np.full(32, Status.SKIPPED, np.uint8)
+    status[kept] = Status.PENDING
+    plan = ChunkPlan(length=8, mode="whole")
+    queue.use_chunks(plan, status, np.zeros(32, np.uint8), runs_per_batch=8)
+    assert [task.whole for task in drained(queue)] == [True] * 4
+
+
+def test_repeats_come_first_and_keep_their_attempt():
+    queue = queue_of(10)
+    queue.repeat(np.array([3, 4]), 2, alone=True)
+    first, second = (queue.next_batch(seconds=1.0, expected=0.1) for _ in range(2))
+    assert [(task.run_ids().tolist(), task.attempt) for task in (first, second)] == [
+        ([3], 2),
+        ([4], 2),
+    ]
+
+
+def test_focus_puts_a_region_first():
+    queue = queue_of(100)
+    wanted = np.zeros(100, bool)
+    wanted[40:50] = True
+    queue.focus(wanted)
+    task = queue.next_batch(seconds=1.0, expected=0.1)
+    assert sorted(task.run_ids().tolist()) == list(range(40, 50))

@@ -1,0 +1,41 @@
+from hypothesis import given
+from hypothesis import strategies as st
+
+from toolkit.execution.sizing import batch_seconds, choose_chunks, window_size
+
+seconds = st.floats(1e-8, 1e4)
+
+
+@given(st.integers(1, 2000), st.floats(0, 1e9))
+def test_a_batch_is_never_under_20_ms_and_never_over_its_target(workers, left):
+    target = batch_seconds(workers=workers, threads=workers, seconds_left=left)
+    assert 0.02 <= target <= max(0.25, 0.005 * workers)
+
+
+@given(st.integers(1, 10**8), seconds, st.integers(1, 10**8), st.integers(1, 500), st.booleans())
+def test_chunk_lengths_are_powers_of_two_within_their_bytes(n, per_run, nbytes, threads, fixed):
+    plan = choose_chunks(
+        n_runs=n, seconds_per_run=per_run, bytes_per_run=nbytes, threads=threads, fixed=fixed
+    )
+    assert plan.length & (plan.length - 1) == 0
+    assert plan.length == 1 or plan.length * nbytes <= 8 * 2**20
+    if plan.mode == "whole":
+        assert fixed
+        assert plan.length == 1 or per_run < 1e-3
+
+
+def test_slow_runs_go_through_the_journal():
+    plan = choose_chunks(n_runs=5000, seconds_per_run=0.01, bytes_per_run=8, threads=2, fixed=True)
+    assert (plan.mode, plan.length) == ("inline", 65536)
+
+
+def test_fast_runs_are_written_as_whole_chunks():
+    plan = choose_chunks(
+        n_runs=200_000, seconds_per_run=45e-6, bytes_per_run=8, threads=2, fixed=True
+    )
+    assert plan.mode == "whole"
+    assert 200_000 / plan.length >= 16
+
+
+def test_the_window_holds_three_batches_a_thread_and_at_least_eight():
+    assert [window_size(threads) for threads in (1, 2, 3, 100)] == [8, 8, 9, 300]
