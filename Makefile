@@ -91,7 +91,7 @@ docs: setup
 	@echo "docs/_build/html/index.html"
 
 notebooks: setup
-	@$(BIN)/jupyter execute --inplace notebooks/*.ipynb
+	@$(BIN)/python .ci/notebooks.py notebooks/*.ipynb
 
 # The newest versions for each Python from 3.11 on, torch as in .ci/install-torch; CUDA packages follow torch.
 constraints: setup

@@ -1,6 +1,8 @@
 import random
+import threading
 
-from toolkit.stages.failure import describe_failure, global_draws
+from toolkit.stages.draws import global_draws
+from toolkit.stages.failure import describe_failure
 
 
 class SilentError(Exception):
@@ -35,7 +37,15 @@ def test_tracebacks_are_bounded():
 
 
 def test_only_draws_are_noticed():
+    assert global_draws()() == ()
     changed = global_draws()
-    assert changed() == ()
-    random.random()
+    random.gauss(0, 1)
     assert changed() == ("random",)
+
+
+def test_draws_of_other_threads_are_not_blamed_on_this_one():
+    changed = global_draws()
+    thread = threading.Thread(target=random.random)
+    thread.start()
+    thread.join()
+    assert changed() == ()

@@ -299,7 +299,7 @@ def test_bookkeeping_can_bear_the_name_of_the_stage():
 
 def test_an_output_named_like_a_parameter_is_an_error():
     class Clashing(NoRuns):
-        schema = Schema(variables=(Variable(name="a", dtype="<f8"),))
+        schema = widest_schema = Schema(variables=(Variable(name="a", dtype="<f8"),))
 
     with pytest.raises(StoreError, match="share the names"):
         labelled(Clashing("sir"), grid(a=[1, 2]))

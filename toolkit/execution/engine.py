@@ -2,47 +2,45 @@
 
 import logging
 import os
-import socket
 import threading
 import time
 import uuid
 import warnings
-from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from toolkit.errors import RunsFailedError, SweepError
 from toolkit.execution.batch_task import BatchSpec, BatchSummary, BatchTask
 from toolkit.execution.executors import Completed, Executor, InProcessExecutor
+from toolkit.execution.failing import Failures, record_death
 from toolkit.execution.order import Order
 from toolkit.execution.progress import Progress
+from toolkit.execution.requests import Requests
 from toolkit.execution.run_queue import Ids, RunQueue
 from toolkit.execution.sizing import ChunkPlan, batch_seconds, choose_chunks, window_size
-from toolkit.execution.sources import Outcomes, Source, SpaceSource
+from toolkit.execution.sources import Source, SpaceSource, tell
 from toolkit.resources import Resources
 from toolkit.run_status import Status
 from toolkit.spaces.seeds import Streams
-from toolkit.stages.batch import BatchResult
 from toolkit.stages.binding import Binding
 from toolkit.stages.current import RunContext
-from toolkit.stages.failure import RunFailure
 from toolkit.stages.schema import Schema
 from toolkit.stages.stage import Stage
 from toolkit.stores.outcomes import Collected
-from toolkit.stores.sink import Receipt, open_sink
+from toolkit.stores.sink import Receipt
 from toolkit.stores.stage_runs import StageRuns
 
 logger = logging.getLogger("toolkit")
 
+CHECKPOINTS = os.path.join(".journal", "checkpoints")
 _IN_PROCESS_SECONDS = 2.0
 _WAVE_SECONDS = 0.005
 _WAVE_RUNS = 8
+_WAVE_PATIENCE = 1.0
 _COLLECT_SECONDS = 0.2
 _LOST_BATCHES = 20
-CHECKPOINTS = os.path.join(".journal", "checkpoints")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,7 +61,7 @@ class Work:
     runs: StageRuns
     source: Source
     seed: int
-    defaults: dict[str, object]
+    defaults: Mapping[str, object]
     rerun: Callable[[StageRuns, Ids], Ids]  # which of the runs asked for are to be run
 
 
@@ -102,8 +100,7 @@ class Engine:
         self._in_flight = 0
         self._lost = 0
         self._expected = 0.0
-        self._session_failed = 0
-        self._first_failure: RunFailure | None = None
+        self._failures = Failures(work.runs, policy.max_failures)
         self._draws: set[str] = set()
         self._settled = self._draining = False
         self._tried_before: dict[int, int] = {}
@@ -112,14 +109,8 @@ class Engine:
         self._started = time.monotonic()
         self._collected_at = 0.0
         self._counts = np.zeros(len(Status), np.int64)
-        self.stop_requested = threading.Event()
-        self.kill_requested = threading.Event()
-        self.may_run = threading.Event()
-        self.may_run.set()
-        self._focus: NDArray[np.bool_] | None = None
+        self.requests = Requests()
         self.stopped_because: str | None = None
-
-    # ---- what others may look at or ask for, from any thread
 
     def progress(self) -> Progress:
         """Return counts of the runs asked for, as of the latest look at the journals."""
@@ -139,12 +130,6 @@ class Engine:
             stage=self.work.binding.name,
         )
 
-    def focus(self, wanted: NDArray[np.bool_]) -> None:
-        """Have the runs for which ``wanted`` (by run id) is true handed out first."""
-        self._focus = wanted
-
-    # ---- the sweep
-
     def run(self) -> None:
         """Run until nothing is left, or a limit or a request stops it.
 
@@ -160,6 +145,11 @@ class Engine:
             if len(self.queue):
                 self._first_wave()
                 self._main()
+                self._drain()
+        except RunsFailedError:
+            self._stop("too many runs failed")
+            self._drain()
+            raise
         finally:
             self._finish()
 
@@ -168,12 +158,12 @@ class Engine:
         wanted = window_size(self.executor.threads)
         while (space := self.work.source.ask(wanted)) is not None:
             with self.lock:
-                ids = np.asarray(self.runs.register(space, defaults=self.work.defaults))
+                ids = np.asarray(self.runs.register(space, defaults=dict(self.work.defaults)))
                 self._ids.append(ids)
                 todo = self.work.rerun(self.runs, ids)
             self._recount()
             self._enqueue(todo)
-            self._tell_known(np.setdiff1d(ids, todo) if len(todo) < len(ids) else ids[:0])
+            tell(self.work.source, self.runs, np.setdiff1d(ids, todo))
             if self._expected:
                 self._prepare()
             if len(todo):
@@ -200,22 +190,13 @@ class Engine:
             max(_WAVE_RUNS, 2 * self.executor.threads), seconds=_WAVE_SECONDS / 3
         )
         self._submit(tasks)
-        summaries: list[BatchSummary] = []
-        while self._in_flight and not self.kill_requested.is_set():
-            for each in self.executor.completed(_COLLECT_SECONDS):
-                if each.summary is not None:
-                    summaries.append(each.summary)
-                self._take(each)
-            rates = [summary.seconds_per_run for summary in summaries]
-            has_succeeded = any(each.done for each in summaries)
-            if self._here and has_succeeded and max(rates) > _IN_PROCESS_SECONDS / 10:
-                for task in self.executor.cancel(now=False):
-                    self._in_flight -= 1
-                    self.queue.give_back(task, 0)
-        self._draws = _drawn(summaries)
+        summaries = self._wave_summaries()
+        self._draws = {name for summary in summaries for name in summary.global_draws}
         self._collect(force=True)
-        self._expected = float(np.median(rates)) if summaries else 0.0
-        self._check_first_wave()
+        rates = [summary.seconds_per_run for summary in summaries]
+        self._expected = float(np.median(rates)) if rates else 0.0
+        self._failures.check_first_wave()
+        self._failures.check_limit()
         if self._here and len(self.queue) * self._expected > _IN_PROCESS_SECONDS:
             self.executor.close()
             self.executor, self._here = self._start_cluster(), False
@@ -229,13 +210,30 @@ class Engine:
                 runs_per_batch=self._batch_seconds() / max(self._expected, 1e-9),
             )
 
+    def _wave_summaries(self) -> list[BatchSummary]:
+        """Wait for the first wave; not for all of it, once a slow one has shown a success."""
+        summaries: list[BatchSummary] = []
+        begun = time.monotonic()
+        while self._in_flight and self.stopped_because is None:
+            for each in self.executor.completed(_COLLECT_SECONDS):
+                if each.summary is not None:
+                    summaries.append(each.summary)
+                self._take(each)
+            self._apply_requests()
+            has_succeeded = any(summary.done for summary in summaries)
+            if has_succeeded and self._here and time.monotonic() - begun > _COLLECT_SECONDS:
+                self._take_back()
+            if has_succeeded and time.monotonic() - begun > _WAVE_PATIENCE:
+                break
+        return summaries
+
     def _main(self) -> None:
         while True:
             self._apply_requests()
             self._refill()
             if not self._in_flight:
                 self._collect(force=True)
-                self._check_failures()
+                self._failures.check_limit()
                 if self.stopped_because is not None or not (len(self.queue) or self._ask()):
                     break
                 continue
@@ -258,8 +256,6 @@ class Engine:
                 UserWarning,
                 stacklevel=2,
             )
-
-    # ---- steps
 
     def _prepare(self) -> None:
         """Make a spec with the present catalogue and layout known to the workers."""
@@ -292,9 +288,9 @@ class Engine:
     def _refill(self) -> None:
         """Fill the window again once half of it is free: one message for many batches."""
         window = 1 if self._here else window_size(self.executor.threads)
-        if self.stopped_because is not None or not self.may_run.is_set():
-            if not self._in_flight and self.stopped_because is None:
-                time.sleep(_COLLECT_SECONDS / 4)
+        if self.requests.paused and not self._in_flight:
+            time.sleep(_COLLECT_SECONDS / 4)
+        if self.stopped_because is not None or self.requests.paused:
             return
         if self._in_flight > window // 2 or self._draining:
             return
@@ -327,7 +323,7 @@ class Engine:
         if not each.lost_worker:
             assert each.error is not None
             raise each.error
-        if self.kill_requested.is_set():
+        if self.requests.kill:
             return
         self._lost += 1
         with self.lock:
@@ -348,28 +344,7 @@ class Engine:
             if self._may_try_again(run, attempt):
                 self.queue.repeat(np.array([run]), attempt + 1, alone=True)
             else:
-                self._fail(run, attempt, each.error)
-
-    def _fail(self, run: int, attempt: int, error: BaseException | None) -> None:
-        """Record, in this driver's own journal, that a run killed its workers."""
-        failure = RunFailure(
-            run=run,
-            exception="WorkerDied",
-            message=f"the worker process died in this run, at {attempt} attempts: {error}",
-            traceback="",
-            host=socket.gethostname(),
-        )
-        outcome = BatchResult(
-            status=np.array([Status.FAILED], np.uint8),
-            seconds=np.zeros(1, np.float32),
-            peak_memory=np.full(1, np.nan, np.float32),
-            columns=None,
-            schema=None,
-            errors=[failure],
-        )
-        sink = open_sink(self.runs.sink_spec())
-        sink.block(np.array([run]), outcome, attempt)
-        self._receipts.append(sink.receipt())
+                self._receipts.append(record_death(self.runs, run, attempt, each.error))
 
     def _collect(self, *, force: bool = False) -> None:
         """Read the journals on, and fold what is due."""
@@ -403,10 +378,9 @@ class Engine:
                     self.runs.reset(np.array([run]))
                 self.queue.repeat(np.array([run]), failed.attempt + 1)
                 continue
-            self._session_failed += 1
-            self._first_failure = self._first_failure or failed.failure
-        if not isinstance(self.work.source, SpaceSource) and len(collected.ids):
-            self._tell(collected.ids, tuple(each.failure for each in collected.failures))
+            self._failures.add(failed.failure)
+        failures = tuple(each.failure for each in collected.failures)
+        tell(self.work.source, self.runs, collected.ids, failures)
 
     def _recount(self) -> None:
         with self.lock:
@@ -414,58 +388,6 @@ class Engine:
             self._counts = np.sum(
                 [np.bincount(status[ids], minlength=len(Status)) for ids in self._ids], axis=0
             )
-
-    def _tell_known(self, ids: Ids) -> None:
-        if len(ids) and not isinstance(self.work.source, SpaceSource):
-            known = ids[np.isin(self.runs.state.status[ids], (Status.DONE, Status.FAILED))]
-            self._tell(known, ())
-
-    def _tell(self, ids: Ids, failures: tuple[RunFailure, ...]) -> None:
-        status = self.runs.state.status[ids]
-        ids, status = ids[status != Status.PENDING], status[status != Status.PENDING]
-        if not len(ids):
-            return
-        schema = self.runs.widest_schema
-        names = [] if schema is None else [variable.name for variable in schema.variables]
-        self.work.source.tell(
-            Outcomes(
-                points=self.runs.catalogue.values(ids, self.runs.catalogue.names),
-                status=status,
-                values={name: self.runs.read(name, ids) for name in names},
-                failures=failures,
-            )
-        )
-
-    # ---- decisions
-
-    def _check_first_wave(self) -> None:
-        status = self.runs.state.status
-        if self._first_failure is None or (status == Status.DONE).any():
-            self._check_failures()
-            return
-        if (status == Status.STALE).any():
-            return
-        first = self._first_failure
-        raise RunsFailedError(
-            f"Every run of the first wave of stage {self.work.binding.name!r} failed, and no run "
-            f"ever succeeded, so the sweep was stopped. The first error, at "
-            f"{self._labels(first.run)}:\n\n{first.traceback or first.message}"
-        )
-
-    def _check_failures(self) -> None:
-        limit = self.policy.max_failures
-        if limit is not None and self._session_failed > limit and self._first_failure is not None:
-            first = self._first_failure
-            raise RunsFailedError(
-                f"{self._session_failed:,} runs failed, more than max_failures={limit}, so the "
-                f"sweep was stopped; what is done is stored. The first error, at "
-                f"{self._labels(first.run)}: {first.exception}: {first.message}"
-            )
-
-    def _labels(self, run: int) -> str:
-        catalogue = self.runs.catalogue
-        values = catalogue.values(np.array([run]), catalogue.names)
-        return ", ".join(f"{name}={value[0]!r}" for name, value in values.items()) or f"run {run}"
 
     def _settle_layout(self) -> ChunkPlan:
         """Fix the outputs' types and the chunk length, once the first runs have shown them."""
@@ -487,26 +409,38 @@ class Engine:
         return replace(plan, length=length)
 
     def _apply_requests(self) -> None:
-        self._check_failures()
-        if self._focus is not None:
-            wanted, self._focus = self._focus, None
-            self.queue.focus(wanted)
+        self._failures.check_limit()
+        if (wanted := self.requests.take_focus()) is not None:
+            found = np.asarray(self.runs.catalogue.find(wanted, defaults=self.work.defaults))
+            mask = np.zeros(self.runs.n_runs, bool)
+            mask[found[found >= 0]] = True
+            self.queue.focus(mask)
         limit = self.policy.time_limit
         if limit is not None and time.monotonic() - self._started > limit:
             self._stop(f"the time limit of {limit:g} s was reached")
-        if self.stop_requested.is_set():
+        if self.requests.stop:
             self._stop("it was asked to stop")
-        if self.kill_requested.is_set():
-            taken = self.executor.cancel(now=True)
-            self._in_flight -= len(taken)
+        if self.requests.kill:
+            self._in_flight -= len(self.executor.cancel(now=True))
 
     def _stop(self, reason: str) -> None:
         if self.stopped_because is None:
             self.stopped_because = reason
-            for task in self.executor.cancel(now=False):
-                self._in_flight -= 1
-                self.queue.give_back(task, 0)
+            self._take_back()
             self.queue.clear()
+
+    def _take_back(self) -> None:
+        for task in self.executor.cancel(now=False):
+            self._in_flight -= 1
+            self.queue.give_back(task, 0)
+
+    def _drain(self) -> None:
+        """Wait for what still runs."""
+        while self._in_flight:
+            for each in self.executor.completed(_COLLECT_SECONDS):
+                self._take(each)
+            if self.requests.kill:
+                self._in_flight -= len(self.executor.cancel(now=True))
 
 
 def _context(stage: Stage, path: str | None) -> RunContext:
@@ -514,15 +448,6 @@ def _context(stage: Stage, path: str | None) -> RunContext:
     folder = None if path is None else os.path.join(path, CHECKPOINTS)
     resources = stage.fixed_resources or Resources()
     return RunContext(stage=stage.name, checkpoint_folder=folder, threads=resources.threads)
-
-
-def _drawn(summaries: list[BatchSummary]) -> set[str]:
-    """Return the global generators that runs draw from.
-
-    Dask's own threads draw from them now and then, so one batch proves nothing.
-    """
-    counts = Counter(name for summary in summaries for name in summary.global_draws)
-    return {name for name, count in counts.items() if 2 * count > len(summaries)}
 
 
 def _widest(schema: Schema) -> int:

@@ -5,8 +5,6 @@ import threading
 from collections.abc import Callable, Generator, Mapping
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from toolkit.errors import InterruptedSweepError
 from toolkit.execution.engine import Engine
 from toolkit.execution.progress import Progress
@@ -73,21 +71,15 @@ class Job:
         SpaceError
             If a name or label is not in the space.
         """
-        chosen = self._select(labels)
-        engine = self._engine
-        with engine.lock:
-            found = np.asarray(engine.runs.catalogue.find(chosen))
-            wanted = np.zeros(engine.runs.n_runs, bool)
-        wanted[found[found >= 0]] = True
-        engine.focus(wanted)
+        self._engine.requests.focus(self._select(labels))
 
     def pause(self) -> None:
         """Hand out no further batches; those that run go on to their end."""
-        self._engine.may_run.clear()
+        self._engine.requests.pause()
 
     def resume(self) -> None:
         """Hand out batches again."""
-        self._engine.may_run.set()
+        self._engine.requests.resume()
 
     def cancel(self, now: bool = False) -> None:
         """Hand out nothing more; return when what runs has ended.
@@ -105,14 +97,11 @@ class Job:
     @property
     def was_asked_to_stop(self) -> bool:
         """Whether it was cancelled."""
-        return self._engine.stop_requested.is_set()
+        return self._engine.requests.stop
 
     def request_stop(self, *, now: bool = False) -> None:
         """Ask for :meth:`cancel` without waiting."""
-        self._engine.stop_requested.set()
-        self._engine.may_run.set()
-        if now:
-            self._engine.kill_requested.set()
+        self._engine.requests.ask_to_stop(now=now)
 
     def result(self, timeout: float | None = None) -> "xr.Dataset":
         """Wait for the sweep and return its dataset.

@@ -27,6 +27,7 @@ class RunQueue:
         self._singles: deque[Ids] = deque()
         self._chunks: deque[tuple[int, int]] = deque()
         self._repeats: deque[tuple[Ids, int]] = deque()
+        self._wanted: NDArray[np.bool_] | None = None
         self._seed = 0
 
     def __len__(self) -> int:
@@ -61,6 +62,8 @@ class RunQueue:
             self._repeats.append((left, task.attempt))
         else:
             self._singles.appendleft(left)
+            if self._wanted is not None:
+                self.focus(self._wanted)
 
     def use_chunks(
         self,
@@ -108,6 +111,7 @@ class RunQueue:
 
     def focus(self, wanted: NDArray[np.bool_]) -> None:
         """Hand out first the runs for which ``wanted``, of shape ``(n_runs,)``, is true."""
+        self._wanted = wanted
         first: deque[Ids] = deque()
         last: deque[Ids] = deque()
         for ids in self._singles:

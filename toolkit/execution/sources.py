@@ -7,8 +7,10 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from toolkit.run_status import Status
 from toolkit.spaces.space import Space
 from toolkit.stages.failure import RunFailure
+from toolkit.stores.stage_runs import StageRuns
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,3 +66,29 @@ class SpaceSource:
     def tell(self, outcomes: Outcomes) -> None:
         """Do nothing: a space does not depend on outcomes."""
         del outcomes
+
+
+def tell(
+    source: Source,
+    runs: StageRuns,
+    ids: NDArray[np.int64],
+    failures: tuple[RunFailure, ...] = (),
+) -> None:
+    """Tell a source what became of some runs; those without an outcome are left out."""
+    if isinstance(source, SpaceSource):
+        return
+    status = runs.state.status[ids]
+    ended = np.isin(status, (Status.DONE, Status.STALE, Status.FAILED))
+    ids, status = ids[ended], status[ended]
+    if not len(ids):
+        return
+    schema = runs.widest_schema
+    names = () if schema is None else schema.names
+    source.tell(
+        Outcomes(
+            points=runs.catalogue.values(ids),
+            status=status,
+            values={name: runs.read(name, ids) for name in names},
+            failures=failures,
+        )
+    )

@@ -133,7 +133,7 @@ class _Batch:
             attempt=self.task.attempt,
             context=self.context,
             measure_memory=spec.measure_memory and self.seconds_per_run >= _MEASURED_RUN,
-            watch_globals=self.task.first_wave,
+            watch_globals=self.task.first_wave and self.begun == 0,
         )
         seconds = time.perf_counter() - started
         self.sink.mark[0] = -1

@@ -12,7 +12,8 @@ import numpy.typing as npt
 from toolkit.run_status import Status
 from toolkit.stages.call import Positions, Seeds, StageCall
 from toolkit.stages.current import Cursor, RunContext
-from toolkit.stages.failure import RunFailure, describe_failure, global_draws
+from toolkit.stages.draws import global_draws
+from toolkit.stages.failure import RunFailure, describe_failure
 from toolkit.stages.infer import Reading, read_result
 from toolkit.stages.patterns import (
     ArrayPattern,

@@ -3,13 +3,10 @@
 import functools
 import os
 import socket
-import sys
 import traceback
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from types import TracebackType
-
-import numpy as np
 
 LONGEST_TRACEBACK = 20_000
 LONGEST_MESSAGE = 4_000
@@ -70,43 +67,6 @@ def type_name(kind: type) -> str:
     if kind.__module__ in ("builtins", "__main__"):
         return kind.__qualname__
     return f"{kind.__module__}.{kind.__qualname__}"
-
-
-def global_draws() -> Callable[[], tuple[str, ...]]:
-    """Note the state of the global random generators; call the result to learn which were used.
-
-    Generators of modules that nobody has imported are not looked at, and not imported.
-
-    Examples
-    --------
-    >>> import random
-    >>> changed = global_draws()
-    >>> _ = random.random()
-    >>> changed()
-    ('random',)
-    """
-    before = _generator_states()
-
-    def changed() -> tuple[str, ...]:
-        after = _generator_states()
-        return tuple(name for name, state in after.items() if before.get(name, state) != state)
-
-    return changed
-
-
-def _generator_states() -> dict[str, object]:
-    states: dict[str, object] = {}
-    if (standard := sys.modules.get("random")) is not None:
-        states["random"] = hash(standard.getstate())
-    if "numpy.random" in sys.modules:
-        state = np.random.get_state(legacy=False)  # noqa: NPY002  (the global one is what we watch)
-        inner = state["state"]
-        position = inner.get("pos", inner.get("state"))
-        states["np.random"] = (hash(np.asarray(inner.get("key", 0)).tobytes()), position)
-    torch = sys.modules.get("torch")
-    if torch is not None and hasattr(torch, "get_rng_state"):
-        states["torch"] = hash(torch.get_rng_state().numpy().tobytes())
-    return states
 
 
 def _text(error: BaseException) -> str:

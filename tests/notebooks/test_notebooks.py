@@ -1,0 +1,83 @@
+"""The committed notebooks run, and their outputs are those of the code beside them."""
+
+import importlib.util
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+pytest.importorskip("nbclient", reason="no Jupyter kernel")
+
+ROOT = Path(__file__).parents[2]
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+MACHINE_PATHS = ("/home/", "/root/", "/tmp/", "/Users/", "/var/", "C:\\", str(ROOT))
+MOST_BYTES = 300_000
+MOST_SECONDS = 60
+REMEDY = "make notebooks"
+
+
+def load_script() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("notebooks", ROOT / ".ci/notebooks.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+script = load_script()
+each_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+
+
+def test_there_are_notebooks() -> None:
+    assert NOTEBOOKS
+
+
+@each_notebook
+def test_outputs_are_not_older_than_the_code(path: Path) -> None:
+    notebook = script.read(path)
+    assert notebook.metadata.toolkit.executed == script.code_hash(notebook), REMEDY
+    counts = [cell.execution_count for cell in notebook.cells if cell.cell_type == "code"]
+    assert counts == list(range(1, len(counts) + 1)), REMEDY
+
+
+@each_notebook
+def test_outputs_are_small_and_free_of_errors_and_machine_paths(path: Path) -> None:
+    assert path.stat().st_size <= MOST_BYTES
+    for cell in script.read(path).cells:
+        for output in cell.get("outputs", []):
+            assert output.output_type != "error"
+            assert (output.output_type, output.get("name")) != ("stream", "stderr"), output.text
+            texts = [output.get("text", "")]
+            texts += [data for kind, data in output.get("data", {}).items() if kind != "image/png"]
+            for text in texts:
+                assert not [place for place in MACHINE_PATHS if place in text]
+
+
+@pytest.mark.notebook
+@each_notebook
+def test_it_runs_in_under_a_minute_and_says_what_is_committed(path: Path) -> None:
+    import time
+
+    notebook = script.read(path)
+    committed = script.results(notebook)
+    began = time.monotonic()
+    executed = script.execute(notebook)
+    assert time.monotonic() - began < MOST_SECONDS
+    assert script.results(executed) == committed, REMEDY
+    for cell in executed.cells:
+        for output in cell.get("outputs", []):
+            assert (output.output_type, output.get("name")) != ("stream", "stderr"), output.text
+
+
+def test_numbers_of_a_result_may_differ_and_words_may_not() -> None:
+    import nbformat
+
+    def says(text: str) -> list[str]:
+        output = nbformat.v4.new_output("stream", text=text)
+        cell = nbformat.v4.new_code_cell("run()", outputs=[output])
+        return script.results(nbformat.v4.new_notebook(cells=[cell]))
+
+    assert says("3 done in 1.5e-05 s, 12kB") == says("7 done in 0.2 s, 3.1MB")
+    assert says("1.0 2.0 ... nan") == says("nan nan 1e-3 ... 4.0")
+    assert says("3 done") != says("3 failed")

@@ -1,0 +1,94 @@
+"""Failures of a session: when they stop the sweep, and how a killed worker's run is recorded."""
+
+import socket
+
+import numpy as np
+
+from toolkit.errors import RunsFailedError
+from toolkit.run_status import Status
+from toolkit.stages.batch import BatchResult
+from toolkit.stages.failure import RunFailure
+from toolkit.stores.sink import Receipt, open_sink
+from toolkit.stores.stage_runs import StageRuns
+
+
+class Failures:
+    """Counts the failed runs of this session and says when there are too many.
+
+    Parameters
+    ----------
+    runs
+        The runs of the stage.
+    limit
+        The most that may fail, None for any number.
+    """
+
+    def __init__(self, runs: StageRuns, limit: int | None) -> None:
+        self._runs, self._limit = runs, limit
+        self._count = 0
+        self._first: RunFailure | None = None
+
+    def add(self, failure: RunFailure) -> None:
+        """Count a run that will not be tried again."""
+        self._count += 1
+        self._first = self._first or failure
+
+    def check_first_wave(self) -> None:
+        """Raise where all of the first wave failed and no run of the stage ever succeeded.
+
+        Raises
+        ------
+        RunsFailedError
+            With the first error and its traceback.
+        """
+        succeeded = np.isin(self._runs.state.status, (Status.DONE, Status.STALE)).any()
+        if self._first is None or succeeded:
+            return
+        raise RunsFailedError(
+            f"Every run of the first wave of stage {self._runs.name!r} failed, and no run ever "
+            f"succeeded, so the sweep was stopped. The first error, at {self._where(self._first)}:"
+            f"\n\n{self._first.traceback or self._first.message}"
+        )
+
+    def check_limit(self) -> None:
+        """Raise where more runs failed than may.
+
+        Raises
+        ------
+        RunsFailedError
+            With the number and the first error.
+        """
+        if self._limit is None or self._first is None or self._count <= self._limit:
+            return
+        raise RunsFailedError(
+            f"{self._count:,} runs failed, more than max_failures={self._limit}, so the sweep was "
+            f"stopped; what is done is stored. The first error, at {self._where(self._first)}: "
+            f"{self._first.exception}: {self._first.message}"
+        )
+
+    def _where(self, failure: RunFailure) -> str:
+        labels = self._runs.catalogue.labels(np.array([failure.run]))
+        named = [f"{name}={label.tolist()[0]!r}" for name, (label, _) in labels.items()]
+        return ", ".join(named) or f"run {failure.run}"
+
+
+def record_death(runs: StageRuns, run: int, attempt: int, error: BaseException | None) -> Receipt:
+    """Record, in this driver's own journal, that a run killed its workers."""
+    failure = RunFailure(
+        run=run,
+        exception="WorkerDied",
+        message=f"the worker process died in this run, {attempt} times: {error}",
+        traceback="",
+        host=socket.gethostname(),
+    )
+    outcome = BatchResult(
+        status=np.array([Status.FAILED], np.uint8),
+        seconds=np.zeros(1, np.float32),
+        peak_memory=np.full(1, np.nan, np.float32),
+        columns=None,
+        schema=None,
+        errors=[failure],
+    )
+    sink = open_sink(runs.sink_spec())
+    sink.block(np.array([run]), outcome, attempt)
+    return sink.receipt()
