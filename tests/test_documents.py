@@ -8,7 +8,15 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-DOCUMENTS = ("README.md", "docs/getting_started.md")
+DOCUMENTS = (
+    "README.md",
+    "docs/getting_started.md",
+    *sorted(
+        str(path.relative_to(ROOT))
+        for path in (ROOT / "docs/how-to").glob("*.md")
+        if path.stem != "index"
+    ),
+)
 
 
 @pytest.mark.parametrize("document", DOCUMENTS)

@@ -141,7 +141,7 @@ def test_pause_hands_out_nothing_and_resume_goes_on(client):
 
 
 def test_focus_runs_a_region_first(client):
-    job = tk.Sweep(slow_square, {"x": range(4000)}).start(client)
+    job = tk.Sweep(slow_square, {"x": range(20_000)}).start(client)
     job.focus(x=slice(1000, 1499))
     while job.progress.done < 1200:
         time.sleep(0.01)

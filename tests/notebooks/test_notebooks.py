@@ -12,7 +12,6 @@ ROOT = Path(__file__).parents[2]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 MACHINE_PATHS = ("/home/", "/root/", "/tmp/", "/Users/", "/var/", "C:\\", str(ROOT))
 MOST_BYTES = 300_000
-MOST_SECONDS = 60
 REMEDY = "make notebooks"
 
 
@@ -56,14 +55,10 @@ def test_outputs_are_small_and_free_of_errors_and_machine_paths(path: Path) -> N
 
 @pytest.mark.notebook
 @each_notebook
-def test_it_runs_in_under_a_minute_and_says_what_is_committed(path: Path) -> None:
-    import time
-
+def test_it_runs_and_says_what_is_committed(path: Path) -> None:
     notebook = script.read(path)
     committed = script.results(notebook)
-    began = time.monotonic()
     executed = script.execute(notebook)
-    assert time.monotonic() - began < MOST_SECONDS
     assert script.results(executed) == committed, REMEDY
     for cell in executed.cells:
         for output in cell.get("outputs", []):

@@ -2,6 +2,8 @@
 
 Every day from 22 January to 4 February 1978 the school counted the boys who lay ill in bed.
 Data: Influenza in a boarding school, British Medical Journal 1978;1:587.
+
+Workers load this file: it names types of the toolkit in quotes, so as not to load them all.
 """
 
 from collections.abc import Mapping
@@ -69,7 +71,7 @@ def sir(beta: float, gamma: float, infected: float) -> dict[str, object]:
     }
 
 
-def space() -> tk.Space:
+def space() -> "tk.Space":
     """Return the grid: 61 transmission rates, 81 recovery rates, 13 beginnings; 64,233 runs."""
     first = [1, 1.25, 1.5, 1.75, 2, 2.5, 3, 3.5, 4, 5, 6, 7, 8]
     return tk.grid(
@@ -79,7 +81,7 @@ def space() -> tk.Space:
     )
 
 
-def study(over: tk.Space | None = None, *, store: str | None = "flu.zarr") -> tk.Sweep:
+def study(over: "tk.Space | None" = None, *, store: str | None = "flu.zarr") -> "tk.Sweep":
     """Return the sweep, over :func:`space` unless another is given."""
     days = np.arange(len(IN_BED))
     outputs = {

@@ -96,7 +96,7 @@ class Engine:
         self._here = executor is None
         self.executor: Executor = executor or InProcessExecutor()
         self.queue = RunQueue("", policy.order)
-        self._ids: list[Ids] = []
+        self._ids: list[Ids | slice] = []
         self._in_flight = 0
         self._lost = 0
         self._expected = 0.0
@@ -158,12 +158,15 @@ class Engine:
         wanted = window_size(self.executor.threads)
         while (space := self.work.source.ask(wanted)) is not None:
             with self.lock:
-                ids = np.asarray(self.runs.register(space, defaults=dict(self.work.defaults)))
-                self._ids.append(ids)
+                found = self.runs.register(space, defaults=dict(self.work.defaults))
+                ids = np.asarray(found)
+                is_span = isinstance(found, range)
+                self._ids.append(slice(ids[0], ids[-1] + 1) if is_span and len(ids) else ids)
                 todo = self.work.rerun(self.runs, ids)
             self._recount()
             self._enqueue(todo)
-            tell(self.work.source, self.runs, np.setdiff1d(ids, todo))
+            if not isinstance(self.work.source, SpaceSource):
+                tell(self.work.source, self.runs, np.setdiff1d(ids, todo))
             if self._expected:
                 self._prepare()
             if len(todo):

@@ -25,24 +25,28 @@ class RunQueue:
         self.token = token
         self.order = order
         self._singles: deque[Ids] = deque()
+        self._unbegun: list[Ids] = []  # neighbors that the first wave took along
         self._chunks: deque[tuple[int, int]] = deque()
         self._repeats: deque[tuple[Ids, int]] = deque()
         self._wanted: NDArray[np.bool_] | None = None
+        self._catalogue = Catalogue.empty()
         self._seed = 0
 
     def __len__(self) -> int:
         return (
             sum(map(len, self._singles))
+            + sum(map(len, self._unbegun))
             + sum(hi - lo for lo, hi in self._chunks)
             + sum(len(ids) for ids, _ in self._repeats)
         )
 
     def add(self, ids: Ids, catalogue: Catalogue) -> None:
         """Add runs that have never been handed out, in the queue's order."""
+        self._catalogue = catalogue
         if len(ids):
-            positions = catalogue.positions(ids) if self.order == "coarse" else ()
-            self._seed += 1
-            self._singles.append(arrange(ids, self.order, positions, seed=self._seed))
+            self._unbegun.append(ids)
+            if self.order != "random":
+                self._take_in()
 
     def repeat(self, ids: Ids, attempt: int, *, alone: bool = False) -> None:
         """Hand these out again, before anything new; ``alone``: each in a batch of its own."""
@@ -60,10 +64,10 @@ class RunQueue:
             self._chunks.appendleft((int(left[0]), task.hi))
         elif task.attempt > 1:
             self._repeats.append((left, task.attempt))
+        elif task.first_wave:
+            self._unbegun.append(left)
         else:
             self._singles.appendleft(left)
-            if self._wanted is not None:
-                self.focus(self._wanted)
 
     def use_chunks(
         self,
@@ -84,18 +88,19 @@ class RunQueue:
         runs_per_batch
             Neighboring chunks are handed out together up to this many runs.
         """
-        if plan.mode != "whole" or not self._singles:
+        pieces = [*self._singles, *self._unbegun]
+        if plan.mode != "whole" or not pieces:
             return
+        ids = np.concatenate(pieces)
         waiting = np.zeros(len(status), bool)
-        for ids in self._singles:
-            waiting[ids] = True
+        waiting[ids] = True
         starts = np.arange(0, len(status), plan.length)
         fresh = (waiting & (attempts == 0)) | (status == Status.SKIPPED)
         whole = np.logical_and.reduceat(fresh, starts) & np.logical_or.reduceat(waiting, starts)
         if not whole.any():
             return
-        in_chunks = np.repeat(whole, plan.length)[: len(status)]
-        self._singles = deque(rest for ids in self._singles if len(rest := ids[~in_chunks[ids]]))
+        self._singles.clear()
+        self._unbegun = [ids[~whole[ids // plan.length]]]
         together = max(1, int(runs_per_batch / plan.length))
         numbers = np.flatnonzero(whole)
         cuts = np.flatnonzero(np.diff(numbers) != 1) + 1
@@ -125,27 +130,36 @@ class RunQueue:
     def first_wave(self, n_batches: int, *, seconds: float) -> list[BatchTask]:
         """Cut the smoke test: each batch is one run and, where that is quick, its neighbors."""
         tasks: list[BatchTask] = []
-        if not self._singles:
+        if not self._singles and not self._unbegun:
             while len(tasks) < n_batches and self._repeats:
                 ids, attempt = self._repeats.popleft()
                 if len(ids) > 1:
                     self._repeats.appendleft((ids[1:], attempt))
                 tasks.append(self._task(ids[:1], attempt, seconds, 0.0, first_wave=True))
             return tasks
-        ids = np.concatenate([*self._singles])
-        waiting = np.sort(ids)
-        free = np.ones(len(waiting), bool)
-        starts = np.searchsorted(waiting, ids[:n_batches])
-        free[starts] = False
-        for at in starts.tolist():
-            end = at + 1 + int(np.argmin(np.append(free[at + 1 : at + _WAVE_RUNS], False)))
-            free[at:end] = False
-            tasks.append(self._task(waiting[at:end], 1, seconds, 0.0, first_wave=True))
-        self._singles = deque([ids[free[np.searchsorted(waiting, ids)]]])
+        ids = np.concatenate([*self._singles, *self._unbegun])
+        if self.order == "random":
+            chosen = np.random.default_rng(self._seed).choice(
+                len(ids), min(n_batches, len(ids)), replace=False
+            )
+            starts = ids[chosen]
+        else:
+            starts = ids[:n_batches]
+        waiting = np.zeros(int(ids.max()) + 1, bool)
+        waiting[ids] = True
+        waiting[starts] = False
+        for start in starts.tolist():
+            neighbors = start + 1 + np.flatnonzero(waiting[start + 1 : start + _WAVE_RUNS])
+            waiting[neighbors] = False
+            runs = np.concatenate([[start], neighbors])
+            tasks.append(self._task(runs, 1, seconds, 0.0, first_wave=True))
+        self._singles.clear()
+        self._unbegun = [ids[waiting[ids]]]
         return tasks
 
     def next_batch(self, *, seconds: float, expected: float) -> BatchTask | None:
         """Cut the next batch, of about ``seconds``; None where nothing waits."""
+        self._take_in()
         size = max(1, int(seconds / max(expected, 1e-9)))
         if self._repeats:
             ids, attempt = self._repeats.popleft()
@@ -166,8 +180,25 @@ class RunQueue:
     def clear(self) -> None:
         """Drop everything that waits."""
         self._singles.clear()
+        self._unbegun.clear()
         self._chunks.clear()
         self._repeats.clear()
+
+    def _take_in(self) -> None:
+        """Put what the first wave has not begun back among the others, in the queue's order."""
+        if self._unbegun:
+            everything = np.concatenate([*self._singles, *self._unbegun])
+            self._unbegun.clear()
+            if self.order == "given":
+                everything.sort()
+            self._singles = deque([self._arranged(everything)])
+            if self._wanted is not None:
+                self.focus(self._wanted)
+
+    def _arranged(self, ids: Ids) -> Ids:
+        positions = self._catalogue.positions(ids) if self.order == "coarse" else ()
+        self._seed += 1
+        return arrange(ids, self.order, positions, seed=self._seed)
 
     def _task(
         self, ids: Ids, attempt: int, seconds: float, expected: float, *, first_wave: bool = False
