@@ -1,8 +1,7 @@
 """The examples of README and of the guides run as printed."""
 
 import re
-import subprocess
-import sys
+import runpy
 from pathlib import Path
 
 import pytest
@@ -21,17 +20,19 @@ DOCUMENTS = (
 
 @pytest.mark.parametrize("document", DOCUMENTS)
 def test_examples_run_as_printed_and_then_again_on_their_store(
-    document: str, tmp_path: Path
+    document: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     blocks = re.findall(r"^```python\n(.*?)^```", (ROOT / document).read_text(), re.M | re.S)
     assert blocks
     (tmp_path / "example.py").write_text("\n".join(blocks))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MPLBACKEND", "agg")
     for _ in range(2):
-        done = subprocess.run(
-            [sys.executable, "example.py"],
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == 0, done.stderr
+        runpy.run_path("example.py", run_name="__main__")
+
+
+@pytest.mark.parametrize("document", ["docs/index.md", *DOCUMENTS])
+def test_files_that_a_document_links_to_are_there(document: str) -> None:
+    path = ROOT / document
+    links = re.findall(r"\]\(([^)#:]+)\)", path.read_text())
+    assert [link for link in links if not (path.parent / link).exists()] == []

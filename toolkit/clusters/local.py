@@ -124,6 +124,8 @@ class LocalCluster:
         }
         if not specs:
             raise ClusterError(f"{self.profile.path}: no kind of worker has a count above 0.")
+        # A worker that leaves at the same moment as the scheduler is no news.
+        logging.getLogger("distributed.batched").setLevel(logging.WARNING)
         self._cluster = SpecCluster(
             scheduler={"cls": Scheduler, "options": _scheduler_options(settings)},
             workers=specs,
@@ -131,7 +133,7 @@ class LocalCluster:
             silence_logs=logging.ERROR,
         )
         try:
-            self._client = Client(self._cluster, set_as_default=False)
+            self._client = Client(self._cluster)
             self._client.wait_for_workers(len(specs), timeout=_START_TIMEOUT)
         except Exception as error:
             self.close()

@@ -1,0 +1,51 @@
+import os
+import subprocess
+import sys
+import time
+
+import psutil
+import pytest
+
+import toolkit as tk
+
+
+def test_a_cluster_starts_scales_and_leaves_nothing_behind():
+    before = {child.pid for child in psutil.Process().children(recursive=True)}
+    with tk.cluster("local", workers=1, dashboard="127.0.0.1:0") as cluster:
+        assert cluster.dashboard_link.startswith("http://127.0.0.1:")
+        assert cluster.client.submit(os.getpid).result() != os.getpid()
+        cluster.scale(2)
+        assert len(cluster.client.nthreads()) == 2
+        cluster.scale(1)
+        end = time.monotonic() + 20
+        while len(cluster.client.nthreads()) > 1 and time.monotonic() < end:
+            time.sleep(0.05)
+        assert len(cluster.client.nthreads()) == 1
+        with pytest.raises(tk.ClusterError, match="'cpu'"):
+            cluster.scale(1, "gpu")
+        assert "1 workers" in repr(cluster)
+    after = {child.pid for child in psutil.Process().children(recursive=True)}
+    assert not after - before
+    cluster.close()
+
+
+def test_a_sweep_uses_the_client_that_is_there():
+    with tk.cluster("local", workers=1, dashboard=None):
+        data = tk.Sweep(lambda x: os.getpid(), {"x": [1, 2]}).run(progress=False)
+    assert os.getpid() not in data.result.values
+
+
+@pytest.mark.faults
+def test_workers_end_when_their_driver_is_killed(tmp_path):
+    code = """
+import time, toolkit as tk
+with tk.cluster("local", workers=1, dashboard=None) as cluster:
+    print(cluster.client.submit(__import__("os").getpid).result(), flush=True)
+    time.sleep(60)
+"""
+    driver = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    worker = psutil.Process(int(driver.stdout.readline()))
+    driver.kill()
+    driver.wait()
+    driver.stdout.close()
+    worker.wait(timeout=30)
