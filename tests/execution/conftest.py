@@ -1,5 +1,5 @@
 import pytest
-from distributed.client import _set_global_client
+from distributed.client import _del_global_client
 
 import toolkit as tk
 
@@ -7,7 +7,7 @@ import toolkit as tk
 @pytest.fixture(scope="session")
 def cluster():
     with tk.cluster("local", workers=2, threads=1, dashboard=None) as started:
-        _set_global_client(None)  # tests without a client stay in this process
+        _del_global_client(started.client)  # tests without a client stay in this process
         yield started
 
 

@@ -151,7 +151,7 @@ def array_name(name: str) -> str:
     ('peak', 'a%2Fb', '%2E.')
     """
     safe = "".join(f"%{ord(c):02X}" if c in "/\\%" or ord(c) < 32 else c for c in name)
-    if safe.startswith((".", "__")) or safe in ("", "c", "zarr.json", "axes"):
+    if safe.startswith((".", "__")) or safe in ("", "zarr.json", "axes"):
         safe = f"%{ord(safe[0]):02X}{safe[1:]}" if safe else "%"
     return safe
 
