@@ -3,6 +3,7 @@
 import contextlib
 import queue
 import time
+import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -20,6 +21,7 @@ from toolkit.execution.pickling import dumps
 from toolkit.execution.worker import add_spec, drop_spec, execute
 
 _CALLBACKS = ("profile", "profile-cycle", "tick")
+_SWEEPS = "toolkit-sweeps"
 
 
 class SpecPlugin(WorkerPlugin):
@@ -45,7 +47,8 @@ class SpecPlugin(WorkerPlugin):
 class QuietPlugin(WorkerPlugin):
     """Stops the worker's own sampling profiler and tick, which take 5-8 % of pure-Python runs."""
 
-    name = "toolkit-quiet"
+    def __init__(self) -> None:
+        self.name = f"toolkit-quiet-{uuid.uuid4().hex[:8]}"
 
     def setup(self, worker: Any) -> None:
         """Stop the callbacks while the sweep runs."""
@@ -55,7 +58,9 @@ class QuietPlugin(WorkerPlugin):
                 worker.loop.add_callback(callback.stop)
 
     def teardown(self, worker: Any) -> None:
-        """Start them again."""
+        """Start them again, unless another sweep runs on this worker."""
+        if any(isinstance(plugin, QuietPlugin) for plugin in worker.plugins.values()):
+            return
         for name in _CALLBACKS:
             callback = worker.periodic_callbacks.get(name)
             if callback is not None and not callback.is_running():
@@ -78,7 +83,7 @@ class DaskExecutor:
         self._done: queue.SimpleQueue[Future[Any]] = queue.SimpleQueue()
         self.workers = self.threads = 0
         self._count_workers()
-        self._allowed_failures = client.run_on_scheduler(_allow_failures, 0)
+        client.run_on_scheduler(_forbid_repeats)
         if not profile:
             self._register(QuietPlugin())
 
@@ -164,7 +169,7 @@ class DaskExecutor:
         with contextlib.suppress(OSError, TimeoutError, ValueError):
             for name in reversed(self._plugins):
                 self.client.unregister_worker_plugin(name)
-            self.client.run_on_scheduler(_allow_failures, self._allowed_failures)
+            self.client.run_on_scheduler(_allow_repeats)
         self._plugins.clear()
 
     def _register(self, plugin: SpecPlugin | QuietPlugin) -> None:
@@ -210,11 +215,21 @@ def earlier_first(key: Key) -> int:
     return -int(str(key).rpartition("-")[2])
 
 
-def _allow_failures(number: int, dask_scheduler: Any = None) -> int:
-    """Set how often Dask itself repeats the task of a dead worker; return what it was."""
-    before: int = dask_scheduler.allowed_failures
-    dask_scheduler.allowed_failures = number
-    return before
+def _forbid_repeats(dask_scheduler: Any = None) -> None:
+    """Keep Dask from repeating the task of a dead worker while sweeps run: the engine does."""
+    before = (dask_scheduler.allowed_failures, 0)
+    allowed, sweeps = dask_scheduler.extensions.get(_SWEEPS, before)
+    dask_scheduler.extensions[_SWEEPS] = (allowed, sweeps + 1)
+    dask_scheduler.allowed_failures = 0
+
+
+def _allow_repeats(dask_scheduler: Any = None) -> None:
+    """Give the scheduler its own number of failures back with the last sweep that ends."""
+    allowed, sweeps = dask_scheduler.extensions.pop(_SWEEPS)
+    if sweeps > 1:
+        dask_scheduler.extensions[_SWEEPS] = (allowed, sweeps - 1)
+    else:
+        dask_scheduler.allowed_failures = allowed
 
 
 def _result(future: Future[Any]) -> Any:

@@ -149,23 +149,31 @@ def schema_of(runs: Runs) -> Schema:
     return runs.widest_schema or Schema()
 
 
-def read_state(runs: Runs, field: str, ids: Ints | slice) -> Array:
+def read_state(runs: Runs, field: str, asked: bool, ids: Ints | slice) -> Array:
     """Return the status, attempts, seconds or peak memory of some cells.
 
     Cells that were never registered are pending; those that the space leaves out are skipped.
+    Where a space asks for its cells (``asked``), those that earlier ones left out are pending.
     """
     if isinstance(ids, slice):
-        return np.array(runs.read(field, ids))
+        return _as_asked(np.array(runs.read(field, ids)), field, asked=asked)
     there = ids >= 0
     if there.all():
-        return np.asarray(runs.read(field, ids))
+        return _as_asked(np.array(runs.read(field, ids)), field, asked=asked)
     found = np.asarray(runs.read(field, np.where(there, ids, 0))) if runs.n_runs else None
     dtype = STATE_DTYPES[field]
     out = np.zeros(len(ids), dtype=dtype) if found is None else found.astype(dtype)
     out[~there] = np.nan if dtype.kind == "f" else 0
+    out = _as_asked(out, field, asked=asked)
     if field == "status":
         out[ids == LEFT_OUT] = Status.SKIPPED
     return out
+
+
+def _as_asked(values: Array, field: str, *, asked: bool) -> Array:
+    if asked and field == "status":
+        values[values == Status.SKIPPED] = Status.PENDING
+    return values
 
 
 def with_values(runs: Runs, ids: Ints | slice, *, mask: bool) -> npt.NDArray[np.bool_]:

@@ -177,6 +177,7 @@ class StoreFrame:
                 axis, index = next(seen)
                 positions.append(axis.positions(index))
         ids = self.catalogue.lookup(positions)
+        ids = np.where(ids < 0, LEFT_OUT, ids)
         return ids.reshape([len(index) for index in indices])
 
 

@@ -295,7 +295,8 @@ def _states(runs: Runs, frame: Frame) -> Variables:
         attrs = dict(STATE_ATTRIBUTES[name])
         if "flag_values" in attrs:
             attrs["flag_values"] = np.array(attrs["flag_values"], dtype=np.uint8)
-        cells = Cells(frame, (), dtype, partial(read_state, runs, name))
+        read = partial(read_state, runs, name, isinstance(frame, SpaceFrame))
+        cells = Cells(frame, (), dtype, read)
         found[name] = cells.variable(frame.dims, attrs, cached=_is_small(cells))
     return found
 
