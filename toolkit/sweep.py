@@ -207,10 +207,19 @@ class Sweep:
             )
         return sweep.run(client, rerun="failed", progress=progress)
 
-    def dataset(self) -> "xr.Dataset":
-        """Return what is stored of this space; the rest is missing."""
+    def dataset(self, *, mask: bool = True) -> "xr.Dataset":
+        """Return what is stored of this space; the rest is missing.
+
+        Parameters
+        ----------
+        mask
+            Whether only runs that are done or stale show values. ``mask=False`` gives what is
+            stored, whole numbers as such, also where some are missing.
+        """
         prepared = self._prepared
-        return self._results.dataset(prepared.stage.name, prepared.space, prepared.defaults)
+        return self._results.dataset(
+            prepared.stage.name, prepared.space, prepared.defaults, mask=mask
+        )
 
     def failures(self) -> "pd.DataFrame":
         """Return the failed runs of this space, one row each.
@@ -310,8 +319,8 @@ class Sweep:
 
 
 def _as_stages(given: Stages) -> tuple[Stage, ...]:
-    single = callable(given) or isinstance(given, Stage)
-    stages = tuple(as_stage(each) for each in ([given] if single else given))  # type: ignore[union-attr]
+    several = isinstance(given, Iterable) and not callable(given) and not isinstance(given, str)
+    stages = tuple(as_stage(each) for each in (given if several else [given]))  # type: ignore[union-attr]
     if len(stages) != 1:
         raise SweepError(
             f"A sweep takes one function or stage, found {len(stages)}. Call one function from "

@@ -102,6 +102,22 @@ def test_a_job_can_be_watched_cancelled_and_gone_on_with(client, store):
     assert (data.attempts == 1).all()
 
 
+def test_two_sweeps_share_the_workers_of_a_client(client, tmp_path, caplog):
+    def allowed(dask_scheduler):
+        return dask_scheduler.allowed_failures
+
+    before = client.run_on_scheduler(allowed)
+    sweeps = [
+        tk.Sweep(slow_square, {"x": range(n)}, store=tmp_path / f"{n}.zarr") for n in (300, 400)
+    ]
+    jobs = [sweep.start(client) for sweep in sweeps]
+    for job in jobs:
+        data = job.result(timeout=60)
+        assert np.array_equal(data.slow_square, data.x**2)
+    assert client.run_on_scheduler(allowed) == before
+    assert [record for record in caplog.records if record.levelname == "ERROR"] == []
+
+
 def test_cancel_now_ends_the_workers_of_long_runs(client, tmp_path):
     def sleeper(x):
         import time
@@ -175,6 +191,25 @@ def test_a_run_that_kills_its_worker_is_named_and_the_others_go_on(client, tmp_p
     assert (data.status == tk.Status.FAILED).values.nonzero()[0].tolist() == [77]
     table = sweep.failures()
     assert table.reason.tolist() == ["worker died"]
+    assert np.array_equal(data.deadly.drop_sel(x=77), data.x.drop_sel(x=77))
+    client.wait_for_workers(2, timeout=30)
+
+
+@pytest.mark.faults
+def test_a_run_that_kills_its_worker_is_named_though_the_results_are_in_memory(client):
+    def deadly(x):
+        import os
+        import time
+
+        time.sleep(0.005)
+        if x == 77:
+            os._exit(3)
+        return x
+
+    sweep = tk.Sweep(tk.stage(deadly, max_attempts=2), {"x": range(300)})
+    data = sweep.run(client, progress=False)
+    assert (data.status == tk.Status.FAILED).values.nonzero()[0].tolist() == [77]
+    assert sweep.failures().attempts.tolist() == [2]
     assert np.array_equal(data.deadly.drop_sel(x=77), data.x.drop_sel(x=77))
     client.wait_for_workers(2, timeout=30)
 

@@ -14,7 +14,8 @@ from toolkit.spaces.sample import sample
 from toolkit.spaces.table import space as table
 from toolkit.stages.schema import Coord, RaggedColumn, Schema, Variable
 from toolkit.stores.cells import NoRuns
-from toolkit.stores.view import labelled, load_object, load_objects
+from toolkit.stores.objects import load_object, load_objects
+from toolkit.stores.view import labelled
 
 PEAK = Schema(variables=(Variable(name="peak", dtype="<f8", attrs={"units": "people"}),))
 COUNT = Schema(variables=(Variable(name="count", dtype="<i8"),))
@@ -95,6 +96,17 @@ def test_what_the_space_leaves_out_is_skipped():
     assert int(data.peak.count()) == 6
     again = labelled(runs)
     assert again.peak.equals(data.peak)
+
+
+def test_what_another_space_left_out_is_pending_where_it_is_asked_for():
+    whole = grid(a=[1, 2, 3, 4], b=[1, 2, 3, 4])
+    part = whole.where(lambda a, b: a > b)
+    runs = filled(part)
+    asked = labelled(runs, whole).status
+    assert (asked.values == Status.PENDING).sum() == 10
+    assert (asked.values == Status.DONE).sum() == 6
+    stored = labelled(runs).status
+    assert (stored.values == Status.SKIPPED).sum() == 10
 
 
 def test_one_run_stands_for_what_does_not_matter():

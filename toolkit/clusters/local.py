@@ -126,7 +126,7 @@ class LocalCluster:
             raise ClusterError(f"{self.profile.path}: no kind of worker has a count above 0.")
         # A worker that leaves at the same moment as the scheduler is no news.
         logging.getLogger("distributed.batched").setLevel(logging.WARNING)
-        self._cluster = SpecCluster(
+        self._cluster = _Cluster(
             scheduler={"cls": Scheduler, "options": _scheduler_options(settings)},
             workers=specs,
             name=f"toolkit-{self.profile.name}",
@@ -141,6 +141,17 @@ class LocalCluster:
                 f"The workers of {self.profile.name!r} did not start within "
                 f"{_START_TIMEOUT:.0f} s: {error}"
             ) from error
+
+
+class _Cluster(SpecCluster):
+    """Leaves a worker that died to its nanny.
+
+    Dask looks once, 15 s after a death, and gives the worker up for good where it is not there
+    at that moment, though its nanny may just be starting it again after another death.
+    """
+
+    def _update_worker_status(self, op: str, message: Any) -> None:
+        super(SpecCluster, self)._update_worker_status(op, message)  # type: ignore[no-untyped-call]
 
 
 class _WorkerProcess(ProcessInterface):

@@ -99,6 +99,7 @@ class Engine:
         self._ids: list[Ids | slice] = []
         self._in_flight = 0
         self._lost = 0
+        self._suspect: BatchTask | None = None  # what runs alone now
         self._expected = 0.0
         self._failures = Failures(work.runs, policy.max_failures)
         self._draws: set[str] = set()
@@ -159,8 +160,8 @@ class Engine:
         while (space := self.work.source.ask(wanted)) is not None:
             with self.lock:
                 found = self.runs.register(space, defaults=dict(self.work.defaults))
-                ids = np.asarray(found)
                 is_span = isinstance(found, range)
+                ids = np.arange(found.start, found.stop) if isinstance(found, range) else found
                 self._ids.append(slice(ids[0], ids[-1] + 1) if is_span and len(ids) else ids)
                 todo = self.work.rerun(self.runs, ids)
             self._recount()
@@ -195,7 +196,7 @@ class Engine:
         self._submit(tasks)
         summaries = self._wave_summaries()
         self._draws = {name for summary in summaries for name in summary.global_draws}
-        self._collect(force=True)
+        self._collect(force=True, fold=False)  # the workers have nothing to do meanwhile
         rates = [summary.seconds_per_run for summary in summaries]
         self._expected = float(np.median(rates)) if rates else 0.0
         self._failures.check_first_wave()
@@ -242,6 +243,7 @@ class Engine:
                 continue
             for each in self.executor.completed(_COLLECT_SECONDS):
                 self._take(each)
+            self._refill()  # before the driver looks at journals: no worker waits for that
             self._collect()
 
     def _finish(self) -> None:
@@ -297,6 +299,8 @@ class Engine:
             return
         if self._in_flight > window // 2 or self._draining:
             return
+        if self._suspect is not None and self._in_flight:
+            return
         if len(self.queue) == 0:
             self._ask()
         tasks: list[BatchTask] = []
@@ -307,6 +311,11 @@ class Engine:
             if task is None:
                 break
             tasks.append(task)
+        if not tasks and not self._in_flight:
+            self._suspect = self.queue.next_suspect(
+                seconds=self._batch_seconds(), expected=self._expected or 1e-3
+            )
+            tasks = [self._suspect] if self._suspect is not None else []
         self._submit(tasks)
 
     def _take(self, each: Completed) -> None:
@@ -315,6 +324,7 @@ class Engine:
             self._take_lost(each)
             return
         summary = each.summary
+        self._lost = 0
         self._receipts.append(summary.receipt)
         self.queue.give_back(each.task, summary.begun)
         if summary.begun and self._expected:
@@ -334,22 +344,30 @@ class Engine:
             ids = each.task.run_ids()
             left = ids[self.runs.state.status[ids] == Status.PENDING]
             culprits = np.intersect1d(left, list(self._in_progress))
+        attempt = each.task.attempt
         logger.warning("a worker died with %d runs unfinished: %s", len(left), each.error)
+        in_memory = self.runs.sink_spec().path is None  # no journal says which run it was
+        if in_memory and not (each.task == self._suspect and len(left) == 1):
+            for part in np.array_split(left, 2 if each.task == self._suspect else 1):
+                self.queue.suspect(part, attempt)
+            return
+        if in_memory:
+            culprits = left
         if self._lost > _LOST_BATCHES and not len(culprits):
             raise SweepError(
-                f"{self._lost} batches were lost with their workers, the last with: {each.error}. "
-                "The workers die before any run begins; look at their logs."
+                f"{self._lost} batches in a row were lost with their workers, the last with: "
+                f"{each.error}. The workers die before any run begins; look at their logs."
             )
         innocents = np.setdiff1d(left, culprits)
-        self.queue.repeat(innocents, each.task.attempt)
-        attempt = each.task.attempt
+        self.queue.repeat(innocents, attempt)
         for run in culprits.tolist():
             if self._may_try_again(run, attempt):
-                self.queue.repeat(np.array([run]), attempt + 1, alone=True)
+                hand_out = self.queue.suspect if in_memory else self.queue.repeat
+                hand_out(np.array([run]), attempt + 1)
             else:
                 self._receipts.append(record_death(self.runs, run, attempt, each.error))
 
-    def _collect(self, *, force: bool = False) -> None:
+    def _collect(self, *, force: bool = False, fold: bool = True) -> None:
         """Read the journals on, and fold what is due."""
         now = time.monotonic()
         if not force and now - self._collected_at < _COLLECT_SECONDS:
@@ -360,7 +378,8 @@ class Engine:
             collected = self.runs.collect(receipts)
             self._in_progress = {run for runs in collected.started.values() for run in runs}
             self._resettle()
-            self.runs.fold()
+            if fold:
+                self.runs.fold()
         self._after_outcomes(collected)
         self._recount()
 

@@ -1,6 +1,7 @@
 """The runs that wait, cut into batches when a batch is asked for."""
 
 from collections import deque
+from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,8 +18,8 @@ Ids = NDArray[np.int64]
 class RunQueue:
     """Pending run ids in the order in which they are handed out.
 
-    Runs wait in three places: groups to be repeated (each with its attempt), whole chunks, and
-    single runs. The first are handed out first.
+    Runs wait in four places: groups to be repeated (each with its attempt), whole chunks, single
+    runs, and suspects. The first are handed out first; suspects last, and one group at a time.
     """
 
     def __init__(self, token: str, order: Order) -> None:
@@ -28,6 +29,7 @@ class RunQueue:
         self._unbegun: list[Ids] = []  # neighbors that the first wave took along
         self._chunks: deque[tuple[int, int]] = deque()
         self._repeats: deque[tuple[Ids, int]] = deque()
+        self._suspects: deque[tuple[Ids, int]] = deque()
         self._wanted: NDArray[np.bool_] | None = None
         self._catalogue = Catalogue.empty()
         self._seed = 0
@@ -37,7 +39,7 @@ class RunQueue:
             sum(map(len, self._singles))
             + sum(map(len, self._unbegun))
             + sum(hi - lo for lo, hi in self._chunks)
-            + sum(len(ids) for ids, _ in self._repeats)
+            + sum(len(ids) for ids, _ in (*self._repeats, *self._suspects))
         )
 
     def add(self, ids: Ids, catalogue: Catalogue) -> None:
@@ -54,6 +56,18 @@ class RunQueue:
             self._repeats.extend((ids[i : i + 1], attempt) for i in range(len(ids)))
         elif len(ids):
             self._repeats.append((ids, attempt))
+
+    def suspect(self, ids: Ids, attempt: int) -> None:
+        """Keep for the end a group in which one run, it is not known which, kills its worker."""
+        if len(ids):
+            self._suspects.append((ids, attempt))
+
+    def next_suspect(self, *, seconds: float, expected: float) -> BatchTask | None:
+        """Cut the next group of suspects, to be run with nothing beside it; None without one."""
+        if not self._suspects:
+            return None
+        ids, attempt = self._suspects.popleft()
+        return self._task(ids, attempt, seconds, expected)
 
     def give_back(self, task: BatchTask, begun: int) -> None:
         """Take back what a batch has not begun."""
@@ -99,19 +113,21 @@ class RunQueue:
         whole = np.logical_and.reduceat(fresh, starts) & np.logical_or.reduceat(waiting, starts)
         if not whole.any():
             return
-        self._singles.clear()
-        self._unbegun = [ids[~whole[ids // plan.length]]]
-        together = max(1, int(runs_per_batch / plan.length))
-        numbers = np.flatnonzero(whole)
-        cuts = np.flatnonzero(np.diff(numbers) != 1) + 1
+        waiting &= ~np.repeat(whole, plan.length)[: len(status)]
+        size = max(1, int(runs_per_batch))
         spans = [
             (int(group[0]) * plan.length, min((int(group[-1]) + 1) * plan.length, len(status)))
-            for neighbors in np.split(numbers, cuts)
-            for group in np.split(neighbors, range(together, len(neighbors), together))
+            for group in _neighbors(np.flatnonzero(whole), max(1, size // plan.length))
         ]
+        # What is left of chunks that were begun goes by neighbors too: a range of runs costs a
+        # tenth of as many scattered ones, in the journal as in the driver.
+        left = np.flatnonzero(waiting)
+        rests = np.split(left, range(size, len(left), size)) if len(left) else []
         if self.order != "given":
-            order = np.random.default_rng(self._seed).permutation(len(spans))
-            spans = [spans[i] for i in order]
+            rng = np.random.default_rng(self._seed)
+            spans = [spans[i] for i in rng.permutation(len(spans))]
+            rests = [rests[i] for i in rng.permutation(len(rests))]
+        self._singles, self._unbegun = deque(rests), []
         self._chunks.extend(spans)
 
     def focus(self, wanted: NDArray[np.bool_]) -> None:
@@ -183,6 +199,7 @@ class RunQueue:
         self._unbegun.clear()
         self._chunks.clear()
         self._repeats.clear()
+        self._suspects.clear()
 
     def _take_in(self) -> None:
         """Put what the first wave has not begun back among the others, in the queue's order."""
@@ -210,6 +227,13 @@ class RunQueue:
         if int(ids[-1]) - lo == len(ids) - 1 and bool((np.diff(ids) == 1).all()):
             return task._replace(lo=lo, hi=lo + len(ids))
         return task._replace(runs=np.ascontiguousarray(ids, np.int64).tobytes())
+
+
+def _neighbors(numbers: Ids, most: int) -> Iterator[Ids]:
+    """Yield ascending numbers in groups that count up by one, of at most ``most`` each."""
+    cuts = np.flatnonzero(np.diff(numbers) != 1) + 1
+    for group in np.split(numbers, cuts) if len(numbers) else ():
+        yield from np.split(group, range(most, len(group), most))
 
 
 _WAVE_RUNS = 4096

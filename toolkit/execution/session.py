@@ -3,6 +3,7 @@
 import signal
 import sys
 import threading
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -77,6 +78,8 @@ def make_job(start: Start) -> Job:
     start.results.acquire(code=code)
     try:
         runs = start.results.stage(stage.name)
+        start.results.settle_code(stage.name, code[stage.name])
+        _warn_of_stale(runs, start.rerun)
         client, close_client = resolve_client(start.client)
         start.closers.append(close_client)
         links: list[Client] = [client] if client is not None else []
@@ -184,6 +187,16 @@ def _to_run(runs: StageRuns, ids: Ids, rerun: frozenset[str]) -> Ids:
     if again.any():
         runs.reset(ids[again])
     return np.asarray(ids[again | (status == Status.PENDING)])
+
+
+def _warn_of_stale(runs: StageRuns, rerun: frozenset[str]) -> None:
+    stale = int(np.count_nonzero(runs.state.status == Status.STALE))
+    if stale and not rerun & {"stale", "all"}:
+        warnings.warn(
+            f"{stale:,} stored runs of stage {runs.name!r} are stale: they were made before its "
+            "code changed. They are kept and shown; rerun='stale' runs them again.",
+            stacklevel=4,
+        )
 
 
 def _close(start: Start) -> None:

@@ -142,13 +142,23 @@ class _Batch:
         self.done += int(np.count_nonzero(result.status == Status.DONE))
         self.failed += int(np.count_nonzero(result.status == Status.FAILED))
         self.run_seconds += seconds
-        self.seconds_per_run = seconds / len(runs)
+        # Of the runs alone, the first aside, whose result is looked at closely: what a slice
+        # costs besides says nothing about longer ones.
+        self.seconds_per_run = float(result.seconds[min(1, len(runs) - 1) :].mean())
         return result
 
 
 def _labels(catalogue: Catalogue, run: int) -> dict[str, object]:
     found = catalogue.labels(np.array([run]))
-    return {name: None if inactive[0] else label[0] for name, (label, inactive) in found.items()}
+    return {
+        name: None if inactive[0] else _scalar(label[0])
+        for name, (label, inactive) in found.items()
+    }
+
+
+def _scalar(label: Any) -> object:
+    """Return a number or text as Python's own; dates stay numpy's, as runs receive them."""
+    return label.item() if isinstance(label, np.generic) and label.dtype.kind in "biufU" else label
 
 
 def _slice_size(seconds_per_run: float, *, at_most: int) -> int:

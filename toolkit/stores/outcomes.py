@@ -135,7 +135,7 @@ class Settler:
         if block.ids is None:
             return block.lo >= 0 and block.lo + block.n <= n_runs and block.n > 0
         inside = len(block.ids) > 0 and int(block.ids.min()) >= 0 and int(block.ids.max()) < n_runs
-        return inside and len(np.unique(block.ids)) == len(block.ids)
+        return inside and _is_unique(block.ids)
 
     def _groups(
         self, blocks: list[tuple[str, Block, bool]]
@@ -246,6 +246,13 @@ def failed(attempt: int, found: dict[str, Any]) -> Failed:
     known = {name: found[name] for name in _FIELDS if name in found}
     blank = {"exception": "", "message": "", "traceback": ""}
     return Failed(RunFailure(**{**blank, **known}), attempt)
+
+
+def _is_unique(ids: Ids) -> bool:
+    if bool((ids[1:] > ids[:-1]).all()):
+        return True
+    ordered = np.sort(ids)
+    return not bool((ordered[1:] == ordered[:-1]).any())
 
 
 def _without_repeats(

@@ -82,6 +82,33 @@ class Results:
         assert store is not None, "acquire comes first"
         return store.stage(name, create=True)
 
+    def settle_code(self, name: str, code: Mapping[str, object]) -> None:
+        """Mark the runs of a stage stale if its code has changed since, and note the new code.
+
+        Parameters
+        ----------
+        name
+            The stage, of the acquired store.
+        code
+            Its ``token``, and the hashes of its parts.
+        """
+        store = self._disk or self._memory
+        assert store is not None, "acquire comes first"
+        made_by = store.provenance
+        known = made_by.get("code") or {}
+        if known.get(name, {}).get("token") == code["token"]:
+            return
+        if name in known:
+            store.stage(name).mark_stale()
+        made_by = {**made_by, "code": {**known, name: dict(code)}}
+        store.hierarchy.set_attributes("", {"provenance": made_by})
+        store.hierarchy.commit()
+
+    def has_other_code(self, name: str, token: str) -> bool:
+        """Whether the stored runs of a stage were made by code with another token."""
+        code = (self.attributes().get("code") or {}).get(name)
+        return code is not None and code.get("token") != token
+
     def look(self, name: str) -> StageRuns | None:
         """Return the runs of a stage as they are by now, None where there are none yet."""
         store: ZarrStore | MemoryStore | None = self._memory
@@ -91,9 +118,19 @@ class Results:
             return None
         return store.stage(name)
 
-    def dataset(self, name: str, space: Space, defaults: Mapping[str, object]) -> "xr.Dataset":
+    def dataset(
+        self, name: str, space: Space, defaults: Mapping[str, object], *, mask: bool = True
+    ) -> "xr.Dataset":
         """Return what is stored of a space, labelled; what is not there is pending."""
-        return labelled(self.look(name), space, name=name, defaults=defaults, attrs=self._attrs())
+        return labelled(
+            self.look(name),
+            space,
+            name=name,
+            mask=mask,
+            defaults=defaults,
+            attrs=self._attrs(),
+            unpickle=True,
+        )
 
     def failures(self, name: str, space: Space, defaults: Mapping[str, object]) -> "pd.DataFrame":
         """Return the failed runs of a space, a row each."""

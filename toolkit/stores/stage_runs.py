@@ -317,6 +317,14 @@ class StageRuns:
         """
         self.state.set_status(np.asarray(ids, np.int64), Status.PENDING)
 
+    @_alone
+    def mark_stale(self) -> None:
+        """Note on disk that the runs which are done were made by code that has changed since."""
+        done = np.flatnonzero(self.state.status == Status.DONE)
+        if len(done):
+            self.state.set_status(done, Status.STALE)
+            self.fold(force=True)
+
     def forget(self, journals: Iterable[str]) -> None:
         """Forget journals that were folded and deleted."""
         gone = list(journals)

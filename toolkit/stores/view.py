@@ -1,8 +1,8 @@
 """The runs of a stage as a labelled Dataset."""
 
+import contextlib
 import math
-import pickle
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
@@ -35,6 +35,7 @@ from toolkit.stores.cells import (
 from toolkit.stores.frame import RUN, AlongDim, FlatFrame, Frame, SpaceFrame, StoreFrame, is_dense
 from toolkit.stores.layout import STATE_ATTRIBUTES
 from toolkit.stores.matching import SpaceLike
+from toolkit.stores.objects import read_objects
 
 LOADED = 100_000_000
 """Bytes up to which a variable is loaded at once, and above which it is read where it is used."""
@@ -54,13 +55,14 @@ def labelled(
     defaults: Mapping[str, object] | None = None,
     attrs: Mapping[str, object] | None = None,
     qualified: bool = False,
+    unpickle: bool = False,
 ) -> xr.Dataset:
     """Return the runs of a stage as a Dataset of outputs over labelled dims.
 
     Outputs are variables; the parameters and ``status``, ``attempts``, ``seconds`` and
     ``peak_memory`` are coordinates. Numbers and dates ascend along a dim, other labels keep their
-    order. Outputs that are pickled objects are not loaded: their names stand in
-    ``attrs["objects"]``, see :func:`load_object`.
+    order. Outputs that are pickled objects are left out unless ``unpickle`` says so: their names
+    stand in ``attrs["objects"]``.
 
     Parameters
     ----------
@@ -85,6 +87,10 @@ def labelled(
     qualified
         Whether ``status`` and its like bear the stage's name (``status_<stage>``), as where
         several stages are open at once.
+    unpickle
+        Whether outputs that are objects are variables too, unpickled where they are looked at
+        (never by ``load``), None where a run has none. Unpickling runs code that the store's
+        author chose.
 
     Raises
     ------
@@ -99,7 +105,7 @@ def labelled(
         coords = _flat_coords(runs, frame)
     else:
         coords = _grid_coords(runs, frame, space)
-    outputs, inner, objects = _outputs(runs, frame, mask=mask)
+    outputs, inner, objects = _outputs(runs, frame, mask=mask, unpickle=unpickle)
     clash = sorted(set(outputs) & set(coords))
     if clash:
         raise StoreError(
@@ -115,74 +121,14 @@ def labelled(
     if objects:
         data.attrs["objects"] = objects
     if load:
-        for variable in data.variables.values():
-            if variable.nbytes <= LOADED:
-                variable.load()
+        pickled = {v.name for v in schema_of(runs).variables if v.kind == "object"}
+        for label, variable in data.variables.items():
+            if variable.nbytes <= LOADED and label not in pickled:
+                # An output that cannot be read masked is an error where somebody looks at it,
+                # and none for the sweep that has just computed it and all others.
+                with contextlib.suppress(StoreError):
+                    variable.load()
     return data
-
-
-def load_object(runs: Runs, name: str, run: int) -> Any:
-    """Unpickle and return an output of one run that is stored as an object.
-
-    Unpickling runs code that the store's author chose: do so only with stores that you trust.
-
-    Parameters
-    ----------
-    runs
-        The runs of one stage in a store.
-    name
-        The output.
-    run
-        Run id.
-
-    Raises
-    ------
-    StoreError
-        If the output is no object, or the run has none.
-    """
-    return load_objects(runs, name, [run])[0]
-
-
-def load_objects(runs: Runs, name: str, ids: Iterable[int]) -> list[Any]:
-    """Unpickle and return an output of some runs that is stored as objects.
-
-    Unpickling runs code that the store's author chose: do so only with stores that you trust.
-
-    Raises
-    ------
-    StoreError
-        If the output is no object, or a run has none.
-    """
-    variable = _variable(runs, name)
-    if variable.kind != "object":
-        raise StoreError(
-            f"Output {name!r} is no object but {variable.label}: read it from the Dataset."
-        )
-    wanted = np.asarray(list(ids), dtype=np.int64)
-    has_value = with_values(runs, wanted, mask=True)
-    if not has_value.all():
-        run = int(wanted[~has_value][0])
-        word = Status(int(np.asarray(runs.read("status", wanted[~has_value][:1]))[0])).name.lower()
-        raise StoreError(f"Run {run} has no object {name!r}: it is {word}. Look at status first.")
-    column = read_column(runs, name, wanted)
-    if not isinstance(column, RaggedColumn):
-        raise StoreError(f"Output {name!r} is not stored as bytes. Restore the store from a copy.")
-    ends = column.offsets
-    return [
-        pickle.loads(column.values[first:last].tobytes())
-        for first, last in zip(ends[:-1].tolist(), ends[1:].tolist(), strict=True)
-    ]
-
-
-def _variable(runs: Runs, name: str) -> Variable:
-    schema = schema_of(runs)
-    for variable in schema.variables:
-        if variable.name == name:
-            return variable
-    raise StoreError(
-        f"Stage {runs.name!r} has no output {name!r}. Its outputs: "
-        f"{', '.join(schema.names) or 'none yet'}."
-    )
 
 
 def _frame(
@@ -301,8 +247,10 @@ def _states(runs: Runs, frame: Frame) -> Variables:
     return found
 
 
-def _outputs(runs: Runs, frame: Frame, *, mask: bool) -> tuple[Variables, Variables, list[str]]:
-    """Return outputs, inner coordinates, and the names of the outputs that are objects."""
+def _outputs(
+    runs: Runs, frame: Frame, *, mask: bool, unpickle: bool
+) -> tuple[Variables, Variables, list[str]]:
+    """Return outputs, inner coordinates, and the names of the objects that are left out."""
     schema = schema_of(runs)
     missing: bool | None = None
     outputs: Variables = {}
@@ -316,14 +264,19 @@ def _outputs(runs: Runs, frame: Frame, *, mask: bool) -> tuple[Variables, Variab
         cells = Cells(frame, variable.shape, dtype, read)
         dims = (*frame.dims, *variable.dims)
         outputs[variable.name] = cells.variable(dims, _attrs(variable), cached=_is_small(cells))
+    objects = [variable for variable in schema.variables if variable.kind == "object"]
+    for variable in objects if unpickle else ():
+        read = partial(read_objects, runs, variable.name, mask)
+        cells = Cells(frame, (), np.dtype(object), read)
+        outputs[variable.name] = cells.variable(frame.dims, _attrs(variable), cached=True)
     outputs.update(_ragged(runs, frame, schema, mask=mask))
     order = {name: outputs[name] for name in schema.names if name in outputs}
     inner = {
         name: xr.Variable(coord.dims, coord.values, dict(coord.attrs))
         for name, coord in schema.coords.items()
     }
-    objects = [variable.name for variable in schema.variables if variable.kind == "object"]
-    return order | outputs, inner, objects
+    left_out = [] if unpickle else [variable.name for variable in objects]
+    return order | outputs, inner, left_out
 
 
 def _read_output(
