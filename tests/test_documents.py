@@ -18,6 +18,7 @@ DOCUMENTS = (
 )
 
 
+@pytest.mark.filterwarnings("ignore:.* are stale")  # as the examples of mended functions say
 @pytest.mark.parametrize("document", DOCUMENTS)
 def test_examples_run_as_printed_and_then_again_on_their_store(
     document: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -351,7 +351,8 @@ def _checked_durability(durability: str) -> Literal["process", "power"]:
 
 
 def _checked_max_failures(max_failures: int | None) -> int | None:
-    if max_failures is not None and (isinstance(max_failures, bool) or max_failures < 0):
+    is_count = isinstance(max_failures, int) and not isinstance(max_failures, bool)
+    if max_failures is not None and (not is_count or max_failures < 0):
         raise SweepError(f"max_failures={max_failures!r} must be at least 0, or None.")
     return max_failures
 

@@ -3,6 +3,7 @@ import subprocess
 import sys
 import time
 
+import dask
 import psutil
 import pytest
 
@@ -33,6 +34,16 @@ def test_a_sweep_uses_the_client_that_is_there():
     with tk.cluster("local", workers=1, dashboard=None):
         data = tk.Sweep(lambda x: os.getpid(), {"x": [1, 2]}).run(progress=False)
     assert os.getpid() not in data.result.values
+
+
+@pytest.mark.faults
+def test_a_worker_that_is_away_when_dask_looks_for_it_still_comes_back():
+    timeout = {"distributed.deploy.lost-worker-timeout": "1ms"}
+    with dask.config.set(timeout), tk.cluster("local", workers=1, dashboard=None) as cluster:
+        for _ in range(2):
+            pid = cluster.client.submit(os.getpid, pure=False).result(timeout=30)
+            psutil.Process(pid).kill()
+            cluster.client.submit(time.sleep, 0.2, pure=False).result(timeout=30)
 
 
 @pytest.mark.faults

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+import xarray as xr
 
 import toolkit as tk
 
@@ -168,6 +169,76 @@ def test_failed_runs_stay_failed_until_they_are_retried(store):
     assert sweep.failures().empty
 
 
+def test_runs_of_changed_code_are_stale_until_they_are_run_again(store):
+    def model(x):
+        return x
+
+    sweep = tk.Sweep(model, {"x": [1, 2]}, store=store)
+    sweep.run(progress=False)
+
+    def model(x):
+        return x + 10
+
+    mended = sweep.replace(stages=model)
+    assert mended.explain().total.stale == 2
+    with pytest.warns(UserWarning, match="2 stored runs of stage 'model' are stale"):
+        data = mended.extend(x=[3]).run(progress=False)
+    assert data.model.values.tolist() == [1, 2, 13]
+    assert data.status.values.tolist() == [tk.Status.STALE, tk.Status.STALE, tk.Status.DONE]
+    again = mended.run(progress=False, rerun="stale")
+    assert again.model.values.tolist() == [11, 12]
+    assert mended.explain().total.stale == 0
+
+
+def test_objects_come_back_as_objects(store):
+    def fit(x):
+        if x == 3:
+            raise ValueError("no fit")
+        return {"model": {x, -x}, "score": float(x)}
+
+    data = run(fit, {"x": [1, 2, 3]}, store=store)
+    assert data["model"].values.tolist() == [{1, -1}, {2, -2}, None]
+    assert data["model"].sel(x=2).item() == {2, -2}
+
+
+def test_integers_that_floats_cannot_hold_do_not_end_a_sweep_with_a_failed_run(store):
+    def label(x):
+        if x == 2:
+            raise ValueError("none")
+        return 2**62 + x
+
+    sweep = tk.Sweep(label, {"x": [1, 2, 3]}, store=store)
+    data = sweep.run(progress=False)
+    with pytest.raises(tk.StoreError, match="mask=False"):
+        data.label.load()
+    assert sweep.dataset(mask=False).label.sel(x=3) == 2**62 + 3
+
+
+def test_a_default_of_none_becomes_an_axis_that_keeps_its_results(store):
+    def model(x, mode=None):
+        return x if mode is None else -x
+
+    sweep = tk.Sweep(model, {"x": [1, 2]}, store=store)
+    sweep.run(progress=False)
+    wider = sweep.extend(mode=["turned"])
+    assert wider.explain().total.stored == 2
+    data = wider.run(progress=False)
+    assert data.model.sel(mode="None").values.tolist() == [1, 2]
+    assert data.model.sel(mode="turned").values.tolist() == [-1, -2]
+
+
+def test_a_reproduced_run_knows_its_labels_and_seed(store):
+    def model(x, run_seed):
+        now = tk.current_run()
+        return {"label": now.labels["x"], "is_same": now.seed == run_seed, "number": now.id}
+
+    sweep = tk.Sweep(model, {"x": [5, 6]}, store=store)
+    data = sweep.run(progress=False)
+    assert sweep.reproduce(x=6) == {"label": 6, "is_same": True, "number": 1}
+    assert data.is_same.all()
+    assert tk.current_run().id == -1
+
+
 def test_a_named_error_is_tried_again_at_once(store):
     calls = []
 
@@ -303,8 +374,16 @@ def test_bad_descriptions_are_refused_before_anything_runs():
         tk.Sweep(area, {"width": [1]})
     with pytest.raises(tk.StageError, match="depth"):
         tk.Sweep(area, {"width": [1], "height": [1], "depth": [1]})
+    with pytest.raises(tk.StageError, match="holds a function"):
+        tk.Sweep(3, {"width": [1]})
     with pytest.raises(tk.SweepError, match="seed"):
         tk.Sweep(area, {"width": [1], "height": [1]}, seed=-1)
+    with pytest.raises(tk.SweepError, match="rerun=3 is not known"):
+        tk.Sweep(area, {"width": [1], "height": [1]}).run(rerun=3)
+    with pytest.raises(tk.SweepError, match="max_failures='3'"):
+        tk.Sweep(area, {"width": [1], "height": [1]}).run(max_failures="3")
+    with pytest.raises(tk.StageError, match="retry_on has 3"):
+        tk.stage(area, retry_on=3)
     with pytest.raises(tk.SweepError, match="'failed', 'stale', 'all'"):
         tk.Sweep(area, {"width": [1], "height": [1]}).run(rerun="broken")
 
@@ -322,3 +401,35 @@ def test_retry_of_a_redefined_function_asks_for_replace(monkeypatch):
     module.model.__module__ = "some_notebook"
     with pytest.raises(tk.SweepError, match="replace"):
         sweep.retry(progress=False)
+
+
+def test_an_output_or_parameter_named_c_keeps_its_name_for_plain_readers(tmp_path):
+    store = tmp_path / "c.zarr"
+    tk.Sweep(lambda b: {"c": b + 1}, {"b": [1, 2]}, store=store).run(progress=False)
+    assert xr.open_zarr(store, chunks=None).c.values.tolist() == [2, 3]
+    assert tk.open(store).c.values.tolist() == [2, 3]
+
+
+def test_the_labels_of_the_current_run_are_python_scalars():
+    def kind(x, y):
+        return ",".join(type(label).__name__ for label in tk.current_run().labels.values())
+
+    data = tk.Sweep(kind, {"x": [0.5], "y": ["a"]}).run(progress=False)
+    assert data.kind.item() == "float,str"
+
+
+def test_a_relative_store_stays_where_the_sweep_was_made(tmp_path, monkeypatch):
+    (tmp_path / "below").mkdir()
+    monkeypatch.chdir(tmp_path)
+    sweep = tk.Sweep(area, {"width": [1], "height": [2]}, store="here.zarr")
+    monkeypatch.chdir(tmp_path / "below")
+    sweep.run(progress=False)
+    assert (tmp_path / "here.zarr").is_dir()
+    assert str(sweep.store) == "here.zarr"
+    assert sweep.dataset().area.item() == 4.0
+
+
+def test_a_store_that_is_a_file_is_refused(tmp_path):
+    (tmp_path / "notes").write_text("mine")
+    with pytest.raises(tk.StoreError, match="is a file"):
+        run(area, {"width": [1], "height": [2]}, store=tmp_path / "notes")

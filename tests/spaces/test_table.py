@@ -160,3 +160,10 @@ def test_a_table_of_runs_has_one_line_per_run():
 def test_a_wrong_table_is_explained(make, message):
     with pytest.raises(SpaceError, match=message):
         make()
+
+
+def test_a_table_made_of_a_space_is_a_space_again():
+    table = grid(a=[1, 2, 3], b=["x", "y"]).to_dataframe()
+    again = space(table[table.a > 1])
+    assert again.sizes == {"row": 4}
+    assert again.values(slice(None))["a"] == [2, 2, 3, 3]

@@ -70,8 +70,8 @@ def test_own_defaults_are_recorded_where_they_are_labels():
         return a
 
     binding = bound(f, "a")
-    assert binding.defaults == {"b": 0.5, "kernel": "rbf"}
-    assert binding.call.parameters == ("a", "b", "kernel")
+    assert binding.defaults == {"b": 0.5, "kernel": "rbf", "nothing": None}
+    assert binding.call.parameters == ("a", "b", "kernel", "nothing")
     assert run(f, {"a": [1]}) == [1]
 
 

@@ -145,3 +145,18 @@ def test_it_is_quick(load):
     started = time.perf_counter()
     code_hash(function)
     assert time.perf_counter() - started < 0.2
+
+
+def test_what_a_function_keeps_count_of_is_no_constant_of_its_code():
+    calls, seen, total = [], {}, 0
+
+    def model(x):
+        nonlocal total
+        calls.append(x)
+        seen[x] = 1
+        total += x
+        return x
+
+    before = code_hash(model).token
+    model(3)
+    assert code_hash(model).token == before

@@ -126,7 +126,7 @@ class LocalCluster:
             raise ClusterError(f"{self.profile.path}: no kind of worker has a count above 0.")
         # A worker that leaves at the same moment as the scheduler is no news.
         logging.getLogger("distributed.batched").setLevel(logging.WARNING)
-        self._cluster = _Cluster(
+        self._cluster = _Cluster(  # type: ignore[no-untyped-call]
             scheduler={"cls": Scheduler, "options": _scheduler_options(settings)},
             workers=specs,
             name=f"toolkit-{self.profile.name}",

@@ -41,6 +41,7 @@ _WAVE_RUNS = 8
 _WAVE_PATIENCE = 1.0
 _COLLECT_SECONDS = 0.2
 _LOST_BATCHES = 20
+_SUSPECTS = 16  # into so many parts is a group split in which a run kills its worker
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -348,7 +349,8 @@ class Engine:
         logger.warning("a worker died with %d runs unfinished: %s", len(left), each.error)
         in_memory = self.runs.sink_spec().path is None  # no journal says which run it was
         if in_memory and not (each.task == self._suspect and len(left) == 1):
-            for part in np.array_split(left, 2 if each.task == self._suspect else 1):
+            parts = _SUSPECTS if each.task == self._suspect else 1
+            for part in np.array_split(left, parts):
                 self.queue.suspect(part, attempt)
             return
         if in_memory:

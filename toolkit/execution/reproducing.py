@@ -1,13 +1,16 @@
 """One point again, here, with the same streams: for a debugger, or for a doubt."""
 
 from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from toolkit.errors import SweepError
 from toolkit.execution.preparing import Prepared
+from toolkit.execution.worker import labels_of_run
 from toolkit.spaces.seeds import Streams
+from toolkit.stages.current import Cursor, RunContext
 from toolkit.stores.catalogue import Catalogue
 
 if TYPE_CHECKING:
@@ -40,8 +43,15 @@ def reproduce(
         catalogue.arrays(ids, names) if binding.call.vectorized else catalogue.values(ids, names)
     )
     streams = Streams(seed, binding.name, catalogue.dims)
-    rows = binding.call.rows(values, 1, streams, catalogue.positions(ids))
-    return binding.call.positional_function()(*next(iter(rows)))
+    positions = catalogue.positions(ids)
+    rows = binding.call.rows(values, 1, streams, positions)
+    context = RunContext(stage=binding.name, labels=partial(labels_of_run, catalogue))
+    run_seed = int(streams.run_seeds(positions)[0])
+    with Cursor(ids.tolist(), values, [], context, 1, lambda _: run_seed) as cursor:
+        # Its folders stay if it raises, as those of a failed run do.
+        result = binding.call.positional_function()(*next(iter(rows)))
+        cursor.close([])
+    return result
 
 
 def _registered(

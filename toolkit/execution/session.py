@@ -54,14 +54,15 @@ class Start:
 
 def check_rerun(rerun: str | Iterable[str]) -> frozenset[str]:
     """Return what to run again as a set, or raise a SweepError that lists what can be given."""
-    given = frozenset([rerun] if isinstance(rerun, str) else rerun)
-    unknown = sorted(given - set(RERUN))
+    is_one = isinstance(rerun, str) or not isinstance(rerun, Iterable)
+    given: list[str] = [rerun] if is_one else list(rerun)  # type: ignore[list-item]
+    unknown = [each for each in given if each not in RERUN]
     if unknown:
         raise SweepError(
             f"rerun={', '.join(map(repr, unknown))} is not known. Choose among "
             f"{', '.join(map(repr, RERUN))}."
         )
-    return given
+    return frozenset(given)
 
 
 def make_job(start: Start) -> Job:
@@ -191,7 +192,7 @@ def _to_run(runs: StageRuns, ids: Ids, rerun: frozenset[str]) -> Ids:
 
 def _warn_of_stale(runs: StageRuns, rerun: frozenset[str]) -> None:
     stale = int(np.count_nonzero(runs.state.status == Status.STALE))
-    if stale and not rerun & {"stale", "all"}:
+    if stale and not rerun:  # who names runs to run again has chosen
         warnings.warn(
             f"{stale:,} stored runs of stage {runs.name!r} are stale: they were made before its "
             "code changed. They are kept and shown; rerun='stale' runs them again.",

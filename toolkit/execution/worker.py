@@ -51,7 +51,7 @@ class _Batch:
         self.spec, self.task = spec, task
         self.sink: Sink = open_sink(spec.sink)
         held = set(spec.catalogue.names)
-        self.context = replace(spec.context, labels=partial(_labels, spec.catalogue))
+        self.context = replace(spec.context, labels=partial(labels_of_run, spec.catalogue))
         self.names = [
             argument.source
             for argument in spec.call.arguments
@@ -148,7 +148,8 @@ class _Batch:
         return result
 
 
-def _labels(catalogue: Catalogue, run: int) -> dict[str, object]:
+def labels_of_run(catalogue: Catalogue, run: int) -> dict[str, object]:
+    """Return the label of each parameter of a run, None where it does not matter."""
     found = catalogue.labels(np.array([run]))
     return {
         name: None if inactive[0] else _scalar(label[0])

@@ -81,6 +81,8 @@ def _from_table(data: "pd.DataFrame") -> Space:
             f"columns stand twice: {data.columns[data.columns.duplicated()].tolist()}.\n"
             "Rename them."
         )
+    if index.name == "run":  # the numbers of Space.to_dataframe, which are no labels
+        index = index.rename(None)
     name: str = "row" if index.name is None else index.name  # type: ignore[assignment]
     require_names([name, *data.columns])
     columns = [build.column(str(key), _series(values)) for key, values in data.items()]

@@ -193,24 +193,27 @@ def _argument(
         return Argument(kind="run_seed", **shared)
     if not parameter.has_default:
         raise _without_source(stage, parameter.name, source, offers)
-    if is_label(parameter.default):
+    # A vectorized function would get an array of None, and asks ``is None``.
+    if is_label(parameter.default) and not (stage.vectorized and parameter.default is None):
         return Argument(**shared)
     return Argument(kind="constant", **shared) if parameter.passing == "position" else None
 
 
 def is_label(value: object) -> bool:
-    """Whether a default can be recorded as the label of a constant: a finite number, bool or text.
+    """Whether a default can be recorded as a constant: None, a finite number, bool or text.
 
     Examples
     --------
     >>> is_label(0.5), is_label("rbf"), is_label(None), is_label([1])
-    (True, True, False, False)
+    (True, True, True, False)
     """
     if isinstance(value, np.generic):
         value = value.item()
     if isinstance(value, float):
         return math.isfinite(value)
-    return type(value) in (bool, int, str) and not (type(value) is int and abs(value) >= 2**63)
+    if type(value) is int:
+        return abs(value) < 2**63
+    return value is None or type(value) in (bool, str)
 
 
 def _plain(value: object) -> object:

@@ -16,6 +16,8 @@ from typing import Any
 
 import numpy as np
 
+from toolkit.stages.mutation import changed_names
+
 
 @dataclass(frozen=True, kw_only=True)
 class CodeHash:
@@ -62,8 +64,10 @@ def code_hash(function: object, *, version: str | None = None) -> CodeHash:
     walk = _Walk()
     walk.visit(_qualified(function), function, is_root=True)
     walk.run()
-    digest = _digest("\n".join(f"{name} {part}" for name, part in sorted(walk.parts.items())))
-    return CodeHash(token=digest, parts=dict(sorted(walk.parts.items())))
+    # A file is the same whether it runs as __main__ or is loaded under a name.
+    own = f"{getattr(function, '__module__', None)}."
+    lines = sorted(f"{name.removeprefix(own)} {part}" for name, part in walk.parts.items())
+    return CodeHash(token=_digest("\n".join(lines)), parts=dict(sorted(walk.parts.items())))
 
 
 class _Walk:
@@ -134,10 +138,13 @@ class _Walk:
                 self.visit(_qualified(type(inner)), type(inner))
 
     def _follow(self, owner: str, function: types.FunctionType) -> None:
-        names = set(_names(function.__code__))
+        changed = changed_names(function.__code__)
+        names = set(_names(function.__code__)) - changed
         for name, cell in zip(
             function.__code__.co_freevars, function.__closure__ or (), strict=True
         ):
+            if name in changed:
+                continue
             try:
                 self._refer(f"{owner}.<locals>.{name}", cell.cell_contents, names)
             except ValueError:  # a cell that is still empty
@@ -306,16 +313,23 @@ def _is_plain(value: Any) -> bool:
     )
 
 
+def _kind(value: Any) -> str:
+    """Return the name of a function or class; the user's without their module."""
+    return str(value.__qualname__) if _is_users(value.__module__) else _qualified(value)
+
+
 def _value_text(value: Any, above: set[int]) -> str:
     """Return a constant as text; of objects that are no plain data their type and plain fields."""
-    kind = f"{type(value).__module__}.{type(value).__qualname__}"
+    kind = _kind(type(value))
     if value is None or isinstance(value, bool | int | float | complex | str | bytes | range):
         return f"{kind}:{value!r}"
     if isinstance(value, np.ndarray | np.generic) and value.dtype != object:
         data = np.ascontiguousarray(value)
         content = data.astype(str).tobytes() if data.dtype.kind == "T" else data.tobytes()
         return f"{kind}:{value.dtype}:{value.shape}:{hashlib.blake2b(content).hexdigest()}"
-    if isinstance(value, types.FunctionType | type | types.BuiltinFunctionType):
+    if isinstance(value, types.FunctionType | type):
+        return _kind(value)
+    if isinstance(value, types.BuiltinFunctionType):
         return _qualified(value)
     if isinstance(value, enum.Enum):
         return f"{kind}:{value.name}"

@@ -191,7 +191,8 @@ def stage(
     max_attempts
         How often a run is tried in all.
     missing
-        Whether a failed run ``"block"``s the runs that need it, or ``"allow"``s them to go on.
+        What becomes of runs that need a failed one: ``"block"`` leaves them out, ``"allow"`` lets
+        them go on without it.
     keep
         Whether results are stored.
     version
@@ -283,7 +284,7 @@ def _names(option: str, given: object) -> tuple[str, ...]:
 
 
 def _exceptions(given: Any) -> tuple[str, ...]:
-    kinds = (given,) if isinstance(given, str | type) else tuple(given)
+    kinds = tuple(given) if isinstance(given, list | tuple | set | frozenset) else (given,)
     for kind in kinds:
         if not isinstance(kind, str) and not (
             isinstance(kind, type) and issubclass(kind, BaseException)

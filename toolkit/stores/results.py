@@ -39,6 +39,8 @@ class Results:
 
     def __init__(self, path: str | Path | None, *, durability: Durability = "process") -> None:
         self.path = None if path is None else Path(path).expanduser()
+        # A script may change its folder later; its results stay in one place.
+        self._folder = None if self.path is None else self.path.absolute()
         self.durability = durability
         self.script: Mapping[str, object] | None = None
         self._memory: MemoryStore | None = None
@@ -52,7 +54,7 @@ class Results:
         StoreError
             If somebody else runs it, or it cannot be read or written.
         """
-        if self.path is None:
+        if self._folder is None:
             self._memory = self._memory or MemoryStore(provenance(code=code))
             return
         if self._disk is not None:
@@ -60,9 +62,11 @@ class Results:
                 f"A sweep is running on {self.path} in this process. Wait for its result, or "
                 "cancel it."
             )
-        is_new = not (self.path / "zarr.json").exists()
+        if self._folder.exists() and not self._folder.is_dir():
+            raise StoreError(f"{self.path} is a file, and a store is a folder. Give another path.")
+        is_new = not (self._folder / "zarr.json").exists()
         made_by = provenance(code=code) if is_new else None
-        disk = ZarrStore.create_or_open(self.path, made_by, durability=self.durability)
+        disk = ZarrStore.create_or_open(self._folder, made_by, durability=self.durability)
         disk.acquire()
         self._disk = disk
         if self.script is not None and disk.provenance.get("script") != self.script:
@@ -112,8 +116,8 @@ class Results:
     def look(self, name: str) -> StageRuns | None:
         """Return the runs of a stage as they are by now, None where there are none yet."""
         store: ZarrStore | MemoryStore | None = self._memory
-        if self.path is not None:
-            store = ZarrStore.read(self.path) if (self.path / "zarr.json").exists() else None
+        if self._folder is not None:
+            store = ZarrStore.read(self._folder) if (self._folder / "zarr.json").exists() else None
         if store is None or name not in store.stage_names:
             return None
         return store.stage(name)
@@ -145,8 +149,8 @@ class Results:
 
     def attributes(self) -> dict[str, Any]:
         """Return what made the store; empty where there is none yet."""
-        if self.path is None:
+        if self._folder is None:
             return {} if self._memory is None else self._memory.provenance
-        if not (self.path / "zarr.json").exists():
+        if not (self._folder / "zarr.json").exists():
             return {}
-        return ZarrStore.read(self.path).provenance
+        return ZarrStore.read(self._folder).provenance
