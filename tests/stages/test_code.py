@@ -160,3 +160,15 @@ def test_what_a_function_keeps_count_of_is_no_constant_of_its_code():
     before = code_hash(model).token
     model(3)
     assert code_hash(model).token == before
+
+
+def test_a_script_has_the_same_code_whatever_its_module_is_called(tmp_path, monkeypatch):
+    text = "RATE = 3\ndef helper(x):\n    return x * RATE\ndef model(x):\n    return helper(x)\n"
+    monkeypatch.syspath_prepend(tmp_path)
+    tokens = set()
+    for name in ("script_of_test", "same_script_of_test"):
+        (tmp_path / f"{name}.py").write_text(text)
+        module = importlib.import_module(name)
+        monkeypatch.delitem(sys.modules, name)
+        tokens.add(code_hash(module.model).token)
+    assert len(tokens) == 1
