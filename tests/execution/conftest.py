@@ -1,3 +1,4 @@
+import dask
 import pytest
 from distributed.client import _del_global_client
 
@@ -7,7 +8,9 @@ import toolkit as tk
 @pytest.fixture(scope="session")
 def cluster():
     with tk.cluster("local", workers=2, threads=1, dashboard=None) as started:
-        _del_global_client(started.client)  # tests without a client stay in this process
+        # Tests without a client stay in this process, and so does Dask.
+        _del_global_client(started.client)
+        dask.config.set(scheduler=None)
         yield started
 
 

@@ -1,8 +1,9 @@
 """``sweep.explain()``: what is stored, what is missing, and what running it would take."""
 
 import html
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -17,7 +18,30 @@ if TYPE_CHECKING:
     from toolkit.stores.results import Results
 
 COLUMNS = ("runs", "stored", "missing", "failed", "stale", "batches", "bytes", "seconds", "tier")
-_SUMMED = COLUMNS[:-1]
+
+
+class Row(Mapping[str, Any]):
+    """What one stage would do, or all together: read by name, ``row.missing``, or as a mapping."""
+
+    def __init__(self, **values: Any) -> None:
+        self._values = values
+
+    def __getitem__(self, name: str) -> Any:
+        return self._values[name]
+
+    def __getattr__(self, name: str) -> Any:
+        if name in COLUMNS:
+            return self._values[name]
+        raise AttributeError(name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._values)
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def __repr__(self) -> str:
+        return "\n".join(f"{name:8} {value:>14}" for name, value in self._values.items())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,9 +50,9 @@ class Plan:
 
     Attributes
     ----------
-    stages
-        One row a stage: ``runs`` asked for, of which ``stored``, ``missing``, ``failed`` and
-        ``stale``; and of the missing ones the ``batches`` they would make, the ``bytes`` they would
+    rows
+        One for each stage, by its name: ``runs`` asked for, of which ``stored``, ``missing``,
+        ``failed`` and ``stale``; and of the missing ones the ``batches`` they would make, the ``bytes`` they would
         store and the ``seconds`` of computing (over all threads), NaN where no run has shown it
         yet; and the ``tier`` of worker.
     sizes
@@ -37,21 +61,30 @@ class Plan:
         Folder of the store, or "in memory".
     """
 
-    stages: "pd.DataFrame"
+    rows: Mapping[str, Row]
     sizes: dict[str, int]
     store: str
 
     @property
-    def total(self) -> "pd.Series[float]":
+    def stages(self) -> "pd.DataFrame":
+        """One row a stage."""
+        import pandas as pd
+
+        index = pd.Index(list(self.rows), name="stage")
+        return pd.DataFrame([dict(row) for row in self.rows.values()], index, list(COLUMNS))
+
+    @property
+    def total(self) -> Row:
         """The sums over the stages."""
-        return self.stages[list(_SUMMED)].sum(min_count=1)
+        return Row(
+            **{name: _sum([row[name] for row in self.rows.values()]) for name in COLUMNS[:-1]}
+        )
 
     def __str__(self) -> str:
         """Return the plan as text, a line for each stage."""
         sizes = " x ".join(f"{name} {size}" for name, size in self.sizes.items()) or "one point"
         lines = [f"{sizes}, store: {self.store}"]
-        for name, row in self.stages.iterrows():
-            lines.append(f"  {name}: {_sentence(row)}")
+        lines += [f"  {name}: {_sentence(row)}" for name, row in self.rows.items()]
         return "\n".join(lines)
 
     __repr__ = __str__
@@ -70,8 +103,6 @@ def explain(prepared: Prepared, results: "Results") -> Plan:
     StoreError
         If the store cannot be read, or its parameters cannot be mapped to the sweep's.
     """
-    import pandas as pd
-
     name = prepared.stage.name
     runs = results.look(name)
     total = len(prepared.space)
@@ -93,22 +124,28 @@ def explain(prepared: Prepared, results: "Results") -> Plan:
     stored = int(counts[Status.DONE] + counts[Status.STALE])
     failed = int(counts[Status.FAILED])
     missing = total - stored - failed
-    row = {
-        "runs": total,
-        "stored": stored,
-        "missing": missing,
-        "failed": failed,
-        "stale": int(counts[Status.STALE]),
-        "batches": _batches(missing, per_run),
-        "bytes": missing * bytes_each,
-        "seconds": missing * per_run,
-        "tier": "gpu" if _gpus(prepared) else "any",
-    }
+    row = Row(
+        runs=total,
+        stored=stored,
+        missing=missing,
+        failed=failed,
+        stale=int(counts[Status.STALE]),
+        batches=_batches(missing, per_run),
+        bytes=missing * bytes_each,
+        seconds=missing * per_run,
+        tier="gpu" if _gpus(prepared) else "any",
+    )
     return Plan(
-        stages=pd.DataFrame([row], index=pd.Index([name], name="stage"), columns=list(COLUMNS)),
+        rows={name: row},
         sizes=dict(prepared.space.sizes),
         store="in memory" if results.path is None else str(results.path),
     )
+
+
+def _sum(values: list[float]) -> float:
+    """Return the sum of what is known, NaN where nothing is."""
+    known = [value for value in values if not np.isnan(value)]
+    return sum(known) if known else np.nan
 
 
 def _nbytes(variable: Variable) -> int:
@@ -132,7 +169,7 @@ def _batches(missing: int, per_run: float) -> float:
     return float(np.ceil(missing * per_run / target))
 
 
-def _sentence(row: "pd.Series[float]") -> str:
+def _sentence(row: Row) -> str:
     parts = [f"{int(row.runs):,} runs", f"{int(row.stored):,} stored"]
     if row.stale:
         parts.append(f"{int(row.stale):,} of them stale")

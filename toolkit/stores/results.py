@@ -13,7 +13,6 @@ from toolkit.stores.journal import Durability
 from toolkit.stores.memory_store import MemoryStore
 from toolkit.stores.provenance import provenance
 from toolkit.stores.stage_runs import StageRuns
-from toolkit.stores.view import labelled
 from toolkit.stores.zarr_store import ZarrStore
 
 if TYPE_CHECKING:
@@ -126,6 +125,8 @@ class Results:
         self, name: str, space: Space, defaults: Mapping[str, object], *, mask: bool = True
     ) -> "xr.Dataset":
         """Return what is stored of a space, labelled; what is not there is pending."""
+        from toolkit.stores.view import labelled  # xarray takes 2 s to load
+
         return labelled(
             self.look(name),
             space,
