@@ -52,9 +52,9 @@ class Plan:
     ----------
     rows
         One for each stage, by its name: ``runs`` asked for, of which ``stored``, ``missing``,
-        ``failed`` and ``stale``; and of the missing ones the ``batches`` they would make, the ``bytes`` they would
-        store and the ``seconds`` of computing (over all threads), NaN where no run has shown it
-        yet; and the ``tier`` of worker.
+        ``failed`` and ``stale``; and of the missing ones the ``batches`` they would make, the
+        ``bytes`` they would store and the ``seconds`` of computing (over all threads), NaN where
+        no run has shown it yet; and the ``tier`` of worker.
     sizes
         The dims of the space and their sizes.
     store
