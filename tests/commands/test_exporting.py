@@ -22,7 +22,7 @@ def rich(x):
         "n": x,
         "good": x > 1,
         "word": "é" * x,
-        "day": np.datetime64("2024-01-01") + x,
+        "day": np.datetime64("2024-01-01") + np.timedelta64(x, "D"),
         "wave": np.arange(3.0) * x,
         "ragged": np.arange(x),
     }

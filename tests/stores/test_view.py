@@ -51,7 +51,7 @@ def test_numbers_and_dates_ascend_and_texts_keep_their_order():
     for data in (labelled(runs, space), labelled(runs)):
         assert data.beta.values.tolist() == [0.1, 0.2, 0.3]
         assert data.model.values.tolist() == ["svm", "rf"]
-        assert (np.diff(data.day.values) > np.timedelta64(0)).all()
+        assert (np.diff(data.day.values) > np.timedelta64(0, "ns")).all()
         assert data.peak.sel(beta=0.3, model="svm", day="2021-01-02") == 0.0
         assert data.peak.sel(beta=0.2, model="rf", day="2021-01-01") == 11.0
 

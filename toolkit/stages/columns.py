@@ -64,7 +64,7 @@ def _empty_column(variable: Variable, n: int) -> Column:
         dtype = np.dtype(variable.dtype)
         if dtype.kind in "iub":
             return np.zeros((n, *variable.shape), dtype)
-        missing = np.nan if dtype.kind in "fc" else typed(Any, dtype.type)("NaT")
+        missing = np.nan if dtype.kind in "fc" else typed(Any, dtype.type)("NaT", "ns")
         return np.full((n, *variable.shape), missing, dtype)
     dtype = np.dtype(variable.dtype if variable.kind == "ragged" else np.uint8)
     return RaggedColumn(np.zeros(n, np.int64), np.zeros(0, dtype))

@@ -142,8 +142,12 @@ def to_nanoseconds(name: str, array: Array) -> Array:
     target = np.dtype(f"<{array.dtype.kind}8[ns]")
     if np.datetime_data(array.dtype)[0] == "generic":  # a NaT without a unit
         array = array.astype(target)
-    converted = array.astype(target)
-    if not np.array_equal(converted.astype(array.dtype), array, equal_nan=True):
+    try:
+        converted = array.astype(target)
+        is_held = np.array_equal(converted.astype(array.dtype), array, equal_nan=True)
+    except OverflowError:  # numpy before 2.5 wraps around instead
+        is_held = False
+    if not is_held:
         raise StageError(
             f"Output {name!r} has a date that nanoseconds cannot hold (1677 to 2262). "
             "Return a number or text."
