@@ -170,9 +170,8 @@ def _bound(dim: Dim, value: Any, *, upper: bool = False) -> lb.Array:
     """Return an end of a slice, shape ``(1,)``; the upper end "2020" is that year's last moment."""
     if upper and isinstance(value, str) and lb.kind_of(dim.labels) == "date":
         coarse = np.datetime64(value)
-        value = (coarse + np.timedelta64(1, np.datetime_data(coarse.dtype)[0])).astype(
-            "M8[ns]"
-        ) - np.timedelta64(1, "ns")
+        unit: Any = np.datetime_data(coarse.dtype)[0]
+        value = (coarse + np.timedelta64(1, unit)).astype("M8[ns]") - np.timedelta64(1, "ns")
     elif upper and type(value) is datetime.date:
         value = np.datetime64(value).astype("M8[ns]")
     bound = _canonical(dim, [value])
