@@ -19,7 +19,7 @@ from typing import Any
 from cases import CASES, Case
 from duel import Rules, measure_case
 from registry import CONTENDERS
-from table import NOTES, table
+from table import NOTES, markdown, table
 
 PACKAGES = ("joblib", "pipefunc", "xyzpy", "dask", "numpy", "xarray", "zarr")
 
@@ -27,6 +27,9 @@ PACKAGES = ("joblib", "pipefunc", "xyzpy", "dask", "numpy", "xarray", "zarr")
 def main(arguments: list[str]) -> int:
     """Run the cases that are asked for; 1 where a contender failed, else 0."""
     options = _options(arguments)
+    if options.markdown is not None:
+        print(markdown(json.loads(options.markdown.read_text())))
+        return 0
     # Ended kindly, it lets no stopped process stay behind.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     rules = Rules(
@@ -78,6 +81,9 @@ def _options(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--limit", type=float, default=300.0, help="seconds until one gives up")
     parser.add_argument("--folder", type=Path, help="where stores are made, on the disk to test")
     parser.add_argument("--json", type=Path, help="where to write the measurements")
+    parser.add_argument(
+        "--markdown", type=Path, metavar="JSON", help="print earlier measurements as one table"
+    )
     return parser.parse_args(arguments)
 
 

@@ -196,3 +196,11 @@ CASES = (
         targets=_targets("slow"),
     ),
 )
+
+
+def case_named(name: str) -> Case:
+    """Return a case, or raise a KeyError that lists them."""
+    found = {case.name: case for case in CASES}
+    if name not in found:
+        raise KeyError(f"{name!r} is not among the cases: {', '.join(found)}")
+    return found[name]

@@ -79,7 +79,7 @@ def _against_pool(
                 row.measures |= reader.ask("read", limit=rules.limit, case=case.name, runs=runs)
     except SeatError as error:
         row.problem = str(error)
-    _summarize(row, pool, case)
+    summarize(row, pool, case)
     yield pool
     yield row
 
@@ -113,7 +113,8 @@ def _alternate(
             raise SeatError("its values are not Pool's")
 
 
-def _summarize(row: Row, pool: Row, case: Case) -> None:
+def summarize(row: Row, pool: Row, case: Case) -> None:
+    """Make ratios of the pairs that were measured."""
     for each in (row, pool):
         for kind in ("wall", "cpu") if each.pairs else ():
             each.measures[f"{kind}_seconds"] = min(pair[kind] for pair in each.pairs)

@@ -1,5 +1,6 @@
 """What is read off processes, folders and results."""
 
+import gc
 import hashlib
 import os
 import statistics
@@ -9,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-from cases import Case, Floats, Grid
+from cases import Case, Floats, Grid, grid_of
 from contenders import Contender
 
 _TIMES = 5
@@ -43,6 +44,28 @@ def folder_size(folder: Path) -> tuple[int, int]:
 def digest(values: Floats) -> str:
     """Return what is the same for two contenders only if all values are, bit for bit."""
     return hashlib.blake2b(values.tobytes(), digest_size=16).hexdigest()
+
+
+def measured_run(contender: Contender, case: Case, runs: int, folder: Path) -> dict[str, Any]:
+    """Run a case once, in a new folder: seconds, what lies on disk, the digest of the values."""
+    grid = grid_of(case, runs)
+    folder.mkdir(parents=True)
+    contender.prepare(case, grid)
+    gc.collect()
+    cpu, started = tree_cpu(), time.perf_counter()
+    outcome = contender.run(case, grid, folder)
+    wall = time.perf_counter() - started
+    cpu = tree_cpu() - cpu
+    values = contender.values(outcome, grid)
+    inodes, size = folder_size(folder)
+    return {
+        "wall": wall,
+        "cpu": cpu,
+        "digest": digest(values),
+        "runs": len(values),
+        "inodes": inodes,
+        "bytes": size,
+    }
 
 
 def reading(contender: Contender, case: Case, grid: Grid, folder: Path) -> dict[str, Any]:

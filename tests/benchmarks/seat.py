@@ -6,7 +6,6 @@ lines of JSON and gets one line back for each.
 """
 
 import contextlib
-import gc
 import json
 import os
 import select
@@ -143,33 +142,17 @@ def main() -> None:
 
 
 def _obey(contender: Any, command: dict[str, Any]) -> dict[str, Any]:
-    from cases import CASES, grid_of
-    from measure import digest, folder_size, reading, tree_cpu
+    from cases import case_named, grid_of
+    from measure import measured_run, reading
 
-    case = next(case for case in CASES if case.name == command["case"])
-    grid, folder = grid_of(case, command["runs"]), Path(command["folder"])
+    case, runs, folder = case_named(command["case"]), command["runs"], Path(command["folder"])
     if command["do"] == "read":
-        return reading(contender, case, grid, folder)
+        return reading(contender, case, grid_of(case, runs), folder)
     shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    contender.prepare(case, grid)
-    gc.collect()
     if command["do"] == "grow":
-        return {"growth": contender.growth(case, grid, folder)}
-    cpu, started = tree_cpu(), time.perf_counter()
-    outcome = contender.run(case, grid, folder)
-    wall = time.perf_counter() - started
-    cpu = tree_cpu() - cpu
-    values = contender.values(outcome, grid)
-    inodes, size = folder_size(folder)
-    return {
-        "wall": wall,
-        "cpu": cpu,
-        "digest": digest(values),
-        "runs": len(values),
-        "inodes": inodes,
-        "bytes": size,
-    }
+        folder.mkdir(parents=True)
+        return {"growth": contender.growth(case, grid_of(case, runs), folder)}
+    return measured_run(contender, case, runs, folder)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,9 @@
 """Rows as text: the ratios first."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
-from cases import Case, Target
+from cases import CASES, Case, Target
 from duel import BASELINE, Row
 
 _COLUMNS: tuple[tuple[str, Callable[[Row], str]], ...] = (
@@ -50,6 +51,36 @@ def table(case: Case, rows: Sequence[Row]) -> str:
     lines[1:1] = ["-" * len(lines[0])]
     problems = [f"{row.contender}: {_last_line(row.problem)}" for row in rows if row.problem]
     return "\n".join([f"{case.name}: {case.title}", *lines, *problems, *verdicts(case, rows)])
+
+
+def markdown(measured: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
+    """Return what was measured of all cases as one table for the documentation."""
+    lines = [
+        "| case | | runs | wall | CPU | inodes | kB | open ms, first / warm | select ms "
+        "| reduce ms |",
+        "| --- | --- | --: | --: | --: | --: | --: | --: | --: | --: |",
+    ]
+    for case in CASES:
+        for each in measured.get(case.name, ()):
+            row = Row(**each)
+            first = _number(row, "open_first", "{:,.0f}", scale=1e3)
+            reads = [
+                _number(row, name, "{:,.1f}", scale=1e3)
+                for name in ("open_warm", "select", "reduce")
+            ]
+            cells = (
+                case.name if row.contender == BASELINE else "",
+                row.contender,
+                f"{row.runs:,}" + ("*" if row.is_smaller else ""),
+                _number(row, "wall", "{:.2f}") if row.contender != BASELINE else "1",
+                _number(row, "cpu", "{:.2f}") if row.contender != BASELINE else "1",
+                _number(row, "inodes", "{:,.0f}"),
+                _number(row, "bytes", "{:,.0f}", scale=1e-3),
+                f"{first} / {reads[0]}" if first != "-" else "-",
+                *reads[1:],
+            )
+            lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
 
 
 def verdicts(case: Case, rows: Sequence[Row]) -> list[str]:

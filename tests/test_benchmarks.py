@@ -1,0 +1,80 @@
+"""That the benchmarks still run: a few hundred runs, no cluster, nothing timed."""
+
+import importlib
+import importlib.util
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+FOLDER = Path(__file__).parent / "benchmarks"
+RUNS = 200
+
+
+@pytest.fixture
+def part(monkeypatch: pytest.MonkeyPatch) -> Iterator:
+    """Import parts of the benchmarks, which are a script and not a package."""
+    monkeypatch.syspath_prepend(FOLDER)
+    before = set(sys.modules)
+    yield importlib.import_module
+    for name in set(sys.modules) - before:
+        if str(getattr(sys.modules[name], "__file__", "")).startswith(str(FOLDER)):
+            del sys.modules[name]
+
+
+def _script() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("benchmark_script", FOLDER / "__main__.py")
+    assert spec is not None
+    assert spec.loader is not None
+    script = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(script)
+    return script
+
+
+@pytest.mark.parametrize("name", ["wide-2k", "vectorized-1m"])
+def test_a_case_is_measured_with_values_like_those_of_pool(part, tmp_path, name) -> None:
+    cases, measure, duel = part("cases"), part("measure"), part("duel")
+    case = cases.case_named(name)
+    contender = part("contenders").ToolkitHere()
+    ours = measure.measured_run(contender, case, RUNS, tmp_path / "ours")
+    with part("seat").Seat("pool", tmp_path / "pool") as seat:
+        seat.ask("start", limit=60)
+        seat.pause()
+        theirs = seat.ask("run", case=name, runs=RUNS, limit=60)
+    grid = cases.grid_of(case, RUNS)
+    assert ours["digest"] == theirs["digest"]
+    assert ours["runs"] == theirs["runs"] == len(grid)
+    assert ours["inodes"] > theirs["inodes"] == 0
+
+    row = duel.Row(contender="toolkit", runs=RUNS, pairs=[ours])
+    pool = duel.Row(contender="pool", runs=RUNS, pairs=[theirs])
+    row.measures |= {key: ours[key] for key in ("inodes", "bytes")}
+    row.measures |= measure.reading(contender, case, grid, tmp_path / "ours")
+    duel.summarize(row, pool, case)
+    table = part("table").table(case, [pool, row])
+    for column in ("wall/Pool", "CPU/Pool", "inodes", "kB", "open first", "select", "reduce"):
+        assert column in table
+    assert len([line for line in table.splitlines() if line.startswith("toolkit")]) == 1
+
+
+def test_memory_growth_is_measured_after_the_first_wave(part, tmp_path) -> None:
+    case = next(case for case in part("cases").CASES if case.watches_memory)
+    grid = part("cases").grid_of(case, RUNS)
+    growth = part("contenders").ToolkitHere().growth(case, grid, tmp_path)
+    assert growth is not None
+    assert growth < 500
+
+
+def test_a_contender_that_fails_says_why(part, tmp_path) -> None:
+    with part("seat").Seat("pool", tmp_path) as seat:
+        seat.ask("start", limit=60)
+        with pytest.raises(part("seat").SeatError, match="not among the cases"):
+            seat.ask("run", case="planted", runs=RUNS, limit=60)
+
+
+def test_the_command_explains_its_options(part, capsys) -> None:
+    with pytest.raises(SystemExit, match="0"):
+        _script().main(["--help"])
+    assert "--only" in capsys.readouterr().out
