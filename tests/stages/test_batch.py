@@ -15,6 +15,7 @@ from toolkit.spaces.seeds import Streams
 from toolkit.stages.batch import BatchResult, run_batch
 from toolkit.stages.binding import bind
 from toolkit.stages.columns import concatenate
+from toolkit.stages.current import current_run
 from toolkit.stages.infer import Rules, read_result
 from toolkit.stages.output import ragged
 from toolkit.stages.schema import RaggedColumn
@@ -35,7 +36,7 @@ def rows(result: BatchResult, number=0) -> list:
     return column.tolist()
 
 
-def returns(results: list) -> BatchResult:
+def returns(results: list, **options) -> BatchResult:
     """Run a function that returns these results, or raises those that are exceptions."""
 
     def f(i):
@@ -43,7 +44,7 @@ def returns(results: list) -> BatchResult:
             raise results[i]
         return results[i]
 
-    return batch(f, {"i": list(range(len(results)))})
+    return batch(f, {"i": list(range(len(results)))}, **options)
 
 
 @pytest.mark.parametrize(
@@ -299,6 +300,46 @@ def test_no_value_is_ever_cut(values):
             if isinstance(value, int):
                 assert int(found.real) == value
     assert [e.run for e in result.errors] == np.flatnonzero(result.status == 2).tolist()
+
+
+many = st.lists(
+    st.one_of(
+        st.floats(allow_nan=False).map(lambda x: [x] * 40),
+        st.sampled_from([[1], ["t"], [None], [ValueError("planted")], [ValueError("planted")] * 3]),
+    ),
+    min_size=1,
+    max_size=8,
+).map(lambda groups: list(itertools.chain(*groups)))
+
+
+@settings(max_examples=80, deadline=None)
+@given(many)
+def test_brief_runs_are_the_same_with_fewer_looks_at_the_clock(values):
+    looked, brief = returns(values), returns(values, brief=True)
+    assert brief.status.tolist() == looked.status.tolist()
+    assert brief.schema == looked.schema
+    for a, b in zip(looked.columns or (), brief.columns or (), strict=True):
+        assert repr(a.tolist()) == repr(b.tolist())
+    assert [each.run for each in brief.errors] == [each.run for each in looked.errors]
+    assert len(brief.seconds) == len(values)
+    assert np.isfinite(brief.seconds).all()
+
+
+def test_brief_runs_share_the_seconds_of_their_group():
+    def f(i):
+        time.sleep(0.01 if i == 20 else 0)
+        return float(i)
+
+    seconds = batch(f, {"i": list(range(130))}, brief=True).seconds
+    assert [len(set(seconds[cut].tolist())) for cut in (slice(1, 65), slice(65, 129))] == [1, 1]
+    assert seconds[1:65].sum() >= 0.01
+
+
+def test_a_brief_run_knows_its_id_and_index():
+    def f(i):
+        return float(current_run().id)
+
+    assert rows(batch(f, {"i": [0] * 200}, brief=True)) == list(range(200))
 
 
 def test_draws_from_global_generators_are_noticed():

@@ -181,6 +181,9 @@ class Engine:
     def _enqueue(self, ids: Ids) -> None:
         """Queue runs; those that were tried in an earlier session begin their attempts anew."""
         attempts = self.runs.state.attempts[ids]
+        if not attempts.any():
+            self.queue.add(ids, self.runs.catalogue)
+            return
         self.queue.add(ids[attempts == 0], self.runs.catalogue)
         for before in np.unique(attempts[attempts > 0]).tolist():
             again = ids[attempts == before]

@@ -187,7 +187,8 @@ def _to_run(runs: StageRuns, ids: Ids, rerun: frozenset[str]) -> Ids:
         again |= status == Status.STALE
     if again.any():
         runs.reset(ids[again])
-    return np.asarray(ids[again | (status == Status.PENDING)])
+    chosen = again | (status == Status.PENDING)
+    return ids if chosen.all() else np.asarray(ids[chosen])
 
 
 def _warn_of_stale(runs: StageRuns, rerun: frozenset[str]) -> None:

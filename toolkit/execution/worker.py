@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from toolkit.execution.batch_task import BatchSpec, BatchSummary, BatchTask
 from toolkit.run_status import Status
 from toolkit.stages.batch import BatchResult, run_batch
-from toolkit.stages.columns import concatenate, empty_columns, take
+from toolkit.stages.columns import cast, concatenate, empty_columns, take
+from toolkit.stages.singles import run_singly
 from toolkit.stores.catalogue import Catalogue
 from toolkit.stores.sink import Sink, open_sink
 
@@ -20,6 +21,8 @@ _FLUSH_SECONDS = 0.05
 _MARKED_RUN = 1e-3
 _MEASURED_RUN = 0.01
 _HAND_BACK = 3.0
+_BRIEF_RUN = 2e-6
+_CACHED_RUNS = 8192
 
 _specs: dict[str, BatchSpec] = {}
 _left_outs: dict[str, NDArray[np.int64]] = {}
@@ -59,16 +62,16 @@ class _Batch:
         ]
         self.schema = spec.sink.schema
         self.done = self.failed = self.begun = 0
-        self.run_seconds = 0.0
+        self.run_seconds = self.deadline = 0.0
         self.seconds_per_run = task.expected
         self.draws: tuple[str, ...] = ()
 
     def execute(self) -> BatchSummary:
         started = time.perf_counter()
         self.sink.check()
-        deadline = started + _HAND_BACK * self.task.seconds
+        self.deadline = started + _HAND_BACK * self.task.seconds
         for _ in self._whole() if self.task.whole else self._inline():
-            if time.perf_counter() > deadline:
+            if time.perf_counter() > self.deadline:
                 break
         return BatchSummary(
             receipt=self.sink.receipt(),
@@ -95,14 +98,26 @@ class _Batch:
         left_out = _left_out(self.spec)
         inside = left_out[slice(*np.searchsorted(left_out, [lo, hi]))] - lo
         if not len(inside):
-            return self._run(np.arange(lo, hi))
+            return self._run_pieces(np.arange(lo, hi))
         kept = np.delete(np.arange(hi - lo), inside)
-        return _spread(self._run(kept + lo), kept, hi - lo)
+        return _spread(self._run_pieces(kept + lo), kept, hi - lo)
+
+    def _run_pieces(self, runs: NDArray[np.int64]) -> BatchResult:
+        """Run as many at once as a core's cache holds: a third faster where runs take 0.1 us."""
+        if self.spec.call.vectorized or len(runs) <= _CACHED_RUNS:
+            return self._run(runs)
+        cuts = range(_CACHED_RUNS, len(runs), _CACHED_RUNS)
+        return _joined([self._run(piece) for piece in np.split(runs, cuts)])
 
     def _inline(self) -> Iterator[None]:
         runs = self.task.run_ids()
         size = _slice_size(self.task.expected, at_most=len(runs)) if self.task.expected else 1
+        is_plain = not (self.task.first_wave or self.spec.call.vectorized)
         while self.begun < len(runs):
+            if is_plain and self.seconds_per_run >= _MARKED_RUN:
+                yield from self._singly(runs[self.begun :])
+                size = _slice_size(self.seconds_per_run, at_most=4)
+                continue
             part = runs[self.begun : self.begun + size]
             if self.seconds_per_run >= _MARKED_RUN and len(part) == 1:
                 self.sink.started(int(part[0]), self.task.attempt)
@@ -112,6 +127,41 @@ class _Batch:
             size = _slice_size(self.seconds_per_run, at_most=4 * size)
             yield
             if self.task.first_wave and self.failed:
+                return
+
+    def _singly(self, runs: NDArray[np.int64]) -> Iterator[None]:
+        """Run one after the other, each recorded by itself, as long as they take over 1 ms."""
+        spec, attempt, numbers = self.spec, self.task.attempt, runs.tolist()
+        outcomes = run_singly(
+            spec.call,
+            spec.catalogue.values(runs, self.names),
+            numbers,
+            streams=spec.streams,
+            positions=spec.catalogue.positions(runs),
+            schema=self.schema,
+            attempt=attempt,
+            context=self.context,
+            measure_memory=spec.measure_memory and self.seconds_per_run >= _MEASURED_RUN,
+        )
+        self.sink.started(numbers[0], attempt)
+        for at, run in enumerate(numbers):
+            self.sink.mark[0] = run
+            result = next(outcomes)
+            seconds = self.seconds_per_run = float(result.seconds[0])
+            is_last = (
+                at + 1 == len(numbers)
+                or seconds < _MARKED_RUN
+                or time.perf_counter() > self.deadline
+            )
+            begins = None if is_last else numbers[at + 1]
+            self.sink.block(runs[at : at + 1], result, attempt, begins=begins)
+            self.schema = result.schema or self.schema
+            self.run_seconds += seconds
+            self.begun += 1
+            self.failed += len(result.errors)
+            self.done += 1 - len(result.errors)
+            if is_last:  # decided once: the next run is recorded as begun, or is not run
+                yield
                 return
 
     def _run(self, runs: NDArray[np.int64]) -> BatchResult:
@@ -134,6 +184,7 @@ class _Batch:
             context=self.context,
             measure_memory=spec.measure_memory and self.seconds_per_run >= _MEASURED_RUN,
             watch_globals=self.task.first_wave and self.begun == 0,
+            brief=0 < self.seconds_per_run < _BRIEF_RUN,
         )
         seconds = time.perf_counter() - started
         self.sink.mark[0] = -1
@@ -175,6 +226,29 @@ def _left_out(spec: BatchSpec) -> NDArray[np.int64]:
         _left_outs.clear()
         _left_outs[spec.token] = np.sort(spec.catalogue.left_out())
     return _left_outs[spec.token]
+
+
+def _joined(results: list[BatchResult]) -> BatchResult:
+    """Return the outcomes of neighbors as one, in the schema of the last, which is the widest."""
+    schema = results[-1].schema
+    columns = None
+    if schema is not None:
+        columns = concatenate(
+            [
+                empty_columns(schema, len(each.status))
+                if each.columns is None or each.schema is None
+                else cast(each.columns, each.schema, schema)
+                for each in results
+            ]
+        )
+    return BatchResult(
+        status=np.concatenate([each.status for each in results]),
+        seconds=np.concatenate([each.seconds for each in results]),
+        peak_memory=np.concatenate([each.peak_memory for each in results]),
+        columns=columns,
+        schema=schema,
+        errors=[error for each in results for error in each.errors],
+    )
 
 
 def _spread(result: BatchResult, at: NDArray[np.int64], n: int) -> BatchResult:

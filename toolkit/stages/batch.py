@@ -2,8 +2,9 @@
 
 import time
 from array import array
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Sized
 from dataclasses import dataclass, field
+from itertools import islice, repeat
 from typing import Any
 
 import numpy as np
@@ -30,6 +31,7 @@ from toolkit.stages.vectorized import run_together
 
 # Below this a run's peak is not asked for: asking takes 0.05 ms and the answer would be NaN.
 _WORTH_MEASURING = 0.002
+_GROUP = 64
 
 
 @dataclass
@@ -77,6 +79,7 @@ def run_batch(
     measure_memory: bool = False,
     context: RunContext | None = None,
     watch_globals: bool = False,
+    brief: bool = False,
 ) -> BatchResult:
     """Run a stage at some points.
 
@@ -103,6 +106,9 @@ def run_batch(
         What ``current_run()`` knows beyond this.
     watch_globals
         Whether to notice draws from global random generators.
+    brief
+        Whether runs are so short that a look at the clock for each would cost a good part of
+        them: then up to 64 share their seconds equally.
 
     Raises
     ------
@@ -114,16 +120,15 @@ def run_batch(
     progress: list[Any] = []
     seeds = None
     if streams is not None and positions is not None:
-        seeds = _seed_of(streams, positions)
+        seeds = seed_of(streams, positions)
     context = context or RunContext(stage=call.name)
     with Cursor(ids, values, progress, context, attempt, seeds) as cursor:
         batch = _Batch(call, ids, progress, cursor, schema, mark)
         if call.vectorized:
             result = batch.together(values, streams, positions, measure_memory)
         else:
-            result = batch.one_by_one(
-                call.rows(values, len(ids), streams, positions), measure_memory
-            )
+            rows = call.rows(values, len(ids), streams, positions)
+            result = batch.one_by_one(rows, measure_memory, brief)
         cursor.close(np.flatnonzero(result.status == Status.FAILED).tolist())
     if changed is not None:
         result.global_draws = changed()
@@ -152,7 +157,9 @@ class _Batch:
         self.pauses: dict[int, float] = {}
         self.pattern: Pattern | None = None
 
-    def one_by_one(self, rows: Iterator[tuple[Any, ...]], measure_memory: bool) -> BatchResult:
+    def one_by_one(
+        self, rows: Iterator[tuple[Any, ...]], measure_memory: bool, brief: bool
+    ) -> BatchResult:
         n = len(self.runs)
         function = self.call.positional_function()
         peaks = np.full(n, np.nan, np.float32)
@@ -161,15 +168,21 @@ class _Batch:
         work = zip(self.runs, rows, strict=True)
         started = time.perf_counter()
         self._until_pattern(function, work)
+        brief = brief and isinstance(self.pattern, ScalarPattern) and self.pattern.split is None
         if isinstance(self.pattern, ScalarPattern):
-            self._scalars(function, work, self.pattern)
+            (self._brief if brief else self._scalars)(function, work, self.pattern)
         elif self.pattern is not None:
             self._patterned(function, work, self.pattern)
         ends = np.array([started, *self.progress])
         seconds = np.diff(ends)
+        firsts = np.flatnonzero(seconds)  # runs of one group ended at the same time
         for index, pause in self.pauses.items():
             if index + 1 < n:
                 seconds[index + 1] -= pause
+        if brief and n:
+            firsts = np.union1d(firsts, [0])
+            sizes = np.diff(firsts, append=n)
+            seconds = np.repeat(seconds[firsts] / sizes, sizes)
         return self._result(seconds, peaks)
 
     def together(
@@ -245,6 +258,41 @@ class _Batch:
             elif is_bare or not accept(0, result):
                 self._surprise(result)
             tick(clock())
+
+    def _brief(
+        self,
+        function: Callable[..., Any],
+        work: Iterator[tuple[int, tuple[Any, ...]]],
+        pattern: ScalarPattern,
+    ) -> None:
+        """Run as ``_scalars`` does, with one look at the clock for up to 64 runs."""
+        mark, clock, progress, rows = self.mark, time.perf_counter, self.progress, pattern.rows
+        expected, keep = pattern.container, rows.append
+        ended = self.cursor.done = _Ended(progress, rows)
+        while True:
+            surprise: list[Any] = []
+            error: BaseException | None = None
+            try:
+                for mark[0], arguments in islice(work, _GROUP):
+                    result = function(*arguments)
+                    if type(result) is not expected:
+                        surprise.append(result)
+                        break
+                    keep(result)
+            except KeyboardInterrupt:
+                raise
+            except BaseException as raised:  # noqa: BLE001  (any exception is the run's failure)
+                error = raised
+            n = len(rows) - ended.settled
+            progress.extend(repeat(clock(), n))
+            ended.settled = len(rows)
+            if error is not None:
+                self._raised(len(progress), error)
+            elif surprise:
+                self._surprise(surprise[0])
+                progress.append(clock())
+            elif not n:
+                return
 
     def _patterned(
         self,
@@ -333,6 +381,17 @@ class _Batch:
         )
 
 
+class _Ended:
+    """How many runs have ended: those whose time is noted, and those of the group in progress."""
+
+    def __init__(self, progress: Sized, rows: Sized) -> None:
+        self.progress, self.rows = progress, rows
+        self.settled = len(rows)
+
+    def __len__(self) -> int:
+        return len(self.progress) + len(self.rows) - self.settled
+
+
 def _measured(
     function: Callable[..., Any], peaks: npt.NDArray[np.float32], progress: list[Any]
 ) -> Callable[..., Any]:
@@ -357,9 +416,11 @@ def _measured(
     return measured
 
 
-def _seed_of(streams: Seeds, positions: Positions) -> Callable[[int], int]:
-    def seed_of(index: int) -> int:
+def seed_of(streams: Seeds, positions: Positions) -> Callable[[int], int]:
+    """Return what gives the integer seed of the run at a position in the batch."""
+
+    def seed(index: int) -> int:
         row = tuple(column[index : index + 1] for column in positions)
         return int(streams.run_seeds(row)[0])
 
-    return seed_of
+    return seed

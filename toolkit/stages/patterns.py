@@ -59,6 +59,7 @@ class Pattern(Protocol):
 
     def accept(self, index: int, result: Any) -> bool: ...  # noqa: D102
     def part(self, indices: Indices, rules: Rules) -> tuple[Part, Errors]: ...  # noqa: D102
+    def clear(self) -> None: ...  # noqa: D102
 
 
 class ScalarPattern:
@@ -88,6 +89,10 @@ class ScalarPattern:
         self.names = names
         self.types = types
         self.rows: list[Any] = []
+
+    def clear(self) -> None:
+        """Forget the results; parts that were returned keep theirs."""
+        self.rows = []
 
     def accept(self, index: int, result: Any) -> bool:
         """Keep a result like the first one. Results come in order; others are ``skip``-ped."""
@@ -153,6 +158,13 @@ class ArrayPattern:
             for value in row
         ]
 
+    def clear(self) -> None:
+        """Forget the results; parts that were returned keep theirs."""
+        self.stores = [
+            np.empty_like(store) if isinstance(store, np.ndarray) else list(store)
+            for store in self.stores
+        ]
+
     def accept(self, index: int, result: Any) -> bool:
         """Copy a result like the first one."""
         if type(result) is not self.container:
@@ -200,6 +212,9 @@ class EffectsPattern:
 
     def __init__(self, schema: Schema) -> None:
         self.schema = schema
+
+    def clear(self) -> None:
+        """There is nothing to forget."""
 
     def accept(self, index: int, result: Any) -> bool:
         """Accept anything."""

@@ -18,10 +18,11 @@ class PeakMemory:
     def __init__(self) -> None:
         self._children = 0.0
         self._is_measuring = False
+        self._is_alone = _has_one_thread()
 
     def begin(self) -> None:
         """Reset the mark, if this process may and runs one thread of work."""
-        self._is_measuring = _has_one_thread() and _reset()
+        self._is_measuring = self._is_alone and _reset()
         if self._is_measuring:
             self._children = _largest_child()
 
@@ -42,27 +43,29 @@ def _has_one_thread() -> bool:
 
 def _reset() -> bool:
     try:
-        file = os.open("/proc/self/clear_refs", os.O_WRONLY)
+        return os.write(_file("clear_refs", os.O_WRONLY), b"5") == 1
     except OSError:
         return False
-    try:
-        os.write(file, b"5")
-    except OSError:
-        return False
-    finally:
-        os.close(file)
-    return True
 
 
 def _high_water() -> float:
     try:
-        with open("/proc/self/status", "rb") as file:
-            for line in file:
-                if line.startswith(b"VmHWM:"):
-                    return int(line.split()[1]) * 1024.0
+        status = os.pread(_file("status", os.O_RDONLY), 4096, 0)
     except OSError:
-        pass
-    return math.nan
+        return math.nan
+    at = status.find(b"VmHWM:")
+    return math.nan if at < 0 else int(status[at + 6 :].split(None, 1)[0]) * 1024.0
+
+
+def _file(name: str, flags: int) -> int:
+    # Kept open, for opening costs more than reading. By process: after a fork, "self" is another.
+    key = (os.getpid(), name)
+    if key not in _files:
+        _files[key] = os.open(f"/proc/self/{name}", flags | os.O_CLOEXEC)
+    return _files[key]
+
+
+_files: dict[tuple[int, str], int] = {}
 
 
 def _largest_child() -> float:

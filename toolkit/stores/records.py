@@ -6,6 +6,7 @@ little-endian, plain numbers, JSON and columns; nothing is pickled.
 
 import functools
 import json
+import math
 import struct
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -133,6 +134,8 @@ def block_payload(
     columns: Columns | None,
 ) -> tuple[int, list[Buffer]]:
     """Return flags and payload of a block; what is the same in all runs is written once."""
+    if len(status) == 1 and ids is None:
+        return _single_payload(status, seconds, peak_memory, schema, columns)
     flags, payload = 0, list[Buffer]()
     if ids is not None:
         flags |= IDS
@@ -153,6 +156,25 @@ def block_payload(
         payload.append(np.ascontiguousarray(values, dtype).view(np.uint8).data)
     if peak_memory is not None:
         flags |= PEAK
+    if schema is not None and columns is not None:
+        flags |= COLUMNS
+        payload += pack(schema, columns)
+    return flags, payload
+
+
+def _single_payload(
+    status: StatusArray,
+    seconds: FloatArray,
+    peak_memory: FloatArray | None,
+    schema: Schema | None,
+    columns: Columns | None,
+) -> tuple[int, list[Buffer]]:
+    """Do the same for one run: such a block is written after each run of over 1 ms."""
+    flags = 0
+    payload: list[Buffer] = [struct.pack("<Bf", int(status[0]), float(seconds[0]))]
+    if peak_memory is not None and not math.isnan(peak_memory[0]):
+        flags |= PEAK
+        payload.append(struct.pack("<f", float(peak_memory[0])))
     if schema is not None and columns is not None:
         flags |= COLUMNS
         payload += pack(schema, columns)

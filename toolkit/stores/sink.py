@@ -159,7 +159,14 @@ class Sink:
         """Record that a run begins."""
         self._append([(records.STARTED, 0, 1, run, [])], None, attempt)
 
-    def block(self, runs: npt.NDArray[np.int64], result: Outcomes, attempt: int) -> None:
+    def block(
+        self,
+        runs: npt.NDArray[np.int64],
+        result: Outcomes,
+        attempt: int,
+        *,
+        begins: int | None = None,
+    ) -> None:
         """Record the outcomes of runs, values included.
 
         Parameters
@@ -170,6 +177,8 @@ class Sink:
             Their outcomes.
         attempt
             Which attempt this was, 1 for the first.
+        begins
+            The run that begins next, recorded as by ``started`` with the same write.
 
         Raises
         ------
@@ -183,7 +192,7 @@ class Sink:
             except StaleWorker:
                 self._block(np.asarray(runs, np.int64), result, attempt)
                 raise
-        self._block(np.asarray(runs, np.int64), result, attempt)
+        self._block(np.asarray(runs, np.int64), result, attempt, begins=begins)
 
     def chunk(self, lo: int, hi: int, result: Outcomes, attempt: int) -> None:
         """Write runs ``lo … hi - 1``, a whole chunk, into the arrays; then record them.
@@ -228,6 +237,7 @@ class Sink:
         attempt: int,
         *,
         in_chunk: bool = False,
+        begins: int | None = None,
     ) -> None:
         if not len(runs):
             return
@@ -248,6 +258,8 @@ class Sink:
         if in_chunk:
             flags |= records.IN_CHUNK
         parts.append((records.BLOCK, flags, n, lo, payload))
+        if begins is not None:
+            parts.append((records.STARTED, 0, 1, begins, []))
         self._append(parts, result.schema, attempt)
         self.mark[0] = IDLE
 
