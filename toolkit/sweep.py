@@ -35,7 +35,9 @@ class Sweep:
     Parameters
     ----------
     stages
-        A function, or a stage made with ``tk.stage``.
+        A function, or a stage made with ``tk.stage``; or several. An argument that bears the
+        name of another stage, or of one of its outputs, takes what that stage returned; each
+        stage runs over the dims of its own arguments only.
     space
         A space, or a mapping that is taken as ``tk.grid(mapping)``.
     store
@@ -51,7 +53,7 @@ class Sweep:
     ------
     ToolkitError
         If the description is wrong: an argument without a source, a parameter that nothing uses,
-        an empty space. Nothing runs before all of it has been checked.
+        stages that need each other, an empty space. Nothing runs before all of it has been checked.
 
     Examples
     --------
@@ -78,7 +80,7 @@ class Sweep:
         self.seed = _checked_seed(seed)
         self.durability = _checked_durability(durability)
         self._results = _results or Results(store, durability=self.durability)
-        self._prepared = prepare(self.stages[0], self.space)
+        self._prepared = prepare(self.stages, self.space, stored=self._results.output_names)
 
     @property
     def store(self) -> Path | None:
@@ -104,8 +106,28 @@ class Sweep:
         return self._with(space=self._prepared.space.extend({**(axes or {}), **more}))
 
     def replace(self, *, stages: Stages) -> "Sweep":
-        """Return the sweep with a mended function, over the same space and store."""
-        return self._with(stages=_as_stages(stages))
+        """Return the sweep with mended functions, over the same space and store.
+
+        Where the sweep has several stages, those given take the place of the stages of their
+        names; the others stay.
+
+        Raises
+        ------
+        SweepError
+            If the sweep has several stages and none of the name given.
+        """
+        given = _as_stages(stages)
+        if len(self.stages) == 1 == len(given):
+            return self._with(stages=given)
+        by_name = {stage.name: stage for stage in given}
+        unknown = sorted(set(by_name) - {stage.name for stage in self.stages})
+        if unknown:
+            raise SweepError(
+                f"replace() got {', '.join(map(repr, unknown))}, and the stages are "
+                f"{', '.join(repr(stage.name) for stage in self.stages)}. Give the new function "
+                "the name of the stage it replaces: tk.stage(function, name=…)."
+            )
+        return self._with(stages=tuple(by_name.get(stage.name, stage) for stage in self.stages))
 
     # ---- plan, run, read
 
@@ -216,9 +238,9 @@ class Sweep:
             Whether only runs that are done or stale show values. ``mask=False`` gives what is
             stored, whole numbers as such, also where some are missing.
         """
-        prepared = self._prepared
+        kept = [each for each in self._prepared.stages if each.stage.keep]
         return self._results.dataset(
-            prepared.stage.name, prepared.space, prepared.defaults, mask=mask
+            [(each.name, each.space, each.defaults) for each in kept], mask=mask
         )
 
     def failures(self) -> "pd.DataFrame":
@@ -230,8 +252,9 @@ class Sweep:
             The labels, then ``stage run reason exception message traceback exit_code log attempts
             tier peak_memory host``.
         """
-        prepared = self._prepared
-        return self._results.failures(prepared.stage.name, prepared.space, prepared.defaults)
+        return self._results.failures(
+            [(each.name, each.space, each.defaults) for each in self._prepared.stages]
+        )
 
     def reproduce(self, run: int | None = None, stage: str | None = None, **labels: object) -> Any:
         """Run one point here, in this process, with the same streams; return what it returns.
@@ -254,8 +277,9 @@ class Sweep:
         """
         from toolkit.execution.reproducing import reproduce
 
-        _check_stage_name(stage, self.stages)
-        return reproduce(self._prepared, self._results, self.seed, run=run, labels=labels)
+        return reproduce(
+            self._prepared, self._results, self.seed, stage=stage, run=run, labels=labels
+        )
 
     def __repr__(self) -> str:
         names = ", ".join(stage.name for stage in self.stages)
@@ -321,11 +345,8 @@ class Sweep:
 def _as_stages(given: Stages) -> tuple[Stage, ...]:
     several = isinstance(given, Iterable) and not callable(given) and not isinstance(given, str)
     stages = tuple(as_stage(each) for each in (given if several else [given]))  # type: ignore[union-attr]
-    if len(stages) != 1:
-        raise SweepError(
-            f"A sweep takes one function or stage, found {len(stages)}. Call one function from "
-            "the other, or make a sweep of each."
-        )
+    if not stages:
+        raise SweepError("A sweep takes at least one function or stage, found none.")
     return stages
 
 
@@ -355,9 +376,3 @@ def _checked_max_failures(max_failures: int | None) -> int | None:
     if max_failures is not None and (not is_count or max_failures < 0):
         raise SweepError(f"max_failures={max_failures!r} must be at least 0, or None.")
     return max_failures
-
-
-def _check_stage_name(stage: str | None, stages: tuple[Stage, ...]) -> None:
-    names = [each.name for each in stages]
-    if stage is not None and stage not in names:
-        raise SweepError(f"stage={stage!r} is not a stage of this sweep: {', '.join(names)}.")

@@ -284,7 +284,7 @@ def test_a_source_chooses_its_points_by_the_outcomes(client, store, where):
     space = tk.grid(x=[0.0])
     job = make_job(
         Start(
-            prepared=prepare(as_stage(height), space),
+            prepared=prepare([as_stage(height)], space),
             results=results,
             seed=0,
             policy=Policy(order="given"),
@@ -307,7 +307,7 @@ def test_points_that_the_store_holds_are_told_at_once(tmp_path):
         source = Climber()
         job = make_job(
             Start(
-                prepared=prepare(as_stage(height), space),
+                prepared=prepare([as_stage(height)], space),
                 results=Results(tmp_path / "h.zarr"),
                 seed=0,
                 policy=Policy(order="given"),
@@ -334,7 +334,7 @@ class NoPoints:
 
 def test_describing_a_sweep_runs_nothing(tmp_path):
     results = Results(tmp_path / "n.zarr")
-    prepared = prepare(as_stage(tiny), tk.grid(x=[1], y=[2]))
+    prepared = prepare([as_stage(tiny)], tk.grid(x=[1], y=[2]))
     sweep = tk.Sweep(tiny, tk.grid(x=[1], y=[2]), store=tmp_path / "n.zarr")
     sweep.explain()
     repr(sweep)

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from toolkit.execution.upstream import Input
 from toolkit.spaces.seeds import Streams
 from toolkit.stages.call import StageCall
 from toolkit.stages.current import RunContext
@@ -23,6 +24,7 @@ class BatchSpec:
     streams: Streams
     sink: SinkSpec
     context: RunContext
+    inputs: tuple[Input, ...] = ()
     measure_memory: bool = True
 
 

@@ -22,9 +22,11 @@ from toolkit.execution.requests import Requests
 from toolkit.execution.run_queue import Ids, RunQueue
 from toolkit.execution.sizing import ChunkPlan, batch_seconds, choose_chunks, window_size
 from toolkit.execution.sources import Source, SpaceSource, tell
+from toolkit.execution.upstream import Input
 from toolkit.resources import Resources
 from toolkit.run_status import Status
 from toolkit.spaces.seeds import Streams
+from toolkit.spaces.space import Space
 from toolkit.stages.binding import Binding
 from toolkit.stages.current import RunContext
 from toolkit.stages.schema import Schema
@@ -55,6 +57,10 @@ class Policy:
     measure_memory: bool = True
 
 
+def _same(space: Space) -> Space:
+    return space
+
+
 @dataclass(frozen=True, kw_only=True)
 class Work:
     """One stage's runs: what to call, where outcomes go, where points come from."""
@@ -64,7 +70,9 @@ class Work:
     source: Source
     seed: int
     defaults: Mapping[str, object]
-    rerun: Callable[[StageRuns, Ids], Ids]  # which of the runs asked for are to be run
+    choose: Callable[[Ids], tuple[Ids, Ids]]  # of some runs: those asked for, those to run now
+    inputs: tuple[Input, ...] = ()  # what it takes from the stages before it
+    within: Callable[[Space], Space] = _same  # the part of a space that the stage runs over
 
 
 class Engine:
@@ -81,6 +89,8 @@ class Engine:
         than about two seconds of work.
     executor
         Where to run from the start; None for this process.
+    requests
+        What other threads ask for; None makes new ones.
     """
 
     def __init__(
@@ -90,6 +100,7 @@ class Engine:
         *,
         start_cluster: Callable[[], Executor],
         executor: Executor | None = None,
+        requests: Requests | None = None,
     ) -> None:
         self.work, self.policy = work, policy
         self.runs = work.runs
@@ -112,7 +123,7 @@ class Engine:
         self._started = time.monotonic()
         self._collected_at = 0.0
         self._counts = np.zeros(len(Status), np.int64)
-        self.requests = Requests()
+        self.requests = requests or Requests()
         self.stopped_because: str | None = None
 
     def progress(self) -> Progress:
@@ -162,10 +173,10 @@ class Engine:
         while (space := self.work.source.ask(wanted)) is not None:
             with self.lock:
                 found = self.runs.register(space, defaults=dict(self.work.defaults))
-                is_span = isinstance(found, range)
                 ids = np.arange(found.start, found.stop) if isinstance(found, range) else found
-                self._ids.append(slice(ids[0], ids[-1] + 1) if is_span and len(ids) else ids)
-                todo = self.work.rerun(self.runs, ids)
+                asked, todo = self.work.choose(ids)
+                is_span = isinstance(found, range) and len(asked) == len(ids) > 0
+                self._ids.append(slice(ids[0], ids[-1] + 1) if is_span else asked)
             self._recount()
             self._enqueue(todo)
             if not isinstance(self.work.source, SpaceSource):
@@ -278,6 +289,7 @@ class Engine:
             streams=Streams(self.work.seed, self.work.binding.name, catalogue.dims),
             sink=sink,
             context=_context(self.work.binding.stage, sink.path),
+            inputs=self.work.inputs,
             measure_memory=self.policy.measure_memory,
         )
         self.executor.prepare(spec)
@@ -437,6 +449,7 @@ class Engine:
     def _apply_requests(self) -> None:
         self._failures.check_limit()
         if (wanted := self.requests.take_focus()) is not None:
+            wanted = self.work.within(wanted)
             found = np.asarray(self.runs.catalogue.find(wanted, defaults=self.work.defaults))
             mask = np.zeros(self.runs.n_runs, bool)
             mask[found[found >= 0]] = True

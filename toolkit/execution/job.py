@@ -6,7 +6,7 @@ from collections.abc import Callable, Generator, Mapping
 from typing import TYPE_CHECKING
 
 from toolkit.errors import InterruptedSweepError
-from toolkit.execution.engine import Engine
+from toolkit.execution.chain import Chain
 from toolkit.execution.progress import Progress
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ class Job:
 
     def __init__(
         self,
-        engine: Engine,
+        chain: Chain,
         *,
         work: Callable[[], None],
         dataset: Callable[[], "xr.Dataset"],
@@ -32,7 +32,7 @@ class Job:
         select: Callable[[Mapping[str, object]], "Space"],
         dashboard_link: Callable[[], str | None],
     ) -> None:
-        self._engine = engine
+        self._chain = chain
         self._work = work
         self._dataset, self._failures, self._select = dataset, failures, select
         self._dashboard_link = dashboard_link
@@ -43,7 +43,7 @@ class Job:
     @property
     def progress(self) -> Progress:
         """Counts by state, elapsed seconds and the estimate of those that are left."""
-        return self._engine.progress()
+        return self._chain.progress()
 
     @property
     def is_finished(self) -> bool:
@@ -71,15 +71,15 @@ class Job:
         SpaceError
             If a name or label is not in the space.
         """
-        self._engine.requests.focus(self._select(labels))
+        self._chain.requests.focus(self._select(labels))
 
     def pause(self) -> None:
         """Hand out no further batches; those that run go on to their end."""
-        self._engine.requests.pause()
+        self._chain.requests.pause()
 
     def resume(self) -> None:
         """Hand out batches again."""
-        self._engine.requests.resume()
+        self._chain.requests.resume()
 
     def cancel(self, now: bool = False) -> None:
         """Hand out nothing more; return when what runs has ended.
@@ -97,11 +97,11 @@ class Job:
     @property
     def was_asked_to_stop(self) -> bool:
         """Whether it was cancelled."""
-        return self._engine.requests.stop
+        return self._chain.requests.stop
 
     def request_stop(self, *, now: bool = False) -> None:
         """Ask for :meth:`cancel` without waiting."""
-        self._engine.requests.ask_to_stop(now=now)
+        self._chain.requests.ask_to_stop(now=now)
 
     def result(self, timeout: float | None = None) -> "xr.Dataset":
         """Wait for the sweep and return its dataset.

@@ -2,15 +2,16 @@
 
 import html
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from toolkit.execution.preparing import Prepared
+from toolkit.execution.preparing import Prepared, PreparedStage, identities
 from toolkit.execution.sizing import batch_seconds
 from toolkit.run_status import Status
 from toolkit.stages.schema import Variable
+from toolkit.stages.wiring import Node
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -59,11 +60,17 @@ class Plan:
         The dims of the space and their sizes.
     store
         Folder of the store, or "in memory".
+    wiring
+        The stages and what they take from each other, where there are several.
+    dims
+        By stage: the dims of the space that it runs over.
     """
 
     rows: Mapping[str, Row]
     sizes: dict[str, int]
     store: str
+    wiring: tuple[Node, ...] = ()
+    dims: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def stages(self) -> "pd.DataFrame":
@@ -84,7 +91,13 @@ class Plan:
         """Return the plan as text, a line for each stage."""
         sizes = " x ".join(f"{name} {size}" for name, size in self.sizes.items()) or "one point"
         lines = [f"{sizes}, store: {self.store}"]
-        lines += [f"  {name}: {_sentence(row)}" for name, row in self.rows.items()]
+        taken = {node.name: node for node in self.wiring}
+        for name, row in self.rows.items():
+            node = taken.get(name)
+            before = f"{', '.join(node.upstream)} -> " if node is not None and node.upstream else ""
+            over = f" over ({', '.join(self.dims[name])})" if node is not None else ""
+            kept = ", not kept" if node is not None and not node.stage.keep else ""
+            lines.append(f"  {before}{name}{over}: {_sentence(row)}{kept}")
         return "\n".join(lines)
 
     __repr__ = __str__
@@ -103,8 +116,22 @@ def explain(prepared: Prepared, results: "Results") -> Plan:
     StoreError
         If the store cannot be read, or its parameters cannot be mapped to the sweep's.
     """
-    name = prepared.stage.name
-    runs = results.look(name)
+    tokens = identities(prepared)
+    rows = {
+        each.name: _row(each, results, str(tokens[each.name]["token"])) for each in prepared.stages
+    }
+    return Plan(
+        rows=rows,
+        sizes=dict(prepared.space.sizes),
+        store="in memory" if results.path is None else str(results.path),
+        wiring=prepared.nodes if len(prepared.nodes) > 1 else (),
+        dims={each.name: tuple(each.space.sizes) for each in prepared.stages},
+    )
+
+
+def _row(prepared: PreparedStage, results: "Results", token: str) -> Row:
+    name = prepared.name
+    runs = results.look(name) if prepared.stage.keep else None
     total = len(prepared.space)
     counts = np.zeros(len(Status), np.int64)
     per_run = bytes_each = np.nan
@@ -118,27 +145,22 @@ def explain(prepared: Prepared, results: "Results") -> Plan:
         ended = known[(status == Status.DONE) | (status == Status.STALE)]
         if len(ended):
             per_run = float(np.mean(runs.state.seconds[ended]))
-    if results.has_other_code(name, prepared.stage.code.token):
+    if prepared.stage.keep and results.has_other_code(name, token):
         counts[Status.STALE] += counts[Status.DONE]
         counts[Status.DONE] = 0
     stored = int(counts[Status.DONE] + counts[Status.STALE])
     failed = int(counts[Status.FAILED])
     missing = total - stored - failed
-    row = Row(
+    return Row(
         runs=total,
         stored=stored,
         missing=missing,
         failed=failed,
         stale=int(counts[Status.STALE]),
         batches=_batches(missing, per_run),
-        bytes=missing * bytes_each,
+        bytes=missing * bytes_each if prepared.stage.keep else 0.0,
         seconds=missing * per_run,
         tier="gpu" if _gpus(prepared) else "any",
-    )
-    return Plan(
-        rows={name: row},
-        sizes=dict(prepared.space.sizes),
-        store="in memory" if results.path is None else str(results.path),
     )
 
 
@@ -155,7 +177,7 @@ def _nbytes(variable: Variable) -> int:
     return int(np.dtype(variable.dtype).itemsize * np.prod(variable.shape, dtype=int))
 
 
-def _gpus(prepared: Prepared) -> int:
+def _gpus(prepared: PreparedStage) -> int:
     resources = prepared.stage.fixed_resources
     return 0 if resources is None else resources.gpus
 

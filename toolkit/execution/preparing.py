@@ -1,44 +1,200 @@
 """A sweep's description, checked as a whole before anything runs."""
 
+import hashlib
 import sys
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
-from toolkit.errors import SweepError
+import numpy as np
+
+from toolkit.errors import StageError, SweepError
+from toolkit.spaces.axis import Column, Dim
+from toolkit.spaces.projection import needed_dims, project, taken_label
 from toolkit.spaces.space import Space
-from toolkit.stages.binding import Binding, bind
+from toolkit.stages.binding import Binding
 from toolkit.stages.stage import Stage, as_stage
+from toolkit.stages.wiring import Node, wire
+
+
+@dataclass(frozen=True, kw_only=True)
+class PreparedStage:
+    """A stage with every argument matched, and the part of the space that it runs over.
+
+    Parameters
+    ----------
+    node
+        The stage among the others.
+    space
+        The space over the dims that it depends on, with its defaults recorded as constants.
+    whole
+        Dims that it takes whole.
+    """
+
+    node: Node
+    space: Space
+    whole: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """Name of the stage."""
+        return self.node.name
+
+    @property
+    def stage(self) -> Stage:
+        """The stage."""
+        return self.node.stage
+
+    @property
+    def binding(self) -> Binding:
+        """Its arguments, matched."""
+        return self.node.binding
+
+    @property
+    def defaults(self) -> Mapping[str, object]:
+        """What runs of older spaces are said to have had, by parameter."""
+        return self.node.defaults
 
 
 @dataclass(frozen=True, kw_only=True)
 class Prepared:
-    """A stage with every argument matched, and its space with the stage's defaults recorded."""
+    """A sweep's stages, each after those that it needs, and the whole space.
 
-    stage: Stage
-    binding: Binding
+    Parameters
+    ----------
+    stages
+        The stages in the order of running.
+    space
+        The space that was asked for, with all defaults recorded as constants.
+    """
+
+    stages: tuple[PreparedStage, ...]
     space: Space
-    defaults: Mapping[str, object]
+
+    def named(self, name: str) -> PreparedStage:
+        """Return the stage of this name."""
+        for each in self.stages:
+            if each.name == name:
+                return each
+        raise SweepError(
+            f"{name!r} is not a stage of this sweep: {', '.join(s.name for s in self.stages)}."
+        )
+
+    @property
+    def nodes(self) -> tuple[Node, ...]:
+        """The stages' wiring, in the order of running."""
+        return tuple(each.node for each in self.stages)
 
 
-def prepare(stage: Stage, space: Space) -> Prepared:
-    """Match a stage with a space.
+def prepare(
+    stages: Sequence[Stage],
+    space: Space,
+    *,
+    frozen: Collection[str] = (),
+    stored: Callable[[str], Iterable[str]] = lambda _: (),
+) -> Prepared:
+    """Match stages with a space and each other.
+
+    Parameters
+    ----------
+    stages
+        In any order.
+    space
+        The space.
+    frozen
+        Names of the frozen inputs.
+    stored
+        Gives the outputs that a stage is known to have where it declares none.
 
     Raises
     ------
     StageError
-        If an argument has no source or two, or a parameter is used by nothing.
+        If an argument has no source or two, a parameter is used by nothing, the stages need each
+        other in a circle, or a dim that is taken whole is not there.
     """
-    binding = bind(
-        stage,
+    nodes = wire(
+        stages,
         {name: _kind(space, name) for name in space.names},
         dims=[dim.name for dim in space.dims if dim.name not in space.names],
+        frozen=frozen,
+        stored=stored,
     )
-    return Prepared(
-        stage=stage,
-        binding=binding,
-        space=space.with_constants(binding.defaults),
-        defaults=binding.defaults,
+    defaults = {name: value for node in nodes for name, value in node.defaults.items()}
+    whole_space = space.with_constants(defaults)
+    if len(nodes) == 1 and not nodes[0].stage.over:
+        only = PreparedStage(node=nodes[0], space=whole_space)
+        return Prepared(stages=(only,), space=whole_space)
+    made: dict[str, PreparedStage] = {}
+    dims: dict[str, set[str]] = {}
+    taken: dict[str, dict[str, str]] = {}
+    for node in nodes:
+        made[node.name] = _over_own_dims(node, whole_space, dims, taken)
+    return Prepared(stages=tuple(made.values()), space=whole_space)
+
+
+def _over_own_dims(
+    node: Node, space: Space, dims: dict[str, set[str]], taken: dict[str, dict[str, str]]
+) -> PreparedStage:
+    """Return a stage with its part of the space; ``dims`` and ``taken`` of those before it grow."""
+    own = set(node.binding.uses) | set(node.binding.defaults)
+    if node.binding.takes_rng or node.binding.takes_run_seed:
+        own |= {c.name for dim in space.dims if dim.kind == "replicates" for c in dim.columns}
+    reached = set(needed_dims(space, own)).union(*(dims[name] for name in node.upstream))
+    over = node.stage.over
+    missing = [name for name in over if name not in reached]
+    if missing:
+        there = ", ".join(name for name in space.sizes if name in reached) or "none"
+        raise StageError(
+            f"Stage {node.name!r} takes {', '.join(map(repr, missing))} whole (over=), and none of "
+            f"its arguments varies along it. Dims of its arguments: {there}."
+        )
+    labels = {name: label for before in node.upstream for name, label in taken[before].items()}
+    labels |= {name: taken_label(space, name) for name in over}
+    dims[node.name], taken[node.name] = reached - set(over), labels
+    if over:
+        node = replace(node, binding=_with_whole_labels(node.binding, space))
+    kept = dims[node.name] | set(node.defaults)
+    return PreparedStage(node=node, space=project(space, kept, taken=labels), whole=over)
+
+
+def _with_whole_labels(binding: Binding, space: Space) -> Binding:
+    """Return a binding whose arguments along dims taken whole are arrays of all their labels."""
+    whole: dict[str, object] = {}
+    for name in binding.stage.over:
+        dim = space.dim(name)
+        for column in dim.columns:
+            whole[column.name] = _labelled_values(column, dim)
+    arguments = tuple(
+        replace(argument, kind="constant") if argument.source in whole else argument
+        for argument in binding.call.arguments
     )
+    used = {
+        argument.source: whole[argument.source]
+        for argument in arguments
+        if argument.source in whole
+    }
+    return replace(binding, call=replace(binding.call, arguments=arguments).with_constants(used))
+
+
+def _labelled_values(column: Column, dim: Dim) -> object:
+    import xarray as xr
+
+    values = column.array(np.arange(dim.size))
+    return xr.DataArray(values, dims=(dim.name,), coords={dim.name: dim.labels}, name=column.name)
+
+
+def identities(prepared: Prepared) -> dict[str, dict[str, object]]:
+    """Return the token of each stage's code, that of the stages before it included."""
+    found: dict[str, dict[str, object]] = {}
+    for each in prepared.stages:
+        code = each.stage.code
+        token, parts = code.token, dict(code.parts)
+        before = [str(found[name]["token"]) for name in each.node.upstream]
+        if before:
+            token = hashlib.blake2b(
+                "\n".join([token, *before]).encode(), digest_size=16
+            ).hexdigest()
+        found[each.name] = {"token": token, "parts": parts}
+    return found
 
 
 def require_current(stage: Stage) -> None:

@@ -12,15 +12,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from toolkit.errors import InterruptedSweepError, SweepError
+from toolkit.execution.chain import Chain, Step
 from toolkit.execution.clients import resolve_client
 from toolkit.execution.engine import Engine, Policy, Work
 from toolkit.execution.executors import Executor
 from toolkit.execution.job import Job
 from toolkit.execution.pickling import dumps_function
-from toolkit.execution.preparing import Prepared
-from toolkit.execution.run_queue import Ids
-from toolkit.execution.sources import Source, SpaceSource
+from toolkit.execution.preparing import Prepared, PreparedStage, identities
+from toolkit.execution.requests import Requests
+from toolkit.execution.sources import Source
 from toolkit.run_status import Status
+from toolkit.stages.stage import Stage
 from toolkit.stores.results import Results
 from toolkit.stores.stage_runs import StageRuns
 
@@ -73,37 +75,40 @@ def make_job(start: Start) -> Job:
     StoreError
         If another process runs this store, or it cannot be mapped to the sweep.
     """
-    stage = start.prepared.stage
-    dumps_function(stage.function, stage.name)
-    code = {stage.name: {"token": stage.code.token, "parts": dict(stage.code.parts)}}
+    for each in start.prepared.stages:
+        dumps_function(each.stage.function, each.name)
+    code = identities(start.prepared)
     start.results.acquire(code=code)
     try:
-        runs = start.results.stage(stage.name)
-        start.results.settle_code(stage.name, code[stage.name])
-        _warn_of_stale(runs, start.rerun)
+        steps = [_step(each, start, code[each.name]) for each in start.prepared.stages]
         client, close_client = resolve_client(start.client)
         start.closers.append(close_client)
         links: list[Client] = [client] if client is not None else []
 
-        def start_cluster() -> Executor:
-            own, close = resolve_client("local")
-            start.closers.append(close)
-            assert own is not None
-            links.append(own)
-            return _dask_executor(own, start)
+        def make_engine(step: Step, work: Work, requests: Requests) -> Engine:
+            stage = step.prepared.stage
 
-        engine = Engine(
-            Work(
-                binding=start.prepared.binding,
-                runs=runs,
-                source=start.source or SpaceSource(start.prepared.space),
-                seed=start.seed,
-                defaults=dict(start.prepared.defaults),
-                rerun=lambda stage_runs, ids: _to_run(stage_runs, ids, start.rerun),
-            ),
-            start.policy,
-            start_cluster=start_cluster,
-            executor=None if client is None else _dask_executor(client, start),
+            def start_cluster() -> Executor:
+                own, close = resolve_client("local")
+                start.closers.append(close)
+                assert own is not None
+                links.append(own)
+                return _dask_executor(own, stage, start.profile)
+
+            return Engine(
+                work,
+                start.policy,
+                start_cluster=start_cluster,
+                executor=_dask_executor(links[-1], stage, start.profile) if links else None,
+                requests=requests,
+            )
+
+        chain = Chain(
+            steps,
+            rerun=start.rerun,
+            make_engine=make_engine,
+            seed=start.seed,
+            source=start.source,
         )
     except BaseException:
         _close(start)
@@ -111,12 +116,12 @@ def make_job(start: Start) -> Job:
 
     def work() -> None:
         try:
-            engine.run()
+            chain.run()
         finally:
             _close(start)
 
     return Job(
-        engine,
+        chain,
         work=work,
         dataset=start.dataset,
         failures=start.failures,
@@ -165,30 +170,21 @@ def _interruptible(job: Job, how_to_resume: str) -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
-def _dask_executor(client: "Client", start: Start) -> Executor:
+def _step(prepared: PreparedStage, start: Start, code: Mapping[str, object]) -> Step:
+    if not prepared.stage.keep:
+        return Step(prepared=prepared, runs=start.results.passing(prepared.name))
+    runs = start.results.stage(prepared.name)
+    start.results.settle_code(prepared.name, code)
+    _warn_of_stale(runs, start.rerun)
+    return Step(prepared=prepared, runs=runs)
+
+
+def _dask_executor(client: "Client", stage: Stage, profile: bool) -> Executor:
     from toolkit.execution.dask_executor import DaskExecutor
 
-    resources = start.prepared.stage.fixed_resources
+    resources = stage.fixed_resources
     tags = {"GPU": float(resources.gpus)} if resources is not None and resources.gpus else {}
-    return DaskExecutor(
-        client, stage=start.prepared.stage.name, resources=tags, profile=start.profile
-    )
-
-
-def _to_run(runs: StageRuns, ids: Ids, rerun: frozenset[str]) -> Ids:
-    """Which of the runs asked for are to be run; those with an outcome are set back."""
-    status = runs.state.status[ids]
-    again = status == Status.SKIPPED
-    if "all" in rerun:
-        again |= status != Status.PENDING
-    if "failed" in rerun:
-        again |= (status == Status.FAILED) | (status == Status.BLOCKED)
-    if "stale" in rerun:
-        again |= status == Status.STALE
-    if again.any():
-        runs.reset(ids[again])
-    chosen = again | (status == Status.PENDING)
-    return ids if chosen.all() else np.asarray(ids[chosen])
+    return DaskExecutor(client, stage=stage.name, resources=tags, profile=profile)
 
 
 def _warn_of_stale(runs: StageRuns, rerun: frozenset[str]) -> None:

@@ -1,7 +1,7 @@
 """Runs one batch in a worker process: knows journals and clocks, and nothing of Dask."""
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -23,6 +23,8 @@ _MEASURED_RUN = 0.01
 _HAND_BACK = 3.0
 _BRIEF_RUN = 2e-6
 _CACHED_RUNS = 8192
+
+Values = Mapping[str, Any]
 
 _specs: dict[str, BatchSpec] = {}
 _left_outs: dict[str, NDArray[np.int64]] = {}
@@ -132,12 +134,13 @@ class _Batch:
     def _singly(self, runs: NDArray[np.int64]) -> Iterator[None]:
         """Run one after the other, each recorded by itself, as long as they take over 1 ms."""
         spec, attempt, numbers = self.spec, self.task.attempt, runs.tolist()
+        positions = spec.catalogue.positions(runs)
         outcomes = run_singly(
             spec.call,
-            spec.catalogue.values(runs, self.names),
+            self._values(runs, positions),
             numbers,
             streams=spec.streams,
-            positions=spec.catalogue.positions(runs),
+            positions=positions,
             schema=self.schema,
             attempt=attempt,
             context=self.context,
@@ -164,20 +167,28 @@ class _Batch:
                 yield
                 return
 
-    def _run(self, runs: NDArray[np.int64]) -> BatchResult:
+    def _values(self, runs: NDArray[np.int64], positions: Sequence[NDArray[np.int64]]) -> Values:
         spec = self.spec
-        values: Mapping[str, Any] = (
+        values: Values = (
             spec.catalogue.arrays(runs, self.names)
             if spec.call.vectorized
             else spec.catalogue.values(runs, self.names)
         )
+        for each in spec.inputs:
+            values = {**values, **each.values(positions)}
+        return values
+
+    def _run(self, runs: NDArray[np.int64]) -> BatchResult:
+        spec = self.spec
+        positions = spec.catalogue.positions(runs)
+        values = self._values(runs, positions)
         started = time.perf_counter()
         result = run_batch(
             spec.call,
             values,
             runs,
             streams=spec.streams,
-            positions=spec.catalogue.positions(runs),
+            positions=positions,
             schema=self.schema,
             mark=self.sink.mark,
             attempt=self.task.attempt,

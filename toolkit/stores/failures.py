@@ -1,5 +1,6 @@
 """Failed runs as a table."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -49,3 +50,13 @@ def failures_frame(runs: StageRuns | None, ids: NDArray[np.int64]) -> "pd.DataFr
         host=[record.get("host", "") for record in found],
     )
     return pd.DataFrame(table)
+
+
+def joined(frames: "Sequence[pd.DataFrame]") -> "pd.DataFrame":
+    """Return the failed runs of several stages one after the other."""
+    import pandas as pd
+
+    filled = [frame for frame in frames if len(frame)]
+    if not filled:
+        return frames[0] if frames else failures_frame(None, np.zeros(0, dtype=np.int64))
+    return pd.concat(filled, ignore_index=True) if len(filled) > 1 else filled[0]

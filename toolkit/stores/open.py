@@ -10,7 +10,7 @@ import numpy as np
 
 from toolkit.errors import StoreError
 from toolkit.run_status import Status
-from toolkit.stores.failures import failures_frame
+from toolkit.stores.failures import failures_frame, joined
 from toolkit.stores.stage_runs import StageRuns
 from toolkit.stores.zarr_store import ZarrStore
 
@@ -26,7 +26,7 @@ def open(  # noqa: A001 - users write tk.open, as they write xr.open_dataset
     flat: bool | None = None,
     mask: bool = True,
 ) -> "xr.Dataset":
-    """Return everything that a store holds of a stage, labelled.
+    """Return everything that a store holds, labelled.
 
     Values are read where they are used; those of variables up to 100 MB are then kept. Runs that
     are journalled but not folded yet are there too.
@@ -36,7 +36,8 @@ def open(  # noqa: A001 - users write tk.open, as they write xr.open_dataset
     path
         Folder of the store.
     stage
-        Name of the stage; needed only where there are several.
+        Name of the stage; None for all, each over its own dims, ``status`` and its like named
+        ``status_<stage>`` where there are several.
     flat
         True for one ``run`` dim with the labels as coordinates, False for one dim a parameter.
         None: a dim a parameter where at least a tenth of their cells exist.
@@ -47,14 +48,32 @@ def open(  # noqa: A001 - users write tk.open, as they write xr.open_dataset
     Raises
     ------
     StoreError
-        If there is no store at the path, or no such stage in it.
+        If there is no store at the path, or no such stage in it; or if several stages are asked
+        for and one of them can be read along ``run`` only.
     """
+    from toolkit.stores.merged import merged
     from toolkit.stores.view import labelled
 
     store = ZarrStore.read(os.path.expanduser(path))
-    runs = _stage(store, stage)
-    attrs = {"store": store.path}
-    return labelled(runs, flat=flat, mask=mask, load=False, attrs=attrs)
+    names = store.stage_names if stage is None and len(store.stage_names) > 1 else (stage,)
+    found = {}
+    for name in names:
+        runs = _stage(store, name)
+        found[runs.name] = labelled(
+            runs,
+            flat=flat,
+            mask=mask,
+            load=False,
+            attrs={"store": store.path},
+            qualified=len(names) > 1,
+        )
+    flats = [name for name, data in found.items() if "run" in data.dims]
+    if len(found) > 1 and flats:
+        raise StoreError(
+            f"The runs of stage {flats[0]!r} are read along one dim, and those of other stages are "
+            f"others: say which stage to open, stage={flats[0]!r} for example."
+        )
+    return merged(found)
 
 
 def status(path: str | os.PathLike[str]) -> "pd.DataFrame":
@@ -102,18 +121,13 @@ def failures(path: str | os.PathLike[str], *, stage: str | None = None) -> "pd.D
     StoreError
         If there is no store at the path, or no such stage in it.
     """
-    import pandas as pd
-
     store = ZarrStore.read(os.path.expanduser(path))
     names = store.stage_names if stage is None else (stage,)
     tables = []
     for name in names:
         runs = _stage(store, name)
         tables.append(failures_frame(runs, np.flatnonzero(runs.state.status == Status.FAILED)))
-    filled = [table for table in tables if len(table)]
-    if not filled:
-        return tables[0] if tables else failures_frame(None, np.zeros(0, dtype=np.int64))
-    return pd.concat(filled, ignore_index=True) if len(filled) > 1 else filled[0]
+    return joined(tables)
 
 
 def _stage(store: ZarrStore, name: str | None) -> StageRuns:

@@ -1,6 +1,6 @@
 """The results of a sweep, on disk or in memory: taken to run, looked at at any time."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -8,7 +8,7 @@ import numpy as np
 
 from toolkit.errors import StoreError
 from toolkit.spaces.space import Space
-from toolkit.stores.failures import failures_frame
+from toolkit.stores.failures import failures_frame, joined
 from toolkit.stores.journal import Durability
 from toolkit.stores.memory_store import MemoryStore
 from toolkit.stores.provenance import provenance
@@ -18,6 +18,8 @@ from toolkit.stores.zarr_store import ZarrStore
 if TYPE_CHECKING:
     import pandas as pd
     import xarray as xr
+
+Part = tuple[str, Space, Mapping[str, object]]
 
 
 class Results:
@@ -44,6 +46,7 @@ class Results:
         self.script: Mapping[str, object] | None = None
         self._memory: MemoryStore | None = None
         self._disk: ZarrStore | None = None
+        self._passing: dict[str, MemoryStore] = {}
 
     def acquire(self, *, code: Mapping[str, object]) -> None:
         """Take the store to write into it, made if there is none.
@@ -53,6 +56,7 @@ class Results:
         StoreError
             If somebody else runs it, or it cannot be read or written.
         """
+        self._passing.clear()
         if self._folder is None:
             self._memory = self._memory or MemoryStore(provenance(code=code))
             return
@@ -85,6 +89,14 @@ class Results:
         assert store is not None, "acquire comes first"
         return store.stage(name, create=True)
 
+    def passing(self, name: str) -> StageRuns:
+        """Return new runs in memory, of a stage whose results are not kept.
+
+        They are there until the store is taken again, so that their failures can be looked at.
+        """
+        self._passing[name] = MemoryStore()
+        return self._passing[name].stage(name, create=True)
+
     def settle_code(self, name: str, code: Mapping[str, object]) -> None:
         """Mark the runs of a stage stale if its code has changed since, and note the new code.
 
@@ -114,6 +126,8 @@ class Results:
 
     def look(self, name: str) -> StageRuns | None:
         """Return the runs of a stage as they are by now, None where there are none yet."""
+        if name in self._passing:
+            return self._passing[name].stage(name)
         store: ZarrStore | MemoryStore | None = self._memory
         if self._folder is not None:
             store = ZarrStore.read(self._folder) if (self._folder / "zarr.json").exists() else None
@@ -121,29 +135,50 @@ class Results:
             return None
         return store.stage(name)
 
-    def dataset(
-        self, name: str, space: Space, defaults: Mapping[str, object], *, mask: bool = True
-    ) -> "xr.Dataset":
-        """Return what is stored of a space, labelled; what is not there is pending."""
+    def output_names(self, name: str) -> tuple[str, ...]:
+        """Return the outputs that stored runs of a stage have; none where nothing is stored."""
+        runs = self.look(name)
+        return () if runs is None or runs.schema is None else runs.schema.names
+
+    def dataset(self, parts: Sequence[Part], *, mask: bool = True) -> "xr.Dataset":
+        """Return what is stored of some stages, each over its space, labelled, as one Dataset.
+
+        Parameters
+        ----------
+        parts
+            Of each stage its name, its space and its defaults.
+        mask
+            Whether only runs that are done or stale show values.
+        """
+        from toolkit.stores.merged import merged
         from toolkit.stores.view import labelled  # xarray takes 2 s to load
 
-        return labelled(
-            self.look(name),
-            space,
-            name=name,
-            mask=mask,
-            defaults=defaults,
-            attrs=self._attrs(),
-            unpickle=True,
-        )
+        found = {
+            name: labelled(
+                self.look(name),
+                space,
+                name=name,
+                mask=mask,
+                defaults=defaults,
+                attrs=self._attrs(),
+                qualified=len(parts) > 1,
+                unpickle=True,
+            )
+            for name, space, defaults in parts
+        }
+        return merged(found)
 
-    def failures(self, name: str, space: Space, defaults: Mapping[str, object]) -> "pd.DataFrame":
-        """Return the failed runs of a space, a row each."""
-        runs = self.look(name)
-        if runs is None:
-            return failures_frame(None, np.zeros(0, np.int64))
-        ids = np.asarray(runs.catalogue.find(space, defaults=defaults))
-        return failures_frame(runs, ids[ids >= 0])
+    def failures(self, parts: Sequence[Part]) -> "pd.DataFrame":
+        """Return the failed runs of some stages, each over its space, a row each."""
+        frames = []
+        for name, space, defaults in parts:
+            runs = self.look(name)
+            if runs is None:
+                frames.append(failures_frame(None, np.zeros(0, np.int64)))
+                continue
+            ids = np.asarray(runs.catalogue.find(space, defaults=defaults))
+            frames.append(failures_frame(runs, ids[ids >= 0]))
+        return frames[0] if len(frames) == 1 else joined(frames)
 
     def _attrs(self) -> dict[str, object]:
         return {"store": "in memory" if self.path is None else str(self.path)}

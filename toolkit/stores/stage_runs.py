@@ -318,6 +318,12 @@ class StageRuns:
         self.state.set_status(np.asarray(ids, np.int64), Status.PENDING)
 
     @_alone
+    def block(self, ids: Ids) -> None:
+        """Note that runs cannot be made, for a run that they need has failed."""
+        if len(ids):
+            self.state.set_status(np.asarray(ids, np.int64), Status.BLOCKED)
+
+    @_alone
     def mark_stale(self) -> None:
         """Note on disk that the runs which are done were made by code that has changed since."""
         done = np.flatnonzero(self.state.status == Status.DONE)

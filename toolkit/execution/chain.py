@@ -1,0 +1,276 @@
+"""The stages of a sweep, run one after the other: what each is to run, and what is blocked."""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from toolkit.execution.engine import Engine, Work
+from toolkit.execution.preparing import PreparedStage
+from toolkit.execution.progress import Progress
+from toolkit.execution.requests import Requests
+from toolkit.execution.run_queue import Ids
+from toolkit.execution.sources import Source, SpaceSource
+from toolkit.execution.upstream import HAS_VALUE, HeldReader, Input, Lookup, Mask, StoredReader
+from toolkit.run_status import Status
+from toolkit.spaces.space import Space
+from toolkit.stores.stage_runs import StageRuns
+
+
+@dataclass(kw_only=True)
+class Step:
+    """One stage of a sweep that has been started.
+
+    Parameters
+    ----------
+    prepared
+        The stage and its space.
+    runs
+        Its runs: in the store, or in memory where its results are not kept.
+    """
+
+    prepared: PreparedStage
+    runs: StageRuns
+    engine: Engine | None = None
+    lookups: dict[str, Lookup] = field(default_factory=dict)
+    ids: Ids = field(default_factory=lambda: np.zeros(0, np.int64))
+    wanted: Mask | None = None  # by run id; None for all that the space asks for
+
+    @property
+    def name(self) -> str:
+        """Name of the stage."""
+        return self.prepared.name
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether its results are stored."""
+        return self.prepared.stage.keep
+
+
+class Chain:
+    """Runs stages in order, each when those before it have ended.
+
+    Parameters
+    ----------
+    steps
+        Each after those that it needs.
+    rerun
+        What to run again: ``"failed"``, ``"stale"``, ``"all"``.
+    make_engine
+        Makes the engine of a step from its work.
+    seed
+        Of all streams.
+    source
+        Where the points of a single stage come from; None for its space.
+    """
+
+    def __init__(
+        self,
+        steps: list[Step],
+        *,
+        rerun: frozenset[str],
+        make_engine: Callable[[Step, Work, Requests], Engine],
+        seed: int,
+        source: Source | None = None,
+    ) -> None:
+        self.steps = steps
+        self.requests = Requests()
+        self._by_name = {step.name: step for step in steps}
+        self._rerun, self._make_engine, self._seed = rerun, make_engine, seed
+        self._source = source
+        self._started = time.monotonic()
+        self._current = steps[0]
+        if len(steps) > 1:
+            self._plan()
+        else:
+            self._prepare_engine(steps[0])
+
+    def run(self) -> None:
+        """Run each stage until nothing is left, or a limit or a request stops it.
+
+        Raises
+        ------
+        RunsFailedError
+            If the whole first wave of a stage failed and none of its runs ever succeeded, or too
+            many failed.
+        StoreError
+            If the store cannot be written.
+        """
+        for step in self.steps:
+            self._current = step
+            engine = step.engine or self._prepare_engine(step)
+            engine.run()
+            if engine.stopped_because is not None:
+                break
+
+    def progress(self) -> Progress:
+        """Return the counts of all stages, as of the latest look at the journals."""
+        parts = [step.engine.progress() for step in self.steps if step.engine is not None]
+        counts = np.sum([_counts(each) for each in parts], axis=0) if parts else np.zeros(4, int)
+        waiting = 0
+        for step in self.steps:
+            if step.engine is None:
+                states = self._waiting(step)
+                waiting += int(states[3])
+                counts = counts + states
+        done, failed, blocked, pending = (int(count) for count in counts)
+        left = parts[-1].seconds_left if parts and not waiting else None
+        return Progress(
+            done=done,
+            failed=failed,
+            blocked=blocked,
+            pending=pending,
+            total=done + failed + blocked + pending,
+            elapsed=time.monotonic() - self._started,
+            seconds_left=left,
+            stage=self._current.name,
+        )
+
+    def _plan(self) -> None:
+        """Register all runs and find out which runs of stages that are not kept are needed."""
+        for step in self.steps:
+            prepared = step.prepared
+            found = step.runs.register(prepared.space, defaults=dict(prepared.defaults))
+            step.ids = np.asarray(found)
+        for step in self.steps:
+            for name in step.prepared.node.upstream:
+                before = self._by_name[name]
+                step.lookups[name] = Lookup.of(
+                    before.runs.catalogue,
+                    step.runs.catalogue,
+                    before.prepared.space,
+                    step.prepared.whole,
+                )
+        for step in reversed(self.steps):
+            if not step.is_kept and step.wanted is None:
+                step.wanted = np.zeros(step.runs.n_runs, bool)
+            todo = self._asked(step)
+            todo = todo[self._is_due(step, todo)]
+            for name, lookup in step.lookups.items():
+                before = self._by_name[name]
+                if before.is_kept:
+                    continue
+                if before.wanted is None:
+                    before.wanted = np.zeros(before.runs.n_runs, bool)
+                needed = lookup.ids(step.runs.catalogue.positions(todo)).ravel()
+                before.wanted[needed[needed >= 0]] = True
+
+    def _asked(self, step: Step) -> Ids:
+        return step.ids if step.wanted is None else step.ids[step.wanted[step.ids]]
+
+    def _is_due(self, step: Step, ids: Ids) -> Mask:
+        """Return which runs are to be run, if what they need is there."""
+        status = step.runs.state.status[ids]
+        due: Mask = (status == Status.PENDING) | (status == Status.SKIPPED)
+        if "all" in self._rerun:
+            due[:] = True
+        if "failed" in self._rerun:
+            due |= (status == Status.FAILED) | (status == Status.BLOCKED)
+        if "stale" in self._rerun:
+            due |= status == Status.STALE
+        if all(self._by_name[name].is_kept for name in step.lookups):
+            due |= status == Status.BLOCKED  # what it needs may have been mended since
+        return due
+
+    def _prepare_engine(self, step: Step) -> Engine:
+        prepared = step.prepared
+        work = Work(
+            binding=prepared.binding,
+            runs=step.runs,
+            source=self._source or SpaceSource(prepared.space),
+            seed=self._seed,
+            defaults=dict(prepared.defaults),
+            choose=lambda ids: self._choose(step, ids),
+            inputs=self._inputs(step),
+            within=_within(prepared),
+        )
+        step.engine = self._make_engine(step, work, self.requests)
+        return step.engine
+
+    def _choose(self, step: Step, ids: Ids) -> tuple[Ids, Ids]:
+        """Return the runs that are asked for, and those to run now; note which are blocked."""
+        asked = ids if step.wanted is None else ids[step.wanted[ids]]
+        due = self._is_due(step, asked)
+        todo = asked if due.all() else asked[due]
+        status = step.runs.state.status[todo]
+        again = todo[status != Status.PENDING]
+        if len(again):
+            step.runs.reset(again)
+        if not step.lookups:
+            return asked, todo
+        is_ready, is_blocked = self._readiness(step, todo)
+        step.runs.block(todo[is_blocked])
+        return asked, todo[is_ready]
+
+    def _readiness(self, step: Step, todo: Ids) -> tuple[Mask, Mask]:
+        """Return which runs have what they need, and which of the others never will."""
+        ready, blocked = np.ones(len(todo), bool), np.zeros(len(todo), bool)
+        allows = step.prepared.stage.missing == "allow"
+        for name, lookup in step.lookups.items():
+            status = self._by_name[name].runs.state.status
+            if HAS_VALUE[status].all():
+                continue
+            needed = lookup.ids(step.runs.catalogue.positions(todo))
+            there = needed >= 0
+            found = np.where(there, status[np.where(there, needed, 0)], Status.SKIPPED)
+            has = HAS_VALUE[found]
+            never = (found == Status.FAILED) | (found == Status.BLOCKED)
+            counts = there & (found != Status.SKIPPED)
+            if allows and lookup.whole:
+                ready &= (has | never | ~counts).all(axis=1) & has.any(axis=1)
+                blocked |= (never | ~counts).all(axis=1)
+            else:
+                ready &= (has | ~counts).all(axis=1) & has.any(axis=1)
+                blocked |= never.any(axis=1)
+        return ready, blocked
+
+    def _inputs(self, step: Step) -> tuple[Input, ...]:
+        made = []
+        for name, lookup in step.lookups.items():
+            runs = self._by_name[name].runs
+            sink = runs.sink_spec()
+            made.append(
+                Input(
+                    links=tuple(link for link in step.prepared.node.links if link.stage == name),
+                    lookup=lookup,
+                    reader=HeldReader(runs=runs)
+                    if sink.path is None
+                    else StoredReader(path=sink.path, stage=name, epoch=sink.epoch),
+                    together=bool(step.prepared.stage.vectorized),
+                )
+            )
+        return tuple(made)
+
+    def _waiting(self, step: Step) -> "np.ndarray[tuple[int], np.dtype[np.int64]]":
+        """Return done, failed, blocked and pending of a step that has not begun."""
+        status = step.runs.state.status[self._asked(step)]
+        count = {each: int(np.count_nonzero(status == each)) for each in Status}
+        done = count[Status.DONE] + count[Status.STALE]
+        known = done + count[Status.FAILED] + count[Status.BLOCKED]
+        return np.array(
+            [done, count[Status.FAILED], count[Status.BLOCKED], len(status) - known], np.int64
+        )
+
+
+def _within(prepared: PreparedStage) -> Callable[[Space], Space]:
+    """Return what takes the part of a sweep's space that a stage runs over."""
+    from toolkit.spaces.projection import project
+
+    held: Mapping[str, str] = {
+        dim.name.removeprefix("over_"): str(dim.labels[0])
+        for dim in prepared.space.dims
+        if dim.name.startswith("over_")
+    }
+    names = {dim.name for dim in prepared.space.dims}
+
+    def within(space: Space) -> Space:
+        if {dim.name for dim in space.dims} == names:
+            return space
+        return project(space, names, taken=held)
+
+    return within
+
+
+def _counts(progress: Progress) -> "np.ndarray[tuple[int], np.dtype[np.int64]]":
+    return np.array([progress.done, progress.failed, progress.blocked, progress.pending], np.int64)

@@ -1,0 +1,307 @@
+"""What a stage takes from the stages before it: which runs each of its runs needs, and values."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from toolkit.run_status import Status
+from toolkit.spaces.axis import Dim
+from toolkit.spaces.space import Space
+from toolkit.stages.columns import concatenate, empty_columns, take
+from toolkit.stages.passing import everything, passed, passed_together, passed_whole
+from toolkit.stages.schema import Array, Columns, Schema
+from toolkit.stages.wiring import Link
+from toolkit.stores.catalogue import Catalogue
+from toolkit.stores.matching import Source, align
+from toolkit.stores.stage_runs import StageRuns
+from toolkit.stores.zarr_store import ZarrStore
+
+Ids = npt.NDArray[np.int64]
+Positions = Sequence[Ids]
+Mask = npt.NDArray[np.bool_]
+
+HAS_VALUE = np.isin(np.arange(256), [Status.DONE, Status.STALE])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lookup:
+    """Which runs of one stage the runs of another one need.
+
+    Parameters
+    ----------
+    catalogue
+        The runs of the stage before.
+    sources
+        Where each of its dims finds its positions among the dims of the stage after; None for
+        the dims that are taken whole.
+    whole
+        By number of its dim: the positions that are taken whole.
+    labels
+        By name: the labels of these.
+    """
+
+    catalogue: Catalogue
+    sources: tuple[Source | None, ...]
+    whole: Mapping[int, Ids] = field(default_factory=dict)
+    labels: Mapping[str, Array] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, before: Catalogue, after: Catalogue, space: Space, over: Sequence[str]) -> "Lookup":
+        """Return the lookup between two catalogues.
+
+        Parameters
+        ----------
+        before, after
+            The runs of the two stages.
+        space
+            That of the stage before: it says which labels are taken whole.
+        over
+            The dims that the stage after takes whole.
+        """
+        numbers = {n for n, dim in enumerate(before.dims) if _taken(dim, over)}
+        shared = [dim for n, dim in enumerate(before.dims) if n not in numbers]
+        names = {column.name for dim in shared for column in dim.columns}
+        bare = {dim.name for dim in shared if not dim.columns}
+        places = [
+            n
+            for n, dim in enumerate(after.dims)
+            if any(column.name in names for column in dim.columns) or dim.name in bare
+        ]
+        offered = _Dims(tuple(_only(after.dims[n], names) for n in places))
+        found = iter(align(tuple(shared), (), offered, {}).sources)
+        sources = [
+            None if n in numbers else _renumbered(next(found), places)
+            for n in range(len(before.dims))
+        ]
+        whole, labels = {}, {}
+        for n in sorted(numbers):
+            held = before.dims[n]
+            asked = next(dim for dim in space.dims if dim.name == held.name)
+            whole[n] = align((held,), (), _Dims((asked,)), {}).sources[0].positions
+            labels[held.name] = asked.labels
+        return cls(
+            catalogue=Catalogue(blocks=before.blocks),
+            sources=tuple(sources),
+            whole=whole,
+            labels=labels,
+        )
+
+    @property
+    def width(self) -> int:
+        """How many runs of the stage before each run of the stage after takes."""
+        return int(np.prod([len(at) for at in self.whole.values()], dtype=np.int64))
+
+    def ids(self, positions: Positions) -> Ids:
+        """Return ids of the runs needed, shape ``(n, width)``, -1 where there is none.
+
+        Parameters
+        ----------
+        positions
+            Of n runs of the stage after, one array of shape ``(n,)`` for each dim of its
+            catalogue.
+        """
+        n = len(positions[0]) if len(positions) else 1
+        grids = np.meshgrid(*self.whole.values(), indexing="ij") if self.whole else []
+        taken = {number: grid.ravel() for number, grid in zip(self.whole, grids, strict=True)}
+        points = []
+        for number, source in enumerate(self.sources):
+            if source is None:
+                points.append(np.tile(taken[number], n))
+            else:
+                points.append(
+                    np.repeat(source.at(positions) if positions else _zeros(n), self.width)
+                )
+        if not points:
+            return np.zeros((n, 1), np.int64)
+        return self.catalogue.lookup(points, pointwise=True).reshape(n, self.width)
+
+
+class Reader(Protocol):
+    """Reads what runs of a stage returned, on whatever worker."""
+
+    def schema(self) -> Schema:
+        """Return what each run returned."""
+
+    def status(self, ids: Ids) -> npt.NDArray[np.uint8]:
+        """Return the status of runs."""
+
+    def columns(self, names: Sequence[str], ids: Ids) -> Columns:
+        """Return outputs of runs with ascending ids."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoredReader:
+    """Reads from the store's folder, which every worker sees."""
+
+    path: str
+    stage: str
+    epoch: int
+
+    def schema(self) -> Schema:
+        """Return what each run returned."""
+        return self._runs().widest_schema or Schema()
+
+    def status(self, ids: Ids) -> npt.NDArray[np.uint8]:
+        """Return the status of runs."""
+        return self._runs().state.status[ids]
+
+    def columns(self, names: Sequence[str], ids: Ids) -> Columns:
+        """Return outputs of runs with ascending ids."""
+        return [self._runs().read(name, ids) for name in names]
+
+    def _runs(self) -> StageRuns:
+        key = (self.path, self.stage, self.epoch)
+        if key not in _opened:
+            while len(_opened) > _MOST_OPENED:
+                _opened.pop(next(iter(_opened)))
+            _opened[key] = ZarrStore.read(self.path).stage(self.stage)
+        return _opened[key]
+
+
+_opened: dict[tuple[str, str, int], StageRuns] = {}
+_MOST_OPENED = 8
+
+
+@dataclass(kw_only=True)
+class HeldReader:
+    """Reads from runs in memory; what travels to workers are their columns."""
+
+    runs: StageRuns
+
+    def schema(self) -> Schema:
+        """Return what each run returned."""
+        return self.runs.widest_schema or Schema()
+
+    def status(self, ids: Ids) -> npt.NDArray[np.uint8]:
+        """Return the status of runs."""
+        return self.runs.state.status[ids]
+
+    def columns(self, names: Sequence[str], ids: Ids) -> Columns:
+        """Return outputs of runs with ascending ids."""
+        return [self.runs.read(name, ids) for name in names]
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Travel as columns."""
+        schema = self.schema()
+        every = np.arange(self.runs.n_runs)
+        columns = self.columns(schema.names, every)
+        return _Sent, (schema, np.array(self.runs.state.status), columns)
+
+
+class _Sent:
+    """Columns that came with the batch's description."""
+
+    def __init__(self, schema: Schema, status: npt.NDArray[np.uint8], columns: Columns) -> None:
+        self._schema, self._status = schema, status
+        self._columns = dict(zip(schema.names, columns, strict=True))
+
+    def schema(self) -> Schema:
+        return self._schema
+
+    def status(self, ids: Ids) -> npt.NDArray[np.uint8]:
+        return self._status[ids]
+
+    def columns(self, names: Sequence[str], ids: Ids) -> Columns:
+        return take([self._columns[name] for name in names], ids)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Input:
+    """What a stage takes from one stage before it.
+
+    Parameters
+    ----------
+    links
+        Its arguments that this stage gives.
+    lookup
+        Which runs.
+    reader
+        Their values.
+    together
+        Whether the stage is vectorized.
+    """
+
+    links: tuple[Link, ...]
+    lookup: Lookup
+    reader: Reader
+    together: bool = False
+
+    def values(self, positions: Positions) -> dict[str, Any]:
+        """Return the arguments of n runs by what they ask for, a sequence of n each."""
+        ids = self.lookup.ids(positions)
+        schema = self.reader.schema()
+        found: dict[str, Any] = {}
+        by_output: dict[str, Any] = {}
+        wanted = {link.output for link in self.links}
+        names = (
+            schema.names if None in wanted else [name for name in schema.names if name in wanted]
+        )
+        for name, column in zip(names, self._columns(names, ids, schema), strict=True):
+            variable = schema.variables[schema.names.index(name)]
+            if self.lookup.whole:
+                by_output[name] = self._whole(variable, schema, column, ids)
+            elif self.together:
+                by_output[name] = passed_together(variable, schema, column)
+            else:
+                by_output[name] = passed(variable, schema, column)
+        for link in self.links:
+            if link.output is not None:
+                found[link.source] = by_output[link.output]
+            elif list(schema.names) == [link.stage]:
+                found[link.source] = by_output[link.stage]
+            elif not schema.names:
+                found[link.source] = [None] * len(ids)
+            else:
+                found[link.source] = everything(by_output)
+        return found
+
+    def _columns(self, names: Sequence[str], ids: Ids, schema: Schema) -> Columns:
+        flat = ids.ravel()
+        unique, back = np.unique(flat, return_inverse=True)
+        first = int(np.searchsorted(unique, 0))
+        columns = self.reader.columns(names, unique[first:])
+        if first:  # -1 stands first, for runs that are not there
+            only = [schema.variables[schema.names.index(name)] for name in names]
+            columns = concatenate([empty_columns(Schema(variables=tuple(only)), 1), columns])
+        return take(columns, back)
+
+    def _whole(self, variable: Any, schema: Schema, column: Any, ids: Ids) -> list[Any]:
+        there = ids >= 0
+        there[there] = HAS_VALUE[self.reader.status(ids[there])]
+        width = self.lookup.width
+        parts = [take([column], slice(at * width, (at + 1) * width))[0] for at in range(len(ids))]
+        return [
+            passed_whole(variable, schema, part, self.lookup.labels, has)
+            for part, has in zip(parts, there, strict=True)
+        ]
+
+
+@dataclass(frozen=True)
+class _Dims:
+    """A space of some dims, for aligning them."""
+
+    dims: tuple[Dim, ...]
+    fields: tuple[Any, ...] = ()
+
+    def points(self) -> Any:
+        raise NotImplementedError
+
+
+def _taken(dim: Dim, over: Sequence[str]) -> bool:
+    return dim.name in over or any(column.name in over for column in dim.columns)
+
+
+def _only(dim: Dim, names: set[str]) -> Dim:
+    return replace(dim, columns=tuple(c for c in dim.columns if c.name in names))
+
+
+def _renumbered(source: Source, places: Sequence[int]) -> Source:
+    dims = tuple(places[number] for number in source.dims)
+    return Source(dims=dims, sizes=source.sizes, positions=source.positions)
+
+
+def _zeros(n: int) -> Ids:
+    return np.zeros(n, np.int64)
