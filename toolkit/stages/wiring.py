@@ -304,7 +304,7 @@ def _with_path(
     givers: Mapping[str, tuple[str, str | None]],
 ) -> str:
     """Return a message with the way that leads to a stage, where there are several."""
-    if len(stages) == 1:
+    if len(stages) == 1 or "nothing provides" not in message:
         return message
     path = [stage.name]
     while links[path[0]] and links[path[0]][0].stage not in path:
