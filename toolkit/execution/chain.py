@@ -236,7 +236,9 @@ class Chain:
                     lookup=lookup,
                     reader=HeldReader(runs=runs)
                     if sink.path is None
-                    else StoredReader(path=sink.path, stage=name, epoch=sink.epoch),
+                    else StoredReader(
+                        path=sink.path, stage=name, version=(sink.identity, sink.epoch)
+                    ),
                     together=bool(step.prepared.stage.vectorized),
                 )
             )
