@@ -348,3 +348,13 @@ def test_changed_code_makes_what_comes_after_stale(tmp_path) -> None:
     assert table.stale.to_dict() == {"a": 2, "b": 2}
     data = make(3).run(progress=False, rerun="stale")
     assert data.b.values.tolist() == [4, 7]
+
+
+def test_what_is_not_kept_is_let_go_when_its_last_consumer_is_done(calls) -> None:
+    stages, fail = study(calls, keep=False)
+    fail["size"] = 2
+    sweep = tk.Sweep(stages, tk.grid(size=[1, 2, 3], noise=[0.1]))
+    sweep.run(progress=False)
+    runs = sweep._results.look("fit")
+    assert np.isnan(runs.read("weights", np.array([0, 2]))).all()
+    assert sweep.failures()[["stage", "size"]].values.tolist() == [["fit", 2]]

@@ -36,6 +36,7 @@ class Step:
     lookups: dict[str, Lookup] = field(default_factory=dict)
     ids: Ids = field(default_factory=lambda: np.zeros(0, np.int64))
     wanted: Mask | None = None  # by run id; None for all that the space asks for
+    let_go: Callable[[], None] | None = None  # drops what its runs returned, if that is not kept
 
     @property
     def name(self) -> str:
@@ -103,6 +104,7 @@ class Chain:
             engine.run()
             if engine.stopped_because is not None:
                 break
+            self._let_go(step)
 
     def progress(self) -> Progress:
         """Return the counts of all stages, as of the latest look at the journals."""
@@ -126,6 +128,15 @@ class Chain:
             seconds_left=left,
             stage=self._current.name,
         )
+
+    def _let_go(self, ended: Step) -> None:
+        """Drop what is not kept and has no consumer left."""
+        later = self.steps[self.steps.index(ended) + 1 :]
+        needed = {name for step in later for name in step.lookups}
+        for name in ended.lookups:
+            before = self._by_name[name]
+            if name not in needed and before.let_go is not None:
+                before.let_go()
 
     def _plan(self) -> None:
         """Register all runs and find out which runs of stages that are not kept are needed."""

@@ -172,7 +172,12 @@ def _interruptible(job: Job, how_to_resume: str) -> Iterator[None]:
 
 def _step(prepared: PreparedStage, start: Start, code: Mapping[str, object]) -> Step:
     if not prepared.stage.keep:
-        return Step(prepared=prepared, runs=start.results.passing(prepared.name))
+        name = prepared.name
+        return Step(
+            prepared=prepared,
+            runs=start.results.passing(name),
+            let_go=lambda: start.results.let_go(name),
+        )
     runs = start.results.stage(prepared.name)
     start.results.settle_code(prepared.name, code)
     _warn_of_stale(runs, start.rerun)

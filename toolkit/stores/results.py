@@ -97,6 +97,10 @@ class Results:
         self._passing[name] = MemoryStore()
         return self._passing[name].stage(name, create=True)
 
+    def let_go(self, name: str) -> None:
+        """Drop what the runs of a stage that is not kept returned; state and failures stay."""
+        self._passing[name].stage(name).drop_values()
+
     def settle_code(self, name: str, code: Mapping[str, object]) -> None:
         """Mark the runs of a stage stale if its code has changed since, and note the new code.
 

@@ -324,6 +324,14 @@ class StageRuns:
             self.state.set_status(np.asarray(ids, np.int64), Status.BLOCKED)
 
     @_alone
+    def drop_values(self) -> None:
+        """Forget what runs in memory returned, when nobody needs it any more."""
+        self._pending.keep([])
+        for key in self._hierarchy.documents:
+            if key not in {join(self.group, field) for field in FIELDS}:
+                self._hierarchy.storage.delete_tree(key)
+
+    @_alone
     def mark_stale(self) -> None:
         """Note on disk that the runs which are done were made by code that has changed since."""
         done = np.flatnonzero(self.state.status == Status.DONE)
