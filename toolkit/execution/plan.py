@@ -118,7 +118,7 @@ def explain(prepared: Prepared, results: "Results") -> Plan:
         ended = known[(status == Status.DONE) | (status == Status.STALE)]
         if len(ended):
             per_run = float(np.mean(runs.state.seconds[ended]))
-    if results.has_other_code(name, prepared.stage.code.token):
+    if results.has_other_code(name, prepared.identity["token"]):
         counts[Status.STALE] += counts[Status.DONE]
         counts[Status.DONE] = 0
     stored = int(counts[Status.DONE] + counts[Status.STALE])

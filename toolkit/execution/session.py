@@ -21,6 +21,7 @@ from toolkit.execution.preparing import Prepared
 from toolkit.execution.run_queue import Ids
 from toolkit.execution.sources import Source, SpaceSource
 from toolkit.run_status import Status
+from toolkit.stages.frozen_arguments import changed_inputs
 from toolkit.stores.results import Results
 from toolkit.stores.stage_runs import StageRuns
 
@@ -75,12 +76,13 @@ def make_job(start: Start) -> Job:
     """
     stage = start.prepared.stage
     dumps_function(stage.function, stage.name)
-    code = {stage.name: {"token": stage.code.token, "parts": dict(stage.code.parts)}}
+    code = {stage.name: start.prepared.identity}
     start.results.acquire(code=code)
     try:
         runs = start.results.stage(stage.name)
+        before = start.results.code_of(stage.name)
         start.results.settle_code(stage.name, code[stage.name])
-        _warn_of_stale(runs, start.rerun)
+        _warn_of_stale(runs, start.rerun, changed_inputs(before, code[stage.name]))
         client, close_client = resolve_client(start.client)
         start.closers.append(close_client)
         links: list[Client] = [client] if client is not None else []
@@ -191,12 +193,13 @@ def _to_run(runs: StageRuns, ids: Ids, rerun: frozenset[str]) -> Ids:
     return ids if chosen.all() else np.asarray(ids[chosen])
 
 
-def _warn_of_stale(runs: StageRuns, rerun: frozenset[str]) -> None:
+def _warn_of_stale(runs: StageRuns, rerun: frozenset[str], inputs: list[str]) -> None:
     stale = int(np.count_nonzero(runs.state.status == Status.STALE))
     if stale and not rerun:  # who names runs to run again has chosen
+        what = f"its input {', '.join(map(repr, inputs))}" if inputs else "its code"
         warnings.warn(
-            f"{stale:,} stored runs of stage {runs.name!r} are stale: they were made before its "
-            "code changed. They are kept and shown; rerun='stale' runs them again.",
+            f"{stale:,} stored runs of stage {runs.name!r} are stale: they were made before {what} "
+            "changed. They are kept and shown; rerun='stale' runs them again.",
             stacklevel=4,
         )
 
