@@ -30,6 +30,8 @@ def reduce(array: Array, store: Callable[[Array, bool], Any]) -> Any:
     if plain.dtype.hasobject or plain.dtype.itemsize == 0:
         return sealed, tuple(plain.__reduce__())
     is_fortran = plain.flags.f_contiguous and not plain.flags.c_contiguous
+    if plain.dtype.names is not None:
+        plain = _without_gaps(plain)
     contiguous = np.ascontiguousarray(plain.T if is_fortran else plain)
     data = contiguous.reshape(-1).view(np.uint8)
     return mapped, (store(data, False), plain.dtype, plain.shape, "F" if is_fortran else "C")
@@ -45,7 +47,7 @@ def sealed(function: Callable[..., Array], arguments: Any, state: Any) -> Array:
     array = function(*arguments)
     array.__setstate__(state)
     array.flags.writeable = False
-    return array
+    return array.view()  # of a view the flag cannot be set back
 
 
 def subclass(kind: type[Array], array: Array, attributes: dict[str, object]) -> Array:
@@ -58,6 +60,21 @@ def subclass(kind: type[Array], array: Array, attributes: dict[str, object]) -> 
 def masked(kind: Any, data: Array, mask: Any, fill_value: Any, is_hard: bool) -> Array:
     """Return a masked array over read-only data."""
     return kind(data, mask=mask, fill_value=fill_value, hard_mask=is_hard, copy=False)  # type: ignore[no-any-return]
+
+
+def _without_gaps(records: Array) -> Array:
+    """Return a copy with zeros between the fields, where else anything may be."""
+    copy = np.zeros_like(records, order="K", subok=False)
+    _copy_fields(copy, records)
+    return copy
+
+
+def _copy_fields(to: Array, source: Array) -> None:
+    if to.dtype.names is None:
+        to[...] = source
+    else:
+        for name in to.dtype.names:
+            _copy_fields(to[name], source[name])
 
 
 def same(value: object) -> object:

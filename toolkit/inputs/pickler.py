@@ -3,7 +3,6 @@
 import hashlib
 import io
 import pickle
-import sys
 import types
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -162,8 +161,7 @@ def _reduce(value: Any, store: Store, computed: dict[int, tuple[object, object]]
 
 def _reduce_lazy(value: Any, computed: dict[int, tuple[object, object]]) -> Any:
     """Have what is read from files or computed by Dask in memory: a path is no content."""
-    xarray = sys.modules.get("xarray")
-    if xarray is None or not isinstance(value, xarray.DataArray | xarray.Dataset):
+    if not _is_of_xarray(value):
         raise FrozenError(
             f"A {type(value).__name__} of Dask has no values yet. Freeze its .compute()."
         )
@@ -172,3 +170,7 @@ def _reduce_lazy(value: Any, computed: dict[int, tuple[object, object]]) -> Any:
         computed[id(value)], computed[id(loaded)] = (value, loaded), (loaded, loaded)
     _, loaded = computed[id(value)]
     return NotImplemented if loaded is value else (arrays.same, (loaded,))
+
+
+def _is_of_xarray(value: object) -> bool:
+    return any(kind.__module__.startswith("xarray.") for kind in type(value).__mro__)
