@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     from toolkit.clusters.cluster import cluster
     from toolkit.errors import (
         ClusterError,
+        FrozenError,
+        FrozenMutatedError,
         InterruptedSweepError,
         RunsFailedError,
         SpaceError,
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
         SweepError,
         ToolkitError,
     )
+    from toolkit.inputs.frozen import Frozen, freeze
     from toolkit.resources import Resources
     from toolkit.run_status import Status
     from toolkit.spaces.distribution import choice, integers, log, logit, normal
@@ -35,6 +38,9 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "ClusterError": "errors",
+    "Frozen": "inputs.frozen",
+    "FrozenError": "errors",
+    "FrozenMutatedError": "errors",
     "InterruptedSweepError": "errors",
     "Output": "stages.output",
     "Resources": "resources",
@@ -52,6 +58,7 @@ _HOMES = {
     "cluster": "clusters.cluster",
     "current_run": "stages.current",
     "failures": "stores.open",
+    "freeze": "inputs.frozen",
     "grid": "spaces.grid",
     "integers": "spaces.distribution",
     "log": "spaces.distribution",
@@ -69,6 +76,9 @@ _HOMES = {
 
 __all__ = [
     "ClusterError",
+    "Frozen",
+    "FrozenError",
+    "FrozenMutatedError",
     "InterruptedSweepError",
     "Output",
     "Resources",
@@ -86,6 +96,7 @@ __all__ = [
     "cluster",
     "current_run",
     "failures",
+    "freeze",
     "grid",
     "integers",
     "log",

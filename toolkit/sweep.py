@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from toolkit.execution.job import Job
     from toolkit.execution.plan import Plan
+    from toolkit.inputs.frozen import Frozen
 
 Stages = Callable[..., Any] | Stage | Iterable[Callable[..., Any] | Stage]
 Axes = Space | Mapping[str, object]
@@ -40,6 +41,10 @@ class Sweep:
         stage runs over the dims of its own arguments only.
     space
         A space, or a mapping that is taken as ``tk.grid(mapping)``.
+    frozen
+        By name of the argument: objects that every run reads and none may change, such as data to
+        fit. They reach each machine once, and arrays among them are read-only. What ``tk.freeze``
+        returns can be given to several sweeps.
     store
         Folder of the zarr store (``"sir.zarr"``); None keeps the results in memory.
     seed
@@ -70,6 +75,7 @@ class Sweep:
         stages: Stages,
         space: Axes,
         *,
+        frozen: Mapping[str, object] | None = None,
         store: str | Path | None = None,
         seed: int = 0,
         durability: Literal["process", "power"] = "process",
@@ -80,7 +86,17 @@ class Sweep:
         self.seed = _checked_seed(seed)
         self.durability = _checked_durability(durability)
         self._results = _results or Results(store, durability=self.durability)
-        self._prepared = prepare(self.stages, self.space, stored=self._results.output_names)
+        self._prepared = prepare(
+            self.stages,
+            self.space,
+            frozen=_checked_frozen(frozen),
+            stored=self._results.output_names,
+        )
+
+    @property
+    def frozen(self) -> "Mapping[str, Frozen]":
+        """The frozen inputs, by name of the argument."""
+        return dict(self._prepared.frozen)
 
     @property
     def store(self) -> Path | None:
@@ -285,7 +301,8 @@ class Sweep:
         names = ", ".join(stage.name for stage in self.stages)
         sizes = ", ".join(f"{name}: {size}" for name, size in self.space.sizes.items())
         where = "in memory" if self.store is None else str(self.store)
-        return f"<Sweep {names} over {len(self.space):,} runs ({sizes}), store: {where}>"
+        frozen = f"frozen: {', '.join(self.frozen)}, " if self.frozen else ""
+        return f"<Sweep {names} over {len(self.space):,} runs ({sizes}), {frozen}store: {where}>"
 
     def _repr_html_(self) -> str:
         from toolkit.views.html import sweep_html
@@ -300,6 +317,7 @@ class Sweep:
         return Sweep(
             stages or self.stages,
             space if space is not None else self.space,
+            frozen=self._prepared.frozen,
             seed=self.seed,
             durability=self.durability,
             _results=self._results,
@@ -357,6 +375,17 @@ def _mapping(space: object) -> Mapping[str, object]:
             "a mapping of axes such as {'beta': [0.1, 0.2]}."
         )
     return space
+
+
+def _checked_frozen(frozen: object) -> Mapping[str, object]:
+    if frozen is None:
+        return {}
+    if not isinstance(frozen, Mapping) or not all(isinstance(name, str) for name in frozen):
+        raise SweepError(
+            f"frozen={type(frozen).__name__} must be a mapping of the argument's name to the "
+            "object, such as frozen={'data': data}."
+        )
+    return frozen
 
 
 def _checked_seed(seed: object) -> int:

@@ -18,8 +18,10 @@ from distributed.scheduler import KilledWorker
 from toolkit.errors import SweepError
 from toolkit.execution.batch_task import BatchSpec, BatchTask
 from toolkit.execution.executors import Completed
+from toolkit.execution.frozen_plugin import FrozenPlugin, FrozenServer
 from toolkit.execution.pickling import dumps
 from toolkit.execution.worker import add_spec, drop_spec, execute
+from toolkit.stages.frozen_arguments import frozen_in
 
 _CALLBACKS = ("profile", "profile-cycle", "tick")
 _SWEEPS = "toolkit-sweeps"
@@ -80,6 +82,7 @@ class DaskExecutor:
         self._prefix = ""
         self._sequence = 0
         self._plugins: list[str] = []
+        self._server: FrozenServer | None = None
         self._in_flight: dict[Key, tuple[BatchTask, Future[Any]]] = {}
         self._done: queue.SimpleQueue[Future[Any]] = queue.SimpleQueue()
         self.workers = self.threads = 0
@@ -91,6 +94,10 @@ class DaskExecutor:
     def prepare(self, spec: BatchSpec) -> None:
         """Send a spec to every worker, once."""
         self._prefix = f"{self.stage}-{spec.token}"
+        inputs = frozen_in(spec.call)
+        if inputs and self._server is None:
+            self._server = FrozenServer(self.client, inputs.values())
+            self._register(self._server.plugin())
         self._register(SpecPlugin(spec.token, dumps(spec)))
 
     def submit(self, tasks: Sequence[BatchTask]) -> None:
@@ -172,9 +179,12 @@ class DaskExecutor:
             for name in reversed(self._plugins):
                 self.client.unregister_worker_plugin(name)
             self.client.run_on_scheduler(_allow_repeats)
+        if self._server is not None:
+            self._server.close()
+            self._server = None
         self._plugins.clear()
 
-    def _register(self, plugin: SpecPlugin | QuietPlugin) -> None:
+    def _register(self, plugin: SpecPlugin | QuietPlugin | FrozenPlugin) -> None:
         self.client.register_plugin(plugin)
         self._plugins.append(plugin.name)
 

@@ -16,6 +16,7 @@ from toolkit.spaces.space import Space
 from toolkit.stages.batch import run_batch
 from toolkit.stages.columns import take
 from toolkit.stages.current import Cursor, RunContext
+from toolkit.stages.frozen_arguments import thaw
 from toolkit.stages.schema import Columns, Schema
 from toolkit.stores.catalogue import Catalogue
 
@@ -56,12 +57,13 @@ class _Points:
         positions = catalogue.positions(ids)
         values = self._values(stage, catalogue, ids)
         streams = Streams(self.seed, binding.name, catalogue.dims)
-        function = binding.call.positional_function()
+        call = thaw(binding.call)
         context = RunContext(stage=binding.name, labels=partial(labels_of_run, catalogue))
         run_seed = int(streams.run_seeds(positions)[0])
         with Cursor(ids.tolist(), values, [], context, 1, lambda _: run_seed) as cursor:
             # Its folders stay if it raises, as those of a failed run do.
-            result = function(*next(iter(binding.call.rows(values, 1, streams, positions))))
+            row = next(iter(call.rows(values, 1, streams, positions)))
+            result = call.positional_function()(*row)
             cursor.close([])
         return result
 
@@ -107,7 +109,7 @@ class _Points:
         ):
             return HeldReader(runs=stored)
         result = run_batch(
-            stage.binding.call,
+            thaw(stage.binding.call),
             self._values(stage, catalogue, ids),
             ids.tolist(),
             streams=Streams(self.seed, stage.name, catalogue.dims),

@@ -22,6 +22,7 @@ from toolkit.execution.preparing import Prepared, PreparedStage, identities
 from toolkit.execution.requests import Requests
 from toolkit.execution.sources import Source
 from toolkit.run_status import Status
+from toolkit.stages.frozen_arguments import changed_inputs
 from toolkit.stages.stage import Stage
 from toolkit.stores.results import Results
 from toolkit.stores.stage_runs import StageRuns
@@ -179,8 +180,9 @@ def _step(prepared: PreparedStage, start: Start, code: Mapping[str, object]) -> 
             let_go=lambda: start.results.let_go(name),
         )
     runs = start.results.stage(prepared.name)
+    before = start.results.code_of(prepared.name)
     start.results.settle_code(prepared.name, code)
-    _warn_of_stale(runs, start.rerun)
+    _warn_of_stale(runs, start.rerun, changed_inputs(before, code))
     return Step(prepared=prepared, runs=runs)
 
 
@@ -192,12 +194,13 @@ def _dask_executor(client: "Client", stage: Stage, profile: bool) -> Executor:
     return DaskExecutor(client, stage=stage.name, resources=tags, profile=profile)
 
 
-def _warn_of_stale(runs: StageRuns, rerun: frozenset[str]) -> None:
+def _warn_of_stale(runs: StageRuns, rerun: frozenset[str], inputs: list[str]) -> None:
     stale = int(np.count_nonzero(runs.state.status == Status.STALE))
     if stale and not rerun:  # who names runs to run again has chosen
+        what = f"its input {', '.join(map(repr, inputs))}" if inputs else "its code"
         warnings.warn(
-            f"{stale:,} stored runs of stage {runs.name!r} are stale: they were made before its "
-            "code changed. They are kept and shown; rerun='stale' runs them again.",
+            f"{stale:,} stored runs of stage {runs.name!r} are stale: they were made before {what} "
+            "changed. They are kept and shown; rerun='stale' runs them again.",
             stacklevel=4,
         )
 

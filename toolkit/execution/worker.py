@@ -13,6 +13,7 @@ from toolkit.execution.batch_task import BatchSpec, BatchSummary, BatchTask
 from toolkit.run_status import Status
 from toolkit.stages.batch import BatchResult, run_batch
 from toolkit.stages.columns import cast, concatenate, empty_columns, take
+from toolkit.stages.frozen_arguments import frozen_in, thaw
 from toolkit.stages.singles import run_singly
 from toolkit.stores.catalogue import Catalogue
 from toolkit.stores.sink import Sink, open_sink
@@ -47,8 +48,18 @@ def execute(task: BatchTask) -> BatchSummary:
     ------
     StoreError
         If the store is gone, cannot be written, or belongs to another driver by now.
+    FrozenError
+        If a frozen input cannot be had here.
     """
-    return _Batch(_specs[task.token], task).execute()
+    return _Batch(_thawed(task.token), task).execute()
+
+
+def _thawed(token: str) -> BatchSpec:
+    """Return a spec whose frozen inputs are objects; the first to ask loads them."""
+    spec = _specs[token]
+    if frozen_in(spec.call):
+        spec = _specs[token] = replace(spec, call=thaw(spec.call))
+    return spec
 
 
 class _Batch:

@@ -123,6 +123,12 @@ class Results:
         store.hierarchy.set_attributes("", {"provenance": made_by})
         store.hierarchy.commit()
 
+    def code_of(self, name: str) -> dict[str, Any]:
+        """Return what the runs of a stage of the acquired store were made by; {} if unknown."""
+        store = self._disk or self._memory
+        assert store is not None, "acquire comes first"
+        return dict((store.provenance.get("code") or {}).get(name) or {})
+
     def has_other_code(self, name: str, token: str) -> bool:
         """Whether the stored runs of a stage were made by code with another token."""
         code = (self.attributes().get("code") or {}).get(name)

@@ -9,9 +9,11 @@ from toolkit.errors import ToolkitError
 from toolkit.markup import folded, rows, view
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from toolkit.execution.plan import Plan
+    from toolkit.inputs.frozen import Frozen
     from toolkit.spaces.space import Space
     from toolkit.stages.stage import Stage
 
@@ -25,6 +27,10 @@ class SweepLike(Protocol):
     stages: "tuple[Stage, ...]"
     space: "Space"
     seed: int
+
+    @property
+    def frozen(self) -> "Mapping[str, Frozen]":
+        """The frozen inputs by name."""
 
     @property
     def store(self) -> "Path | None":
@@ -41,6 +47,7 @@ def sweep_html(sweep: SweepLike) -> str:
     names = ", ".join(stage.name for stage in sweep.stages)
     plural = "" if count == 1 else "s"
     lines = [(stage.name, _function(stage)) for stage in sweep.stages]
+    lines += [(f"frozen {name}", escape(repr(each))) for name, each in sweep.frozen.items()]
     lines.append(("store", "in memory" if sweep.store is None else escape(str(sweep.store))))
     if count <= _LOOKED_UP:
         lines.append(("stored", escape(_stored(sweep))))
