@@ -11,6 +11,7 @@ from toolkit.execution.preparing import Prepared
 from toolkit.execution.worker import labels_of_run
 from toolkit.spaces.seeds import Streams
 from toolkit.stages.current import Cursor, RunContext
+from toolkit.stages.torch_batch import TorchBatch
 from toolkit.stores.catalogue import Catalogue
 
 if TYPE_CHECKING:
@@ -44,12 +45,20 @@ def reproduce(
     )
     streams = Streams(seed, binding.name, catalogue.dims)
     positions = catalogue.positions(ids)
-    rows = binding.call.rows(values, 1, streams, positions)
     context = RunContext(stage=binding.name, labels=partial(labels_of_run, catalogue))
     run_seed = int(streams.run_seeds(positions)[0])
     with Cursor(ids.tolist(), values, [], context, 1, lambda _: run_seed) as cursor:
         # Its folders stay if it raises, as those of a failed run do.
-        result = binding.call.positional_function()(*next(iter(rows)))
+        if binding.call.vectorized == "torch":
+            batch = TorchBatch(binding.call)
+            arguments = binding.call.arrays(values, 1, streams, positions)
+            result = batch.plainly(batch.prepare(arguments), 0)
+        elif binding.call.vectorized:
+            arguments = binding.call.arrays(values, 1, streams, positions)
+            result = binding.call.positional_function()(*arguments)
+        else:
+            rows = binding.call.rows(values, 1, streams, positions)
+            result = binding.call.positional_function()(*next(iter(rows)))
         cursor.close([])
     return result
 
