@@ -29,8 +29,10 @@ if TYPE_CHECKING:
     from toolkit.spaces.space import Space
     from toolkit.spaces.table import space
     from toolkit.stages.current import current_run
+    from toolkit.stages.draws_by_counter import draws
     from toolkit.stages.output import Output, ragged
     from toolkit.stages.stage import Stage, stage
+    from toolkit.stages.torch_batch import device
     from toolkit.stores.open import failures, open, status
     from toolkit.sweep import Sweep
 
@@ -57,6 +59,8 @@ _HOMES = {
     "choice": "spaces.distribution",
     "cluster": "clusters.cluster",
     "current_run": "stages.current",
+    "device": "stages.torch_batch",
+    "draws": "stages.draws_by_counter",
     "failures": "stores.open",
     "freeze": "inputs.frozen",
     "grid": "spaces.grid",
@@ -95,6 +99,8 @@ __all__ = [
     "choice",
     "cluster",
     "current_run",
+    "device",
+    "draws",
     "failures",
     "freeze",
     "grid",

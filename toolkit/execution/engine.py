@@ -114,6 +114,7 @@ class Engine:
         self._lost = 0
         self._suspect: BatchTask | None = None  # what runs alone now
         self._expected = 0.0
+        self._wanted = 0  # runs that a batch of a vectorized stage should hold at least
         self._failures = Failures(work.runs, policy.max_failures)
         self._draws: set[str] = set()
         self._settled = self._draining = False
@@ -302,6 +303,14 @@ class Engine:
             seconds_left=len(self.queue) * self._expected,
         )
 
+    def _rate(self) -> float:
+        """Seconds of a run by which batches are cut, less where a batch is to hold more runs."""
+        expected = self._expected or 1e-3
+        if not self._wanted:
+            return expected
+        share = -(-len(self.queue) // max(1, self.executor.threads))
+        return min(expected, self._batch_seconds() / max(1, min(self._wanted, share)))
+
     def _submit(self, tasks: list[BatchTask]) -> None:
         if tasks:
             self.executor.submit(tasks)
@@ -322,9 +331,7 @@ class Engine:
             self._ask()
         tasks: list[BatchTask] = []
         while self._in_flight + len(tasks) < window:
-            task = self.queue.next_batch(
-                seconds=self._batch_seconds(), expected=self._expected or 1e-3
-            )
+            task = self.queue.next_batch(seconds=self._batch_seconds(), expected=self._rate())
             if task is None:
                 break
             tasks.append(task)
@@ -343,6 +350,7 @@ class Engine:
         summary = each.summary
         self._lost = 0
         self._receipts.append(summary.receipt)
+        self._wanted = summary.wanted
         self.queue.give_back(each.task, summary.begun)
         if summary.begun and self._expected:
             rate = summary.run_seconds / summary.begun

@@ -18,6 +18,7 @@ from toolkit.stages.columns import take
 from toolkit.stages.current import Cursor, RunContext
 from toolkit.stages.frozen_arguments import thaw
 from toolkit.stages.schema import Columns, Schema
+from toolkit.stages.torch_batch import TorchBatch
 from toolkit.stores.catalogue import Catalogue
 
 if TYPE_CHECKING:
@@ -62,8 +63,15 @@ class _Points:
         run_seed = int(streams.run_seeds(positions)[0])
         with Cursor(ids.tolist(), values, [], context, 1, lambda _: run_seed) as cursor:
             # Its folders stay if it raises, as those of a failed run do.
-            row = next(iter(call.rows(values, 1, streams, positions)))
-            result = call.positional_function()(*row)
+            if call.vectorized == "torch":
+                batch = TorchBatch(call)
+                arguments = call.arrays(values, 1, streams, positions)
+                result = batch.plainly(batch.prepare(arguments), 0)
+            elif call.vectorized:
+                result = call.positional_function()(*call.arrays(values, 1, streams, positions))
+            else:
+                row = next(iter(call.rows(values, 1, streams, positions)))
+                result = call.positional_function()(*row)
             cursor.close([])
         return result
 

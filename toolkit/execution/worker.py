@@ -15,6 +15,7 @@ from toolkit.stages.batch import BatchResult, run_batch
 from toolkit.stages.columns import cast, concatenate, empty_columns, take
 from toolkit.stages.frozen_arguments import frozen_in, thaw
 from toolkit.stages.singles import run_singly
+from toolkit.stages.trial import Trial
 from toolkit.stores.catalogue import Catalogue
 from toolkit.stores.sink import Sink, open_sink
 
@@ -22,12 +23,14 @@ _FLUSH_SECONDS = 0.05
 _MARKED_RUN = 1e-3
 _MEASURED_RUN = 0.01
 _HAND_BACK = 3.0
+_TRIAL_SECONDS = 0.2
 _BRIEF_RUN = 2e-6
 _CACHED_RUNS = 8192
 
 Values = Mapping[str, Any]
 
 _specs: dict[str, BatchSpec] = {}
+_trials: dict[tuple[str, int, str], Trial] = {}
 _left_outs: dict[str, NDArray[np.int64]] = {}
 
 
@@ -39,6 +42,8 @@ def add_spec(spec: BatchSpec) -> None:
 def drop_spec(token: str) -> None:
     """Forget a spec; unknown tokens are ignored."""
     _specs.pop(token, None)
+    if not _specs:
+        _trials.clear()
 
 
 def execute(task: BatchTask) -> BatchSummary:
@@ -78,6 +83,7 @@ class _Batch:
         self.run_seconds = self.deadline = 0.0
         self.seconds_per_run = task.expected
         self.draws: tuple[str, ...] = ()
+        self.trial = _trial(spec) if spec.call.vectorized else None
 
     def execute(self) -> BatchSummary:
         started = time.perf_counter()
@@ -95,6 +101,7 @@ class _Batch:
             wall_seconds=time.perf_counter() - started,
             seconds_per_run=self.seconds_per_run,
             global_draws=self.draws,
+            wanted=0 if self.trial is None else self.trial.wanted,
         )
 
     def _whole(self) -> Iterator[None]:
@@ -124,8 +131,11 @@ class _Batch:
 
     def _inline(self) -> Iterator[None]:
         runs = self.task.run_ids()
+        if self.trial is not None:
+            yield from self._together(runs, self.trial)
+            return
         size = _slice_size(self.task.expected, at_most=len(runs)) if self.task.expected else 1
-        is_plain = not (self.task.first_wave or self.spec.call.vectorized)
+        is_plain = not self.task.first_wave
         while self.begun < len(runs):
             if is_plain and self.seconds_per_run >= _MARKED_RUN:
                 yield from self._singly(runs[self.begun :])
@@ -141,6 +151,23 @@ class _Batch:
             yield
             if self.task.first_wave and self.failed:
                 return
+
+    def _together(self, runs: NDArray[np.int64], trial: Trial) -> Iterator[None]:
+        """Run as one call; in the first wave as calls that grow, the second checks the first."""
+        if self.task.first_wave:
+            self.deadline = max(self.deadline, time.perf_counter() + _TRIAL_SECONDS)
+        while self.begun < len(runs):
+            size = trial.wanted if self.task.first_wave else len(runs)
+            part = runs[self.begun : self.begun + size]
+            if len(part) == 1 and self.seconds_per_run >= _MARKED_RUN:
+                self.sink.started(int(part[0]), self.task.attempt)
+            result = self._run(part)
+            self.sink.block(part, result, self.task.attempt)
+            self.begun += len(part)
+            if self.task.first_wave and self.failed:
+                return
+            if trial.is_checked or not self.task.first_wave:
+                yield
 
     def _singly(self, runs: NDArray[np.int64]) -> Iterator[None]:
         """Run one after the other, each recorded by itself, as long as they take over 1 ms."""
@@ -207,6 +234,7 @@ class _Batch:
             measure_memory=spec.measure_memory and self.seconds_per_run >= _MEASURED_RUN,
             watch_globals=self.task.first_wave and self.begun == 0,
             brief=0 < self.seconds_per_run < _BRIEF_RUN,
+            trial=self.trial,
         )
         seconds = time.perf_counter() - started
         self.sink.mark[0] = -1
@@ -219,6 +247,12 @@ class _Batch:
         # costs besides says nothing about longer ones.
         self.seconds_per_run = float(result.seconds[min(1, len(runs) - 1) :].mean())
         return result
+
+
+def _trial(spec: BatchSpec) -> Trial:
+    """Return what this process knows of the spec's stage, for as long as its driver runs it."""
+    key = (spec.sink.identity, spec.sink.epoch, spec.call.name)
+    return _trials.setdefault(key, Trial())
 
 
 def labels_of_run(catalogue: Catalogue, run: int) -> dict[str, object]:

@@ -41,7 +41,7 @@ class Stage:
     outputs: Any = None
     over: tuple[str, ...] = ()
     rename: Mapping[str, str] = field(default_factory=dict)
-    vectorized: bool = False
+    vectorized: bool | Literal["torch"] = False
     resources: Resources | ResourcesOf | None = None
     retry_on: tuple[str, ...] = ()
     max_attempts: int = 3
@@ -123,7 +123,7 @@ def stage(
     outputs: Any = None,
     over: str | Sequence[str] = (),
     rename: Mapping[str, str] | None = None,
-    vectorized: bool = False,
+    vectorized: bool | Literal["torch"] = False,
     resources: Resources | ResourcesOf | None = None,
     retry_on: Retryable | Iterable[Retryable] = (),
     max_attempts: int = 3,
@@ -140,7 +140,7 @@ def stage(
     outputs: Any = None,
     over: str | Sequence[str] = (),
     rename: Mapping[str, str] | None = None,
-    vectorized: bool = False,
+    vectorized: bool | Literal["torch"] = False,
     resources: Resources | ResourcesOf | None = None,
     retry_on: Retryable | Iterable[Retryable] = (),
     max_attempts: int = 3,
@@ -156,7 +156,7 @@ def stage(
     outputs: Any = None,
     over: str | Sequence[str] = (),
     rename: Mapping[str, str] | None = None,
-    vectorized: bool = False,
+    vectorized: bool | Literal["torch"] = False,
     resources: Resources | ResourcesOf | None = None,
     retry_on: Retryable | Iterable[Retryable] = (),
     max_attempts: int = 3,
@@ -184,6 +184,7 @@ def stage(
         ``{"argument": "parameter"}``, for arguments whose names are not those of the space.
     vectorized
         The function takes a batch at once: arrays ``(n_runs,)``, and returns ``(n_runs, …)``.
+        ``"torch"``: it takes one run, as tensors, and is run under ``torch.func.vmap``.
     resources
         What one run needs, or a function of parameters that returns it.
     retry_on
@@ -258,8 +259,8 @@ def _check(stage: Stage) -> None:
             f"A stage cannot be named {stage.name!r}. Give name= a word of letters, digits, '_', "
             "'-' and '.' that begins with a letter, other than 'axes'."
         )
-    if stage.vectorized not in (True, False):
-        raise StageError(f"vectorized={stage.vectorized!r}: write True or False.")
+    if stage.vectorized is not True and stage.vectorized not in (False, "torch"):
+        raise StageError(f"vectorized={stage.vectorized!r}: write True, False or 'torch'.")
     if (
         isinstance(stage.max_attempts, bool)
         or not isinstance(stage.max_attempts, int)
