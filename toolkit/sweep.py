@@ -113,7 +113,7 @@ class Sweep:
         """Return what is stored, missing and failed, and what running would do. Runs nothing."""
         from toolkit.execution.plan import explain
 
-        return explain(self._prepared, self._results)
+        return explain(self._prepared, self._results, self.seed)
 
     def run(
         self,
@@ -218,7 +218,11 @@ class Sweep:
         """
         prepared = self._prepared
         return self._results.dataset(
-            prepared.stage.name, prepared.space, prepared.defaults, mask=mask
+            prepared.stage.name,
+            prepared.space,
+            prepared.defaults,
+            identity=prepared.identity(self.seed),
+            mask=mask,
         )
 
     def failures(self) -> "pd.DataFrame":

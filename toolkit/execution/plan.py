@@ -2,13 +2,14 @@
 
 import html
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from toolkit.execution.preparing import Prepared
 from toolkit.execution.sizing import batch_seconds
+from toolkit.execution.staleness import changed_names
 from toolkit.run_status import Status
 from toolkit.stages.schema import Variable
 
@@ -59,11 +60,14 @@ class Plan:
         The dims of the space and their sizes.
     store
         Folder of the store, or "in memory".
+    changed
+        By stage with stale runs: the names of what changed since they were made.
     """
 
     rows: Mapping[str, Row]
     sizes: dict[str, int]
     store: str
+    changed: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def stages(self) -> "pd.DataFrame":
@@ -84,7 +88,10 @@ class Plan:
         """Return the plan as text, a line for each stage."""
         sizes = " x ".join(f"{name} {size}" for name, size in self.sizes.items()) or "one point"
         lines = [f"{sizes}, store: {self.store}"]
-        lines += [f"  {name}: {_sentence(row)}" for name, row in self.rows.items()]
+        lines += [
+            f"  {name}: {_sentence(row, changed_names(self.changed.get(name, ())))}"
+            for name, row in self.rows.items()
+        ]
         return "\n".join(lines)
 
     __repr__ = __str__
@@ -95,7 +102,7 @@ class Plan:
         return f"<div><b>Plan</b> {html.escape(head)}<ul>{items}</ul></div>"
 
 
-def explain(prepared: Prepared, results: "Results") -> Plan:
+def explain(prepared: Prepared, results: "Results", seed: int = 0) -> Plan:
     """Compare what a sweep asks for with what its store holds.
 
     Raises
@@ -106,21 +113,21 @@ def explain(prepared: Prepared, results: "Results") -> Plan:
     name = prepared.stage.name
     runs = results.look(name)
     total = len(prepared.space)
+    identity = prepared.identity(seed)
     counts = np.zeros(len(Status), np.int64)
+    changed: tuple[str, ...] = ()
     per_run = bytes_each = np.nan
     if runs is not None:
         ids = np.asarray(runs.catalogue.find(prepared.space, defaults=prepared.defaults))
         known = ids[ids >= 0]
-        status = runs.state.status[known]
+        status = runs.status_under(identity, known)
+        changed = runs.changes(identity, known)
         counts = np.bincount(status, minlength=len(Status))
         if runs.schema is not None:
             bytes_each = float(sum(_nbytes(each) for each in runs.schema.variables))
         ended = known[(status == Status.DONE) | (status == Status.STALE)]
         if len(ended):
             per_run = float(np.mean(runs.state.seconds[ended]))
-    if results.has_other_code(name, prepared.stage.code.token):
-        counts[Status.STALE] += counts[Status.DONE]
-        counts[Status.DONE] = 0
     stored = int(counts[Status.DONE] + counts[Status.STALE])
     failed = int(counts[Status.FAILED])
     missing = total - stored - failed
@@ -138,6 +145,7 @@ def explain(prepared: Prepared, results: "Results") -> Plan:
     return Plan(
         rows={name: row},
         sizes=dict(prepared.space.sizes),
+        changed={name: changed} if changed else {},
         store="in memory" if results.path is None else str(results.path),
     )
 
@@ -169,10 +177,11 @@ def _batches(missing: int, per_run: float) -> float:
     return float(np.ceil(missing * per_run / target))
 
 
-def _sentence(row: Row) -> str:
+def _sentence(row: Row, changed: str) -> str:
     parts = [f"{int(row.runs):,} runs", f"{int(row.stored):,} stored"]
     if row.stale:
-        parts.append(f"{int(row.stale):,} of them stale")
+        why = f" ({changed} changed)" if changed else ""
+        parts.append(f"{int(row.stale):,} of them stale{why}")
     parts.append(f"{int(row.missing):,} missing")
     if row.failed:
         parts.append(f"{int(row.failed):,} failed")

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from toolkit.errors import SweepError
 from toolkit.spaces.space import Space
 from toolkit.stages.binding import Binding, bind
+from toolkit.stages.identity import Identity, stage_identity
 from toolkit.stages.stage import Stage, as_stage
 
 
@@ -18,6 +19,14 @@ class Prepared:
     binding: Binding
     space: Space
     defaults: Mapping[str, object]
+
+    def identity(self, seed: int) -> Identity:
+        """Return by what the stage's results are known, in a sweep with this seed."""
+        binding = self.binding
+        is_random = binding.takes_rng or binding.takes_run_seed
+        return stage_identity(
+            self.stage.code, wiring=self.stage.wiring, seed=seed if is_random else None
+        )
 
 
 def prepare(stage: Stage, space: Space) -> Prepared:

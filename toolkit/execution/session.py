@@ -3,7 +3,6 @@
 import signal
 import sys
 import threading
-import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -20,6 +19,7 @@ from toolkit.execution.pickling import dumps_function
 from toolkit.execution.preparing import Prepared
 from toolkit.execution.run_queue import Ids
 from toolkit.execution.sources import Source, SpaceSource
+from toolkit.execution.staleness import warn_of_stale
 from toolkit.run_status import Status
 from toolkit.stores.results import Results
 from toolkit.stores.stage_runs import StageRuns
@@ -75,12 +75,12 @@ def make_job(start: Start) -> Job:
     """
     stage = start.prepared.stage
     dumps_function(stage.function, stage.name)
-    code = {stage.name: {"token": stage.code.token, "parts": dict(stage.code.parts)}}
-    start.results.acquire(code=code)
+    identity = start.prepared.identity(start.seed)
+    start.results.acquire(code={stage.name: identity.to_json()})
     try:
         runs = start.results.stage(stage.name)
-        start.results.settle_code(stage.name, code[stage.name])
-        _warn_of_stale(runs, start.rerun)
+        start.results.settle_identity(stage.name, identity)
+        warn_of_stale(runs, identity, start.rerun)
         client, close_client = resolve_client(start.client)
         start.closers.append(close_client)
         links: list[Client] = [client] if client is not None else []
@@ -189,16 +189,6 @@ def _to_run(runs: StageRuns, ids: Ids, rerun: frozenset[str]) -> Ids:
         runs.reset(ids[again])
     chosen = again | (status == Status.PENDING)
     return ids if chosen.all() else np.asarray(ids[chosen])
-
-
-def _warn_of_stale(runs: StageRuns, rerun: frozenset[str]) -> None:
-    stale = int(np.count_nonzero(runs.state.status == Status.STALE))
-    if stale and not rerun:  # who names runs to run again has chosen
-        warnings.warn(
-            f"{stale:,} stored runs of stage {runs.name!r} are stale: they were made before its "
-            "code changed. They are kept and shown; rerun='stale' runs them again.",
-            stacklevel=4,
-        )
 
 
 def _close(start: Start) -> None:

@@ -8,10 +8,12 @@ import numpy as np
 
 from toolkit.errors import StoreError
 from toolkit.spaces.space import Space
+from toolkit.stages.identity import Identity
 from toolkit.stores.failures import failures_frame
 from toolkit.stores.journal import Durability
 from toolkit.stores.memory_store import MemoryStore
 from toolkit.stores.provenance import provenance
+from toolkit.stores.seen import Seen
 from toolkit.stores.stage_runs import StageRuns
 from toolkit.stores.zarr_store import ZarrStore
 
@@ -55,6 +57,7 @@ class Results:
         """
         if self._folder is None:
             self._memory = self._memory or MemoryStore(provenance(code=code))
+            self._memory.acquire()
             return
         if self._disk is not None:
             raise StoreError(
@@ -85,32 +88,25 @@ class Results:
         assert store is not None, "acquire comes first"
         return store.stage(name, create=True)
 
-    def settle_code(self, name: str, code: Mapping[str, object]) -> None:
-        """Mark the runs of a stage stale if its code has changed since, and note the new code.
+    def settle_identity(self, name: str, identity: Identity) -> None:
+        """Let runs of a stage be done where this identity made them, and stale where another did.
 
         Parameters
         ----------
         name
             The stage, of the acquired store.
-        code
-            Its ``token``, and the hashes of its parts.
+        identity
+            Of the stage as it is now.
         """
         store = self._disk or self._memory
         assert store is not None, "acquire comes first"
+        store.stage(name, create=True).settle_identity(identity)
         made_by = store.provenance
         known = made_by.get("code") or {}
-        if known.get(name, {}).get("token") == code["token"]:
-            return
-        if name in known:
-            store.stage(name).mark_stale()
-        made_by = {**made_by, "code": {**known, name: dict(code)}}
-        store.hierarchy.set_attributes("", {"provenance": made_by})
-        store.hierarchy.commit()
-
-    def has_other_code(self, name: str, token: str) -> bool:
-        """Whether the stored runs of a stage were made by code with another token."""
-        code = (self.attributes().get("code") or {}).get(name)
-        return code is not None and code.get("token") != token
+        if known.get(name) != identity.to_json():
+            made_by = {**made_by, "code": {**known, name: identity.to_json()}}
+            store.hierarchy.set_attributes("", {"provenance": made_by})
+            store.hierarchy.commit()
 
     def look(self, name: str) -> StageRuns | None:
         """Return the runs of a stage as they are by now, None where there are none yet."""
@@ -122,13 +118,23 @@ class Results:
         return store.stage(name)
 
     def dataset(
-        self, name: str, space: Space, defaults: Mapping[str, object], *, mask: bool = True
+        self,
+        name: str,
+        space: Space,
+        defaults: Mapping[str, object],
+        *,
+        identity: Identity | None = None,
+        mask: bool = True,
     ) -> "xr.Dataset":
-        """Return what is stored of a space, labelled; what is not there is pending."""
+        """Return what is stored of a space, labelled; what is not there is pending.
+
+        Runs that another identity made are stale; None: another than the last that ran.
+        """
         from toolkit.stores.view import labelled  # xarray takes 2 s to load
 
+        runs = self.look(name)
         return labelled(
-            self.look(name),
+            None if runs is None else Seen(runs, identity),
             space,
             name=name,
             mask=mask,
