@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from toolkit.errors import SweepError
 from toolkit.execution.order import check_order
-from toolkit.execution.preparing import prepare, require_current
+from toolkit.execution.preparing import identities, prepare, require_current
 from toolkit.resources import Resources, parse_walltime
 from toolkit.spaces.grid import grid
 from toolkit.spaces.space import Space
@@ -151,7 +151,7 @@ class Sweep:
         """Return what is stored, missing and failed, and what running would do. Runs nothing."""
         from toolkit.execution.plan import explain
 
-        return explain(self._prepared, self._results)
+        return explain(self._prepared, self._results, self.seed)
 
     def run(
         self,
@@ -256,7 +256,9 @@ class Sweep:
         """
         kept = [each for each in self._prepared.stages if each.stage.keep]
         return self._results.dataset(
-            [(each.name, each.space, each.defaults) for each in kept], mask=mask
+            [(each.name, each.space, each.defaults) for each in kept],
+            identities(self._prepared, self.seed),
+            mask=mask,
         )
 
     def failures(self) -> "pd.DataFrame":

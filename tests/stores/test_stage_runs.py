@@ -6,7 +6,11 @@ import pytest
 from toolkit.errors import StoreError
 from toolkit.run_status import Status
 from toolkit.spaces.grid import grid
-from toolkit.stages.schema import Coord, RaggedColumn, Schema, Variable
+from toolkit.stages.failure import type_name
+from toolkit.stages.identity import Identity
+from toolkit.stages.schema import Coord, RaggedColumn, Schema, SchemaMismatch, Variable
+from toolkit.stores.sink import close_sinks
+from toolkit.stores.zarr_store import ZarrStore
 
 EVERYTHING = Schema(
     variables=(
@@ -237,7 +241,7 @@ def test_a_run_that_would_cut_stored_values_fails_by_name(make_store, kit):
     seen = driver.block([1, 2], kit.outcomes([1, 2], kit.number, [np.array([0.5, 1.5])]))
     assert seen.schema == ints
     assert driver.runs.state.status[:3].tolist() == [1, 2, 2]
-    assert [item.failure.exception for item in seen.failures] == ["SchemaMismatch"] * 2
+    assert [item.failure.exception for item in seen.failures] == [type_name(SchemaMismatch)] * 2
     assert str(2**53 + 1) in seen.failures[0].failure.message
     assert driver.runs.read("x", np.array([0])).tolist() == [2**53 + 1]
 
@@ -349,3 +353,31 @@ def test_a_small_store_that_grows_large_keeps_its_state_in_few_chunks(make_store
     again = kit.driver(make_store()).runs
     assert np.flatnonzero(again.state.status).tolist() == [3]
     assert again.state.attempts[3] == 1
+
+
+def test_a_store_that_noted_no_makers_knows_its_last_code_and_its_stale_runs(tmp_path, kit):
+    path = tmp_path / "old.zarr"
+    store = ZarrStore.create_or_open(path, {"code": {"f": {"token": "b", "parts": {}}}})
+    store.acquire()
+    driver = kit.driver(store)
+    driver.register(grid(a=np.arange(4)))
+    driver.block(range(4))
+    driver.runs.set_schema(kit.number, 4)
+    driver.runs.state.set_status(np.array([0, 1]), Status.STALE)
+    store.release()
+    close_sinks()
+
+    store = ZarrStore.create_or_open(path)
+    store.acquire()
+    runs = store.stage("f")
+    runs.settle_identity(Identity(token="b"))
+    assert runs.state.status.tolist() == [4, 4, 1, 1]
+    runs.settle_identity(Identity(token="c"))
+    assert runs.state.status.tolist() == [4, 4, 4, 4]
+    store.release()
+
+    store = ZarrStore.create_or_open(path)
+    store.acquire()
+    store.stage("f").settle_identity(Identity(token="b"))
+    store.release()
+    assert ZarrStore.read(path).stage("f").state.status.tolist() == [4, 4, 1, 1]

@@ -1,10 +1,8 @@
 """A sweep's description, checked as a whole before anything runs."""
 
-import hashlib
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import numpy as np
 
@@ -14,7 +12,8 @@ from toolkit.spaces.axis import Column, Dim
 from toolkit.spaces.projection import needed_dims, project, taken_label
 from toolkit.spaces.space import Space
 from toolkit.stages.binding import Binding
-from toolkit.stages.frozen_arguments import frozen_in, identity_of
+from toolkit.stages.frozen_arguments import frozen_in
+from toolkit.stages.identity import Identity, stage_identity
 from toolkit.stages.stage import Stage, as_stage
 from toolkit.stages.wiring import Node, wire
 
@@ -202,17 +201,19 @@ def _labelled_values(column: Column, dim: Dim) -> object:
     return xr.DataArray(values, dims=(dim.name,), coords={dim.name: dim.labels}, name=column.name)
 
 
-def identities(prepared: Prepared) -> dict[str, dict[str, Any]]:
-    """Return what the results of each stage depend on: its code, inputs and the stages before."""
-    found: dict[str, dict[str, Any]] = {}
+def identities(prepared: Prepared, seed: int) -> dict[str, Identity]:
+    """Return by what the results of each stage are known, in a sweep with this seed."""
+    found: dict[str, Identity] = {}
     for each in prepared.stages:
-        identity = identity_of(each.stage, frozen_in(each.binding.call))
-        before = [str(found[name]["token"]) for name in each.node.upstream]
-        if before:
-            lines = "\n".join([identity["token"], *before])
-            token = hashlib.blake2b(lines.encode(), digest_size=16).hexdigest()
-            identity = {**identity, "token": token}
-        found[each.name] = identity
+        binding = each.binding
+        is_random = binding.takes_rng or binding.takes_run_seed
+        found[each.name] = stage_identity(
+            each.stage.code,
+            {name: handle.identity for name, handle in frozen_in(binding.call).items()},
+            {name: found[name] for name in each.node.upstream},
+            wiring=each.stage.wiring,
+            seed=seed if is_random else None,
+        )
     return found
 
 

@@ -3,13 +3,10 @@
 import signal
 import sys
 import threading
-import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
-
-import numpy as np
 
 from toolkit.errors import InterruptedSweepError, SweepError
 from toolkit.execution.chain import Chain, Step
@@ -21,11 +18,10 @@ from toolkit.execution.pickling import dumps_function
 from toolkit.execution.preparing import Prepared, PreparedStage, identities
 from toolkit.execution.requests import Requests
 from toolkit.execution.sources import Source
-from toolkit.run_status import Status
-from toolkit.stages.frozen_arguments import changed_inputs
+from toolkit.execution.staleness import warn_of_stale
+from toolkit.stages.identity import Identity
 from toolkit.stages.stage import Stage
 from toolkit.stores.results import Results
-from toolkit.stores.stage_runs import StageRuns
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -78,10 +74,10 @@ def make_job(start: Start) -> Job:
     """
     for each in start.prepared.stages:
         dumps_function(each.stage.function, each.name)
-    code = identities(start.prepared)
-    start.results.acquire(code=code)
+    known = identities(start.prepared, start.seed)
+    start.results.acquire(code={name: identity.to_json() for name, identity in known.items()})
     try:
-        steps = [_step(each, start, code[each.name]) for each in start.prepared.stages]
+        steps = [_step(each, start, known[each.name]) for each in start.prepared.stages]
         client, close_client = resolve_client(start.client)
         start.closers.append(close_client)
         links: list[Client] = [client] if client is not None else []
@@ -171,7 +167,7 @@ def _interruptible(job: Job, how_to_resume: str) -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
-def _step(prepared: PreparedStage, start: Start, code: Mapping[str, object]) -> Step:
+def _step(prepared: PreparedStage, start: Start, identity: Identity) -> Step:
     if not prepared.stage.keep:
         name = prepared.name
         return Step(
@@ -180,9 +176,8 @@ def _step(prepared: PreparedStage, start: Start, code: Mapping[str, object]) -> 
             let_go=lambda: start.results.let_go(name),
         )
     runs = start.results.stage(prepared.name)
-    before = start.results.code_of(prepared.name)
-    start.results.settle_code(prepared.name, code)
-    _warn_of_stale(runs, start.rerun, changed_inputs(before, code))
+    start.results.settle_identity(prepared.name, identity)
+    warn_of_stale(runs, identity, start.rerun)
     return Step(prepared=prepared, runs=runs)
 
 
@@ -192,17 +187,6 @@ def _dask_executor(client: "Client", stage: Stage, profile: bool) -> Executor:
     resources = stage.fixed_resources
     tags = {"GPU": float(resources.gpus)} if resources is not None and resources.gpus else {}
     return DaskExecutor(client, stage=stage.name, resources=tags, profile=profile)
-
-
-def _warn_of_stale(runs: StageRuns, rerun: frozenset[str], inputs: list[str]) -> None:
-    stale = int(np.count_nonzero(runs.state.status == Status.STALE))
-    if stale and not rerun:  # who names runs to run again has chosen
-        what = f"its input {', '.join(map(repr, inputs))}" if inputs else "its code"
-        warnings.warn(
-            f"{stale:,} stored runs of stage {runs.name!r} are stale: they were made before {what} "
-            "changed. They are kept and shown; rerun='stale' runs them again.",
-            stacklevel=4,
-        )
 
 
 def _close(start: Start) -> None:

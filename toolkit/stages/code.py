@@ -60,7 +60,7 @@ def code_hash(function: object, *, version: str | None = None) -> CodeHash:
     'version:2'
     """
     if version is not None:
-        return CodeHash(token=f"version:{version}")
+        return CodeHash(token=f"version:{version}", parts={"version=": version})
     walk = _Walk()
     walk.visit(_qualified(function), function, is_root=True)
     walk.run()

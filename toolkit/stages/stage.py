@@ -92,6 +92,24 @@ class Stage:
         return code_hash(self.function, version=self.version)
 
     @property
+    def wiring(self) -> dict[str, str]:
+        """Options that change what results mean, as parts of the stage's identity.
+
+        With ``version=`` there are none: then the version says all.
+        """
+        if self.version is not None:
+            return {}
+        named = {
+            "rename=": ", ".join(f"{here}={there}" for here, there in sorted(self.rename.items())),
+            "over=": ", ".join(self.over),
+            "missing=": "" if self.missing == "block" else self.missing,
+            "outputs=": ", ".join(map(str, self.outputs))
+            if isinstance(self.outputs, list | tuple)
+            else "",
+        }
+        return {name: said for name, said in named.items() if said}
+
+    @property
     def fixed_resources(self) -> Resources | None:
         """What every run needs, or None where that is not said or depends on parameters."""
         return self.resources if isinstance(self.resources, Resources) else None

@@ -32,9 +32,10 @@ def device() -> "torch.device":
     torch = _torch()
     name = os.environ.get(DEVICE) or ("cuda" if torch.cuda.is_available() else "cpu")
     try:
-        return torch.device(name)
+        device: Any = torch.device(name)
     except RuntimeError as error:
         raise StageError(f"{DEVICE}={name!r} is no device of torch: {error}") from None
+    return device  # type: ignore[no-any-return]
 
 
 class TorchBatch:

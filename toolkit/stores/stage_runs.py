@@ -11,13 +11,15 @@ import numpy.typing as npt
 from toolkit.errors import StoreError
 from toolkit.run_status import Status
 from toolkit.stages.columns import cast, empty_columns, take
+from toolkit.stages.identity import Identity
 from toolkit.stages.schema import Column, Schema
-from toolkit.stores.chunks import join
 from toolkit.stores.failure_log import FailureLog
 from toolkit.stores.fold import Fold
 from toolkit.stores.hierarchy import Hierarchy
 from toolkit.stores.journal import Durability
-from toolkit.stores.layout import check_names
+from toolkit.stores.layout import check_names, state_key
+from toolkit.stores.lineage import changes, recovered, restated, status_under, used_numbers
+from toolkit.stores.makers import MADE_BY
 from toolkit.stores.matching import SpaceLike
 from toolkit.stores.outcomes import Collected, Failed, Settler, failed
 from toolkit.stores.overlay import Overlay
@@ -31,6 +33,8 @@ from toolkit.stores.values import Values
 
 Array = npt.NDArray[Any]
 Ids = npt.NDArray[np.int64]
+
+_ALL = slice(None)
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -61,6 +65,10 @@ class Home(Protocol):
     hierarchy: Hierarchy
     failure_log: FailureLog
     lock: AbstractContextManager[Any]
+
+    @property
+    def provenance(self) -> dict[str, Any]:
+        """What made the store."""
 
     def pull(self, receipts: Iterable[Receipt]) -> None:
         """Hand new records to the stages they belong to."""
@@ -94,6 +102,7 @@ class StageRuns:
         self._layout = StageLayout(self._hierarchy, name, group)
         self.catalogue, self._values = self._layout.load()
         self.state = State(self.catalogue.n_runs, self._stored_state)
+        self.state.makers = self._layout.load_makers()
         self._parameters = Parameters(self._hierarchy, group, marker.get("parameters"))
         self._settler = Settler(self.state, self._pending, self._check_stored, self._report)
         self._settler.schema = self.schema
@@ -156,7 +165,7 @@ class StageRuns:
         wanted = asked[self.state.status[asked] == Status.SKIPPED]
         if len(wanted):
             self.state.set_status(wanted, Status.PENDING)
-        self._layout.lay_out(catalogue, self._values, self._parameters)
+        self._layout.lay_out(catalogue, self._values, self._parameters, self.state.names)
         return ids
 
     @_alone
@@ -327,17 +336,34 @@ class StageRuns:
     def drop_values(self) -> None:
         """Forget what runs in memory returned, when nobody needs it any more."""
         self._pending.keep([])
-        for key in self._hierarchy.documents:
-            if key not in {join(self.group, field) for field in FIELDS}:
-                self._hierarchy.storage.delete_tree(key)
+        for key in filter(None, self._hierarchy.documents):
+            self._hierarchy.storage.delete_tree(key)
 
     @_alone
-    def mark_stale(self) -> None:
-        """Note on disk that the runs which are done were made by code that has changed since."""
-        done = np.flatnonzero(self.state.status == Status.DONE)
-        if len(done):
-            self.state.set_status(done, Status.STALE)
+    def settle_identity(self, identity: Identity) -> None:
+        """Let an identity be the present one: runs made by it are done, those of others stale.
+
+        It is noted on disk before any of its runs is, so that a driver's turn says who made what.
+        """
+        state = self.state
+        noted = known = state.makers
+        if not noted.identities and self.n_runs:
+            known = recovered(state, (self._home.provenance.get("code") or {}).get(self.name))
+        makers = known.took(identity, self._home.epoch, used_numbers(state))
+        if makers != noted:
+            self._layout.save_makers(makers, self.n_runs)
+            state.take_over(makers)
             self.fold(force=True)
+
+    @_alone
+    def status_under(self, identity: Identity | None, ids: Ids | slice = _ALL) -> Array:
+        """Return the status of runs where one identity is the valid one; None: the present one."""
+        return status_under(self.state, identity, ids)
+
+    @_alone
+    def changes(self, identity: Identity, ids: Ids | slice = _ALL) -> tuple[str, ...]:
+        """Return the names of what has changed since the stale ones of some runs were made."""
+        return changes(self.state, identity, ids)
 
     def forget(self, journals: Iterable[str]) -> None:
         """Forget journals that were folded and deleted."""
@@ -466,7 +492,12 @@ class StageRuns:
             self._fold.patch(self._values, self._held, force=force)
 
     def _stored_state(self, name: str) -> Array | None:
-        key = join(self.group, name)
+        key = state_key(self.group, name)
         if key not in self._hierarchy.documents:
             return None
-        return self._hierarchy.read(key, 0, self._hierarchy.length(key))
+        stored = self._hierarchy.read(key, 0, self._hierarchy.length(key))
+        if name == "status":
+            stored = restated(
+                stored, self.state.makers, functools.partial(self._stored_state, MADE_BY)
+            )
+        return stored
