@@ -18,8 +18,8 @@ from distributed.scheduler import KilledWorker
 from toolkit.errors import SweepError
 from toolkit.execution.batch_task import BatchSpec, BatchTask
 from toolkit.execution.executors import Completed
-from toolkit.execution.pickling import dumps
 from toolkit.execution.worker import add_spec, drop_spec, execute
+from toolkit.stages.pickling import dumps
 
 _CALLBACKS = ("profile", "profile-cycle", "tick")
 _SWEEPS = "toolkit-sweeps"

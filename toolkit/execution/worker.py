@@ -14,7 +14,7 @@ from toolkit.run_status import Status
 from toolkit.stages.batch import BatchResult, run_batch
 from toolkit.stages.columns import cast, concatenate, empty_columns, take
 from toolkit.stages.singles import run_singly
-from toolkit.stores.catalogue import Catalogue
+from toolkit.stores.run_labels import labels_of_run
 from toolkit.stores.sink import Sink, open_sink
 
 _FLUSH_SECONDS = 0.05
@@ -208,20 +208,6 @@ class _Batch:
         # costs besides says nothing about longer ones.
         self.seconds_per_run = float(result.seconds[min(1, len(runs) - 1) :].mean())
         return result
-
-
-def labels_of_run(catalogue: Catalogue, run: int) -> dict[str, object]:
-    """Return the label of each parameter of a run, None where it does not matter."""
-    found = catalogue.labels(np.array([run]))
-    return {
-        name: None if inactive[0] else _scalar(label[0])
-        for name, (label, inactive) in found.items()
-    }
-
-
-def _scalar(label: Any) -> object:
-    """Return a number or text as Python's own; dates stay numpy's, as runs receive them."""
-    return label.item() if isinstance(label, np.generic) and label.dtype.kind in "biufU" else label
 
 
 def _slice_size(seconds_per_run: float, *, at_most: int) -> int:
