@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from toolkit.errors import SweepError
 from toolkit.execution.order import check_order
-from toolkit.execution.preparing import identities, prepare, require_current
 from toolkit.resources import Resources, parse_walltime
 from toolkit.spaces.grid import grid
 from toolkit.spaces.space import Space
+from toolkit.stages.preparing import identities, prepare, require_current
 from toolkit.stages.stage import Stage, as_stage
 from toolkit.stores.results import Results
 

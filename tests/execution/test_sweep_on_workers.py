@@ -9,8 +9,8 @@ import pytest
 import toolkit as tk
 from toolkit.execution.engine import Engine, Policy, Work
 from toolkit.execution.executors import RefusingExecutor
-from toolkit.execution.preparing import prepare
 from toolkit.execution.session import Start, make_job
+from toolkit.stages.preparing import prepare
 from toolkit.stages.stage import as_stage
 from toolkit.stores.results import Results
 

@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 
 import toolkit as tk
-from toolkit.execution.preparing import prepare
 from toolkit.inputs import held
 from toolkit.stages.frozen_arguments import thaw
+from toolkit.stages.preparing import prepare
 from toolkit.stages.stage import as_stage
 
 torch = pytest.importorskip("torch")

@@ -6,12 +6,12 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from toolkit.execution.upstream import Input
 from toolkit.spaces.seeds import Streams
 from toolkit.stages.call import StageCall
 from toolkit.stages.current import RunContext
 from toolkit.stores.catalogue import Catalogue
 from toolkit.stores.sink import Receipt, SinkSpec
+from toolkit.stores.upstream import Input
 
 
 @dataclass(frozen=True, kw_only=True)

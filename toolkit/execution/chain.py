@@ -7,15 +7,15 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from toolkit.execution.engine import Engine, Work
-from toolkit.execution.preparing import PreparedStage
 from toolkit.execution.progress import Progress
 from toolkit.execution.requests import Requests
 from toolkit.execution.run_queue import Ids
 from toolkit.execution.sources import Source, SpaceSource
-from toolkit.execution.upstream import HAS_VALUE, HeldReader, Input, Lookup, Mask, StoredReader
 from toolkit.run_status import Status
 from toolkit.spaces.space import Space
+from toolkit.stages.preparing import PreparedStage
 from toolkit.stores.stage_runs import StageRuns
+from toolkit.stores.upstream import HAS_VALUE, HeldReader, Input, Lookup, Mask, StoredReader
 
 
 @dataclass(kw_only=True)

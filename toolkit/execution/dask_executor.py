@@ -19,9 +19,9 @@ from toolkit.errors import SweepError
 from toolkit.execution.batch_task import BatchSpec, BatchTask
 from toolkit.execution.executors import Completed
 from toolkit.execution.frozen_plugin import FrozenPlugin, FrozenServer
-from toolkit.execution.pickling import dumps
 from toolkit.execution.worker import add_spec, drop_spec, execute
 from toolkit.stages.frozen_arguments import frozen_in
+from toolkit.stages.pickling import dumps
 
 _CALLBACKS = ("profile", "profile-cycle", "tick")
 _SWEEPS = "toolkit-sweeps"

@@ -22,7 +22,6 @@ from toolkit.execution.requests import Requests
 from toolkit.execution.run_queue import Ids, RunQueue
 from toolkit.execution.sizing import ChunkPlan, batch_seconds, choose_chunks, window_size
 from toolkit.execution.sources import Source, SpaceSource, tell
-from toolkit.execution.upstream import Input
 from toolkit.resources import Resources
 from toolkit.run_status import Status
 from toolkit.spaces.seeds import Streams
@@ -34,6 +33,7 @@ from toolkit.stages.stage import Stage
 from toolkit.stores.outcomes import Collected
 from toolkit.stores.sink import Receipt
 from toolkit.stores.stage_runs import StageRuns
+from toolkit.stores.upstream import Input
 
 logger = logging.getLogger("toolkit")
 

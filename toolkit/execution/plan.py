@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from toolkit.execution.preparing import Prepared, PreparedStage, identities
 from toolkit.execution.sizing import batch_seconds
 from toolkit.execution.staleness import changed_names
 from toolkit.run_status import Status
 from toolkit.stages.identity import Identity
+from toolkit.stages.preparing import Prepared, PreparedStage, identities
 from toolkit.stages.schema import Variable
 from toolkit.stages.wiring import Node
 

@@ -7,9 +7,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from toolkit.errors import SweepError
-from toolkit.execution.preparing import Prepared, PreparedStage
-from toolkit.execution.upstream import HAS_VALUE, HeldReader, Ids, Input, Lookup, Reader
-from toolkit.execution.worker import labels_of_run
 from toolkit.run_status import Status
 from toolkit.spaces.seeds import Streams
 from toolkit.spaces.space import Space
@@ -17,9 +14,12 @@ from toolkit.stages.batch import run_batch
 from toolkit.stages.columns import take
 from toolkit.stages.current import Cursor, RunContext
 from toolkit.stages.frozen_arguments import thaw
+from toolkit.stages.preparing import Prepared, PreparedStage
 from toolkit.stages.schema import Columns, Schema
 from toolkit.stages.torch_batch import TorchBatch
 from toolkit.stores.catalogue import Catalogue
+from toolkit.stores.run_labels import labels_of_run
+from toolkit.stores.upstream import HAS_VALUE, HeldReader, Ids, Input, Lookup, Reader
 
 if TYPE_CHECKING:
     from toolkit.stores.results import Results

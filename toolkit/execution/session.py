@@ -14,12 +14,12 @@ from toolkit.execution.clients import resolve_client
 from toolkit.execution.engine import Engine, Policy, Work
 from toolkit.execution.executors import Executor
 from toolkit.execution.job import Job
-from toolkit.execution.pickling import dumps_function
-from toolkit.execution.preparing import Prepared, PreparedStage, identities
 from toolkit.execution.requests import Requests
 from toolkit.execution.sources import Source
 from toolkit.execution.staleness import warn_of_stale
 from toolkit.stages.identity import Identity
+from toolkit.stages.pickling import dumps_function
+from toolkit.stages.preparing import Prepared, PreparedStage, identities
 from toolkit.stages.stage import Stage
 from toolkit.stores.results import Results
 

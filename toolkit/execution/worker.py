@@ -16,7 +16,7 @@ from toolkit.stages.columns import cast, concatenate, empty_columns, take
 from toolkit.stages.frozen_arguments import frozen_in, thaw
 from toolkit.stages.singles import run_singly
 from toolkit.stages.trial import Trial
-from toolkit.stores.catalogue import Catalogue
+from toolkit.stores.run_labels import labels_of_run
 from toolkit.stores.sink import Sink, open_sink
 
 _FLUSH_SECONDS = 0.05
@@ -253,20 +253,6 @@ def _trial(spec: BatchSpec) -> Trial:
     """Return what this process knows of the spec's stage, for as long as its driver runs it."""
     key = (spec.sink.identity, spec.sink.epoch, spec.call.name)
     return _trials.setdefault(key, Trial())
-
-
-def labels_of_run(catalogue: Catalogue, run: int) -> dict[str, object]:
-    """Return the label of each parameter of a run, None where it does not matter."""
-    found = catalogue.labels(np.array([run]))
-    return {
-        name: None if inactive[0] else _scalar(label[0])
-        for name, (label, inactive) in found.items()
-    }
-
-
-def _scalar(label: Any) -> object:
-    """Return a number or text as Python's own; dates stay numpy's, as runs receive them."""
-    return label.item() if isinstance(label, np.generic) and label.dtype.kind in "biufU" else label
 
 
 def _slice_size(seconds_per_run: float, *, at_most: int) -> int:
