@@ -83,8 +83,10 @@ def _parts(function: object) -> Iterator[tuple[str, object]]:
     names = {name for code in _codes(inner.__code__) for name in code.co_names}
     for variable in sorted(names & inner.__globals__.keys()):
         yield variable, inner.__globals__[variable]
-    for position, value in enumerate(inner.__defaults__ or ()):
-        yield f"default {position}", value
+    defaults = inner.__defaults__ or ()
+    last = inner.__code__.co_argcount
+    yield from zip(inner.__code__.co_varnames[last - len(defaults) : last], defaults, strict=True)
+    yield from (inner.__kwdefaults__ or {}).items()
 
 
 def _codes(code: types.CodeType) -> Iterator[types.CodeType]:
