@@ -171,7 +171,11 @@ def _dask_executor(client: "Client", start: Start) -> Executor:
     resources = start.prepared.stage.fixed_resources
     tags = {"GPU": float(resources.gpus)} if resources is not None and resources.gpus else {}
     return DaskExecutor(
-        client, stage=start.prepared.stage.name, resources=tags, profile=start.profile
+        client,
+        stage=start.prepared.stage.name,
+        resources=tags,
+        profile=start.profile,
+        cores=1 if resources is None else resources.threads,
     )
 
 
