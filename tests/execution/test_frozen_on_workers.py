@@ -31,7 +31,11 @@ def touch_all(x, data):
 def counts():
     from toolkit.inputs import held
 
-    return {"loads": dict(held.loads), "downloads": dict(held.downloads), "held": len(held._entries)}
+    return {
+        "loads": dict(held.loads),
+        "downloads": dict(held.downloads),
+        "held": len(held._entries),
+    }
 
 
 def proportional_memory(pid: int) -> float:

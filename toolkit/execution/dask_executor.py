@@ -74,11 +74,18 @@ class DaskExecutor:
     """Runs batches on the workers of a Dask client."""
 
     def __init__(
-        self, client: Client, *, stage: str, resources: Mapping[str, float], profile: bool
+        self,
+        client: Client,
+        *,
+        stage: str,
+        resources: Mapping[str, float],
+        profile: bool,
+        cores: int = 1,
     ) -> None:
         self.client = client
         self.stage = stage
         self.resources = dict(resources)
+        self.cores = cores  # what one run takes
         self._prefix = ""
         self._sequence = 0
         self._plugins: list[str] = []
@@ -219,7 +226,7 @@ class DaskExecutor:
                 "as tk.cluster('local', resources={'GPU': 1}) or dask worker --resources GPU=1."
             )
         self.workers = max(1, len(fitting))
-        self.threads = max(1, sum(worker["nthreads"] for worker in fitting))
+        self.threads = max(1, sum(worker["nthreads"] for worker in fitting) // self.cores)
 
 
 def earlier_first(key: Key) -> int:

@@ -308,7 +308,7 @@ class Engine:
         expected = self._expected or 1e-3
         if not self._wanted:
             return expected
-        share = -(-len(self.queue) // max(1, self.executor.threads))
+        share = max(-(-len(self.queue) // self.executor.threads), self._wanted // 16)
         return min(expected, self._batch_seconds() / max(1, min(self._wanted, share)))
 
     def _submit(self, tasks: list[BatchTask]) -> None:

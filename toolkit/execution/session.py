@@ -186,7 +186,13 @@ def _dask_executor(client: "Client", stage: Stage, profile: bool) -> Executor:
 
     resources = stage.fixed_resources
     tags = {"GPU": float(resources.gpus)} if resources is not None and resources.gpus else {}
-    return DaskExecutor(client, stage=stage.name, resources=tags, profile=profile)
+    return DaskExecutor(
+        client,
+        stage=stage.name,
+        resources=tags,
+        profile=profile,
+        cores=1 if resources is None else resources.threads,
+    )
 
 
 def _close(start: Start) -> None:

@@ -10,6 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from toolkit.execution.batch_task import BatchSpec, BatchSummary, BatchTask
+from toolkit.execution.threads import (
+    allow_children,
+    end_children,
+    held_cores,
+    limit_threads,
+    release_threads,
+)
 from toolkit.run_status import Status
 from toolkit.stages.batch import BatchResult, run_batch
 from toolkit.stages.columns import cast, concatenate, empty_columns, take
@@ -44,6 +51,7 @@ def drop_spec(token: str) -> None:
     _specs.pop(token, None)
     if not _specs:
         _trials.clear()
+        release_threads()
 
 
 def execute(task: BatchTask) -> BatchSummary:
@@ -56,7 +64,15 @@ def execute(task: BatchTask) -> BatchSummary:
     FrozenError
         If a frozen input cannot be had here.
     """
-    return _Batch(_thawed(task.token), task).execute()
+    spec = _thawed(task.token)
+    n = spec.context.threads
+    allow_children()
+    with held_cores(n):
+        limit_threads(n)
+        try:
+            return _Batch(spec, task).execute()
+        finally:
+            end_children()
 
 
 def _thawed(token: str) -> BatchSpec:
@@ -188,6 +204,7 @@ class _Batch:
         for at, run in enumerate(numbers):
             self.sink.mark[0] = run
             result = next(outcomes)
+            end_children(thoroughly=False)
             seconds = self.seconds_per_run = float(result.seconds[0])
             is_last = (
                 at + 1 == len(numbers)
