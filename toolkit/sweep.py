@@ -153,6 +153,34 @@ class Sweep:
 
         return explain(self._prepared, self._results, self.seed)
 
+    def lazy(self, errors: Literal["raise", "missing"] = "raise") -> "xr.Dataset":
+        """Return the outputs as dask arrays: what is stored is read, the rest made on demand.
+
+        Nothing runs before a value is asked for, and nothing is written. A point selected by its
+        labels is one run; a slice runs the blocks that it touches. Works with any Dask scheduler.
+
+        Parameters
+        ----------
+        errors
+            ``"raise"``: computing a run that fails, or is stored as failed, raises, naming its
+            labels. ``"missing"``: such runs are NaN, NaT or ``""``.
+
+        Returns
+        -------
+        xarray.Dataset
+            As :meth:`dataset`, but for the state of the runs. Text is numpy's ``StringDType``;
+            outputs that are objects or ragged are left out: ``attrs`` names them.
+
+        Raises
+        ------
+        StageError
+            If neither ``outputs=`` nor the store says what a stage returns, and the one run that
+            is run to see it fails.
+        """
+        from toolkit.graphs.dataset import lazy_dataset
+
+        return lazy_dataset(self._prepared, self._results, self.seed, errors=errors)
+
     def run(
         self,
         client: object = None,

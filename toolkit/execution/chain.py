@@ -15,7 +15,15 @@ from toolkit.run_status import Status
 from toolkit.spaces.space import Space
 from toolkit.stages.preparing import PreparedStage
 from toolkit.stores.stage_runs import StageRuns
-from toolkit.stores.upstream import HAS_VALUE, HeldReader, Input, Lookup, Mask, StoredReader
+from toolkit.stores.upstream import (
+    HAS_VALUE,
+    HeldReader,
+    Input,
+    Lookup,
+    Mask,
+    StoredReader,
+    readiness,
+)
 
 
 @dataclass(kw_only=True)
@@ -222,18 +230,10 @@ class Chain:
             status = self._by_name[name].runs.state.status
             if HAS_VALUE[status].all():
                 continue
-            needed = lookup.ids(step.runs.catalogue.positions(todo))
-            there = needed >= 0
-            found = np.where(there, status[np.where(there, needed, 0)], Status.SKIPPED)
-            has = HAS_VALUE[found]
-            never = (found == Status.FAILED) | (found == Status.BLOCKED)
-            counts = there & (found != Status.SKIPPED)
-            if allows and lookup.whole:
-                ready &= (has | never | ~counts).all(axis=1) & has.any(axis=1)
-                blocked |= (never | ~counts).all(axis=1)
-            else:
-                ready &= (has | ~counts).all(axis=1) & has.any(axis=1)
-                blocked |= never.any(axis=1)
+            positions = step.runs.catalogue.positions(todo)
+            is_ready, is_blocked = readiness(lookup, positions, status, allows=allows)
+            ready &= is_ready
+            blocked |= is_blocked
         return ready, blocked
 
     def _inputs(self, step: Step) -> tuple[Input, ...]:

@@ -50,6 +50,17 @@ class Results:
         self._disk: ZarrStore | None = None
         self._passing: dict[str, MemoryStore] = {}
 
+    @property
+    def folder(self) -> Path | None:
+        """Folder of the store as it was when the sweep was made; None for memory."""
+        return self._folder
+
+    @property
+    def held_stages(self) -> tuple[str, ...]:
+        """Names of the stages whose results are in memory."""
+        held = () if self._memory is None else self._memory.stage_names
+        return tuple(dict.fromkeys([*held, *self._passing]))
+
     def acquire(self, *, code: Mapping[str, object]) -> None:
         """Take the store to write into it, made if there is none.
 

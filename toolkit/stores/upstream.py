@@ -120,6 +120,32 @@ class Lookup:
         return self.catalogue.lookup(points, pointwise=True).reshape(n, self.width)
 
 
+def readiness(
+    lookup: Lookup, positions: Positions, status: npt.NDArray[np.uint8], *, allows: bool
+) -> tuple[Mask, Mask]:
+    """Return which runs have what they need of a stage, and which of the others never will.
+
+    Parameters
+    ----------
+    lookup, positions
+        Which runs are needed, and by which.
+    status
+        Of all runs of the stage before.
+    allows
+        Whether a run that takes a dim whole goes on without its failed parts.
+    """
+    needed = lookup.ids(positions)
+    there = needed >= 0
+    found = np.where(there, status[np.where(there, needed, 0)], Status.SKIPPED)
+    has = HAS_VALUE[found]
+    never = (found == Status.FAILED) | (found == Status.BLOCKED)
+    counts = there & (found != Status.SKIPPED)
+    if allows and lookup.whole:
+        ready = (has | never | ~counts).all(axis=1) & has.any(axis=1)
+        return ready, (never | ~counts).all(axis=1)
+    return (has | ~counts).all(axis=1) & has.any(axis=1), never.any(axis=1)
+
+
 class Reader(Protocol):
     """Reads what runs of a stage returned, on whatever worker."""
 

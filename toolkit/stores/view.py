@@ -131,6 +131,12 @@ def labelled(
     return data
 
 
+def space_coords(space: SpaceLike) -> Variables:
+    """Return the coordinates of a space as :func:`labelled` gives them."""
+    axes = tuple(AlongDim.of(dim) for dim in space.dims if not dim.hidden)
+    return _coords(axes, space)
+
+
 def _frame(
     runs: Runs, space: SpaceLike | None, flat: bool | None, defaults: Mapping[str, object]
 ) -> Frame:
@@ -147,6 +153,26 @@ def _frame(
 
 def _grid_coords(runs: Runs, frame: Frame, space: SpaceLike | None) -> Variables:
     axes: tuple[AlongDim, ...] = getattr(frame, "axes", ())
+    if space is not None:
+        return _coords(axes, space)
+    coords = _dim_coords(axes, runs.catalogue.dims)
+    for field in runs.catalogue.fields:
+        if field.values is not None and field.known is not None:
+            dims = tuple(runs.catalogue.dims[number].name for number in field.dims)
+            values = _with_gaps(field.values, ~field.known)
+            coords[field.name] = _along(axes, dims, values, {})
+    return coords
+
+
+def _coords(axes: tuple[AlongDim, ...], space: SpaceLike) -> Variables:
+    coords = _dim_coords(axes, space.dims)
+    for given in space.fields:
+        if not given.inner:
+            coords[given.name] = _field(axes, given)
+    return coords
+
+
+def _dim_coords(axes: tuple[AlongDim, ...], dims: tuple[Dim, ...]) -> Variables:
     coords: Variables = {}
     for axis in axes:
         dim = axis.dim
@@ -155,18 +181,10 @@ def _grid_coords(runs: Runs, frame: Frame, space: SpaceLike | None) -> Variables
             if column.name != dim.name:
                 labels = axis.ordered(column.labels)
                 coords[column.name] = xr.Variable((dim.name,), labels, dict(column.attrs))
-    seen = set(frame.dims)
-    for dim in runs.catalogue.dims if space is None else space.dims:
+    seen = {axis.dim.name for axis in axes}
+    for dim in dims:
         if dim.name not in seen and dim.size == 1:
             coords.update(_scalars(dim))
-    for field in runs.catalogue.fields if space is None else ():
-        if field.values is not None and field.known is not None:
-            dims = tuple(runs.catalogue.dims[number].name for number in field.dims)
-            values = _with_gaps(field.values, ~field.known)
-            coords[field.name] = _along(axes, dims, values, {})
-    for given in () if space is None else space.fields:
-        if not given.inner:
-            coords[given.name] = _field(axes, given)
     return coords
 
 

@@ -1,0 +1,242 @@
+"""Layers of the graph that are made of arithmetic, and the tasks that they give when asked."""
+
+import itertools
+import math
+from collections.abc import Collection, Iterator, KeysView, Mapping, Set
+from typing import Any
+
+from dask._task_spec import Task, TaskRef
+from dask.highlevelgraph import Layer
+from dask.typing import Key
+
+from toolkit.graphs.along import Window
+from toolkit.graphs.block import Block, make_block
+from toolkit.graphs.layer_spec import BlockKey, BlockNumber, LayerSpec, find_layer
+from toolkit.graphs.shown import pick
+
+
+def run_block(name: str, number: BlockNumber, *before: Block) -> Block:
+    """Return a block of the layer of this name; what a task calls."""
+    return make_block(find_layer(name), number, before)
+
+
+class BlockTask(Task):
+    """Makes one block. Nothing is fused with it: it may need a worker that others do not need."""
+
+    __slots__ = ()
+
+    @property
+    def block_fusion(self) -> bool:
+        """Whether Dask is to leave the task by itself."""
+        return True
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Travel as keys alone."""
+        needed = tuple(each.key for each in self.args[2:])
+        return _block_task, (self.key, self.args[:2], needed)
+
+
+def _block_task(key: Key, named: tuple[str, BlockNumber], needed: tuple[Key, ...]) -> BlockTask:
+    return BlockTask(key, run_block, *named, *map(TaskRef, needed))
+
+
+class StageLayer(Layer):
+    """The blocks of a stage, or some of them.
+
+    Parameters
+    ----------
+    spec
+        The stage, its dims and their blocks.
+    only
+        Numbers of the blocks that are asked for; None for all.
+    annotations
+        As for any layer of Dask.
+    """
+
+    has_legacy_tasks = False
+
+    def __init__(
+        self,
+        spec: LayerSpec,
+        only: frozenset[BlockNumber] | None = None,
+        annotations: Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__(annotations=annotations)
+        self.spec, self.only = spec, only
+
+    def is_materialized(self) -> bool:
+        """Return False: tasks are made when they are asked for."""
+        return False
+
+    def get_output_keys(self) -> Set[Key]:
+        """Return the keys of the blocks, as a view."""
+        return KeysView(self)
+
+    def __iter__(self) -> Iterator[BlockKey]:
+        numbers = self.spec.numbers() if self.only is None else self.only
+        return ((self.spec.name, *number) for number in numbers)
+
+    def __len__(self) -> int:
+        return _product(self.spec.numblocks) if self.only is None else len(self.only)
+
+    def __contains__(self, key: object) -> bool:
+        return self.spec.holds(key) and (self.only is None or key[1:] in self.only)  # type: ignore[index]
+
+    def __getitem__(self, key: Any) -> Task:
+        if key not in self:
+            raise KeyError(key)
+        number = key[1:]
+        return _block_task(key, (self.spec.name, number), tuple(self.spec.needed(number)))
+
+    def cull(
+        self, keys: set[Key], all_hlg_keys: Collection[Key]
+    ) -> "tuple[StageLayer, Mapping[Key, set[Key]]]":
+        """Return the layer of the blocks that are asked for, and what each needs."""
+        del all_hlg_keys
+        mine = _mine(self, keys)
+        found: dict[Key, set[Key]] = {key: set(self.spec.needed(key[1:])) for key in mine}
+        return StageLayer(self.spec, frozenset(key[1:] for key in mine), self.annotations), found
+
+    def get_dependencies(self, key: Any, all_hlg_keys: Collection[Key]) -> set[Key]:
+        """Return the keys that a block needs."""
+        del all_hlg_keys
+        return set(self.spec.needed(key[1:]))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return StageLayer, (self.spec, self.only, self.annotations)
+
+
+class PickLayer(Layer):
+    """One output of the blocks of a stage, the outer blocks trimmed to what is shown.
+
+    Parameters
+    ----------
+    name
+        Of the layer.
+    spec
+        The layer of the stage.
+    windows
+        What is shown along each of its dims.
+    variable, dtype, shape, errors
+        As for ``pick``.
+    only
+        Numbers of the blocks that are asked for; None for all.
+    annotations
+        As for any layer of Dask.
+    """
+
+    has_legacy_tasks = False
+
+    def __init__(
+        self,
+        name: str,
+        spec: LayerSpec,
+        windows: tuple[Window, ...],
+        variable: str,
+        dtype: str,
+        shape: tuple[int, ...],
+        errors: str,
+        only: frozenset[BlockNumber] | None = None,
+        annotations: Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__(annotations=annotations)
+        self.name, self.spec, self.windows = name, spec, windows
+        self.variable, self.dtype, self.shape, self.errors = variable, dtype, shape, errors
+        self.only = only
+        self._seen = tuple(n for n, window in enumerate(windows) if not window.hidden)
+        self.numblocks = (*(windows[n].n_blocks for n in self._seen), *(1 for _ in shape))
+
+    def is_materialized(self) -> bool:
+        """Return False: tasks are made when they are asked for."""
+        return False
+
+    def get_output_keys(self) -> Set[Key]:
+        """Return the keys of the blocks, as a view."""
+        return KeysView(self)
+
+    def __iter__(self) -> Iterator[BlockKey]:
+        numbers = _numbers(self.numblocks) if self.only is None else iter(self.only)
+        return ((self.name, *number) for number in numbers)
+
+    def __len__(self) -> int:
+        return _product(self.numblocks) if self.only is None else len(self.only)
+
+    def __contains__(self, key: object) -> bool:
+        return (
+            type(key) is tuple
+            and len(key) == len(self.numblocks) + 1
+            and key[0] == self.name
+            and all(
+                type(at) is int and 0 <= at < n
+                for at, n in zip(key[1:], self.numblocks, strict=True)
+            )
+            and (self.only is None or key[1:] in self.only)
+        )
+
+    def __getitem__(self, key: Any) -> Task:
+        if key not in self:
+            raise KeyError(key)
+        blocks = self._blocks(key)
+        trims: Any = tuple(
+            window.trim(0)[0] if window.hidden else window.trim(block - window.first_block)
+            for window, block in zip(self.windows, blocks, strict=True)
+        )
+        bounds = (
+            window.along.bounds(block) for window, block in zip(self.windows, blocks, strict=True)
+        )
+        if all(trim == (0, hi - lo) for trim, (lo, hi) in zip(trims, bounds, strict=True)):
+            trims = None
+        source = TaskRef((self.spec.name, *blocks))
+        return Task(key, pick, source, self.variable, self.dtype, self.shape, self.errors, trims)
+
+    def cull(
+        self, keys: set[Key], all_hlg_keys: Collection[Key]
+    ) -> "tuple[PickLayer, Mapping[Key, set[Key]]]":
+        """Return the layer of the blocks that are asked for, and what each needs."""
+        del all_hlg_keys
+        mine = _mine(self, keys)
+        found: dict[Key, set[Key]] = {key: {(self.spec.name, *self._blocks(key))} for key in mine}
+        return PickLayer(*self._arguments(frozenset(key[1:] for key in mine))), found
+
+    def get_dependencies(self, key: Key, all_hlg_keys: Collection[Key]) -> set[Key]:
+        """Return the key that a block needs."""
+        del all_hlg_keys
+        return {(self.spec.name, *self._blocks(key))}
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return PickLayer, self._arguments(self.only)
+
+    def _arguments(self, only: frozenset[BlockNumber] | None) -> tuple[Any, ...]:
+        return (
+            self.name,
+            self.spec,
+            self.windows,
+            self.variable,
+            self.dtype,
+            self.shape,
+            self.errors,
+            only,
+            self.annotations,
+        )
+
+    def _blocks(self, key: Any) -> BlockNumber:
+        """Return the number of the stage's block that a key shows."""
+        found = [window.first_block for window in self.windows]
+        for dim, at in zip(self._seen, key[1:], strict=False):
+            found[dim] += at
+        return tuple(found)
+
+
+def _mine(layer: Layer, keys: Collection[Key]) -> list[Any]:
+    """Return those of some keys that are a layer's: tuples of its name and numbers."""
+    if len(layer) < len(keys):
+        return [key for key in layer if key in keys]
+    return [key for key in keys if key in layer]
+
+
+def _numbers(numblocks: tuple[int, ...]) -> Iterator[BlockNumber]:
+    return itertools.product(*map(range, numblocks))
+
+
+def _product(numbers: tuple[int, ...]) -> int:
+    return math.prod(numbers)
