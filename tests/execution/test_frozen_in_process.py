@@ -69,9 +69,9 @@ def test_a_vectorized_stage_gets_the_object_itself(data):
         assert data.shape == (100, 100)
         return data[x].sum(axis=1)
 
-    found = tk.Sweep(
-        tk.stage(rows, vectorized=True), {"x": range(100)}, frozen={"data": data}
-    ).run(progress=False)
+    found = tk.Sweep(tk.stage(rows, vectorized=True), {"x": range(100)}, frozen={"data": data}).run(
+        progress=False
+    )
     assert np.array_equal(found.rows, data.sum(axis=1))
 
 
