@@ -83,7 +83,7 @@ def test_all_workers_of_a_machine_share_one_copy_and_load_it_once(four, home):
         grown.append(sum(map(proportional_memory, pids(four))) - before)
     job.result()
     workers = four.run(counts)
-    assert max(grown) <= 1.1 * size + 20  # journals and buffers of four processes
+    assert 0.8 * size < max(grown) <= 1.1 * size + 20  # journals and buffers of four processes
     assert [each["loads"].get(data.token) for each in workers.values()] == [1] * 4
     assert all(not each["downloads"] for each in workers.values())
     assert all(each["held"] == 0 for each in workers.values())

@@ -39,7 +39,7 @@ def content_of(value):
 
     parts = pickled(value, "trap")
     layout = lay_out(parts.head, parts.buffers, parts.is_writable)
-    return layout.header, token_of(layout, parts.buffers)
+    return layout.header, token_of(layout, parts.digests)
 
 
 def test_files_and_folder_are_the_users_alone(home):

@@ -8,7 +8,7 @@ buffers, each at a multiple of 64 bytes. The token is the hash of all of that.
 import hashlib
 import os
 import struct
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -61,17 +61,24 @@ def lay_out(head: bytes, buffers: Views, is_writable: Sequence[bool]) -> Layout:
     return Layout(header=header, head=head, entries=tuple(entries))
 
 
-def token_of(layout: Layout, buffers: Views) -> str:
-    """Return the hash of a file: 40 hexadecimal digits."""
+def token_of(layout: Layout, digests: Sequence[bytes]) -> str:
+    """Return the hash of a file from its header and those of its buffers: 40 hex digits."""
     digest = hashlib.blake2b(layout.header, digest_size=20)
-    for piece in _digests(buffers):
-        digest.update(piece)
+    for each in digests:
+        digest.update(each)
     return digest.hexdigest()
 
 
 def digest_of(buffer: memoryview) -> bytes:
-    """Return the hash of a buffer's bytes."""
-    return hashlib.blake2b(b"".join(_digests([buffer])), digest_size=20).digest()
+    """Return the hash of a buffer of bytes, that of the hashes of its pieces of 16 MB.
+
+    Large buffers are hashed by several threads: hashing frees the interpreter.
+    """
+    pieces = [buffer[start : start + _PIECE] for start in range(0, len(buffer), _PIECE)]
+    if len(pieces) < 2:
+        return _digest(buffer)
+    with ThreadPoolExecutor(min(_THREADS, len(os.sched_getaffinity(0)))) as pool:
+        return _digest(b"".join(pool.map(_digest, pieces)))
 
 
 def write(descriptor: int, layout: Layout, buffers: Views) -> None:
@@ -123,32 +130,14 @@ def check(view: memoryview, token: str, nbytes: int) -> Layout:
     if len(view) != nbytes:
         raise FrozenError(f"it has {len(view):,} bytes where {nbytes:,} are expected")
     layout = read_layout(view)
-    found = token_of(layout, [view[start : start + size] for start, size, _ in layout.entries])
+    digests = [digest_of(view[start : start + size]) for start, size, _ in layout.entries]
+    found = token_of(layout, digests)
     if found != token:
         raise FrozenError(f"its content has the hash {found}, not {token}")
     return layout
 
 
-def _digests(buffers: Views) -> Iterator[bytes]:
-    """Yield the hashes of all pieces of 16 MB, several at a time: hashing frees the interpreter."""
-    pieces = [
-        buffer[start : start + _PIECE]
-        for buffer in buffers
-        for start in range(0, len(buffer), _PIECE)
-    ]
-    if sum(map(len, pieces)) < 2 * _PIECE:
-        return map(_digest, pieces)
-    return _in_threads(_digest, pieces)
-
-
-def _in_threads(
-    function: Callable[[memoryview], bytes], pieces: Sequence[memoryview]
-) -> Iterator[bytes]:
-    with ThreadPoolExecutor(min(_THREADS, len(os.sched_getaffinity(0)))) as pool:
-        yield from pool.map(function, pieces)
-
-
-def _digest(piece: memoryview) -> bytes:
+def _digest(piece: memoryview | bytes) -> bytes:
     return hashlib.blake2b(piece, digest_size=20).digest()
 
 

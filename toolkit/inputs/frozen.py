@@ -131,7 +131,7 @@ def freeze(obj: object, name: str | None = None) -> Frozen:
         return obj if name is None or name == obj.name else obj.named(name)
     parts = pickled(obj, repr(name) if name else f"A {type(obj).__name__}")
     layout = lay_out(parts.head, parts.buffers, parts.is_writable)
-    token = token_of(layout, parts.buffers)
+    token = token_of(layout, parts.digests)
     frozen = Frozen(
         token=token,
         identity=parts.identity or token,

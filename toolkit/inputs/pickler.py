@@ -33,6 +33,8 @@ class Pickled:
         The pickle.
     buffers
         Its buffers, each contiguous bytes.
+    digests
+        Their hashes.
     is_writable
         For each buffer whether it is a tensor's, to be mapped copy-on-write.
     identity
@@ -42,6 +44,7 @@ class Pickled:
 
     head: bytes
     buffers: list[memoryview]
+    digests: list[bytes]
     is_writable: list[bool]
     identity: str
 
@@ -67,11 +70,14 @@ def pickled(value: object, name: str) -> Pickled:
             f"{type(error).__name__}: {error}. Freeze what it is made from, such as its arrays."
         ) from error
     views = [buffer.raw() for buffer in pickler.buffers]
+    digests = [digest_of(view) for view in views]
+    known = {_place(view): digest for view, digest in zip(views, digests, strict=True)}
     return Pickled(
         head=file.getvalue(),
         buffers=views,
+        digests=digests,
         is_writable=[id(buffer) in pickler.writable for buffer in pickler.buffers],
-        identity=_identity(value, pickler) or "",
+        identity=_identity(value, pickler.computed, known) or "",
     )
 
 
@@ -98,8 +104,13 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
 class _Identity(pickle.Pickler):
     """Writes what decides about equality: buffers as hashes, classes by name, sets in order."""
 
-    def __init__(self, file: Any, computed: dict[int, tuple[object, object]]) -> None:
-        self.computed = computed
+    def __init__(
+        self,
+        file: Any,
+        computed: dict[int, tuple[object, object]],
+        known: dict[tuple[int, int], bytes],
+    ) -> None:
+        self.computed, self.known = computed, known
         super().__init__(file, protocol=5)
 
     def persistent_id(self, value: Any) -> Any:
@@ -118,7 +129,10 @@ class _Identity(pickle.Pickler):
         return _reduce(value, self._store, self.computed)
 
     def _store(self, data: np.ndarray[Any, Any], is_writable: bool) -> Data:  # noqa: ARG002
-        return data.tobytes() if data.nbytes <= _SMALL else digest_of(data.data)
+        if data.nbytes <= _SMALL:
+            return data.tobytes()
+        # An array that had to be copied is copied again, and lies elsewhere.
+        return self.known.get(_place(data.data)) or digest_of(data.data)
 
 
 class _Hash:
@@ -133,14 +147,22 @@ class _Hash:
         return self._hash.hexdigest()
 
 
-def _identity(value: object, pickler: _Pickler) -> str | None:
+def _identity(
+    value: object,
+    computed: dict[int, tuple[object, object]],
+    known: dict[tuple[int, int], bytes],
+) -> str | None:
     """Return the hash of the content, None for what only cloudpickle can take apart."""
     file = _Hash()
     try:
-        _Identity(file, pickler.computed).dump(value)
+        _Identity(file, computed, known).dump(value)
     except Exception:  # noqa: BLE001 - sets that hold themselves, and whatever else refuses
         return None
     return file.hexdigest()
+
+
+def _place(view: memoryview) -> tuple[int, int]:
+    return (np.frombuffer(view, np.uint8).ctypes.data if view.nbytes else 0), view.nbytes
 
 
 def _order(item: object) -> tuple[str, str]:
