@@ -80,3 +80,23 @@ def test_a_killed_worker_in_a_later_stage_costs_its_runs_in_progress_only(
     found = counts(calls)
     assert all(found[f"a {x}"] == 1 for x in (1, 2, 3, 4))
     assert found["b 3.0 1"] == 2
+
+
+def test_large_results_in_memory_reach_the_workers_as_frozen_inputs(client, calls) -> None:
+    def a(x):
+        return np.full(100_000, float(x))
+
+    def b(a, y):
+        return float(a.sum()) + y
+
+    def loads():
+        from toolkit.inputs import held
+
+        return sum(held.loads.values())
+
+    before = sum(client.run(loads).values())
+    sweep = tk.Sweep([a, b], tk.grid(x=[1, 2, 3], y=[0, 1]))
+    data = sweep.run(client, progress=False)
+    assert 1 <= sum(client.run(loads).values()) - before <= len(client.scheduler_info()["workers"])
+    expected = 1e5 * np.array([1.0, 2, 3])[:, None] + np.arange(2)
+    np.testing.assert_array_equal(data.b, expected)

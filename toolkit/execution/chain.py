@@ -245,7 +245,7 @@ class Chain:
                 Input(
                     links=tuple(link for link in step.prepared.node.links if link.stage == name),
                     lookup=lookup,
-                    reader=HeldReader(runs=runs)
+                    reader=HeldReader(runs)
                     if sink.path is None
                     else StoredReader(
                         path=sink.path, stage=name, version=(sink.identity, sink.epoch)

@@ -101,9 +101,10 @@ class DaskExecutor:
     def prepare(self, spec: BatchSpec) -> None:
         """Send a spec to every worker, once."""
         self._prefix = f"{self.stage}-{spec.token}"
-        inputs = frozen_in(spec.call)
+        passed = [handle for each in spec.inputs if (handle := each.frozen()) is not None]
+        inputs = [*frozen_in(spec.call).values(), *passed]
         if inputs and self._server is None:
-            self._server = FrozenServer(self.client, inputs.values())
+            self._server = FrozenServer(self.client, inputs)
             self._register(self._server.plugin())
         self._register(SpecPlugin(spec.token, dumps(spec)))
 

@@ -115,7 +115,7 @@ class _Points:
             and (ids < stored.n_runs).all()
             and HAS_VALUE[stored.state.status[ids]].all()
         ):
-            return HeldReader(runs=stored)
+            return HeldReader(stored)
         result = run_batch(
             thaw(stage.binding.call),
             self._values(stage, catalogue, ids),

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from toolkit.inputs.frozen import Frozen, freeze
 from toolkit.run_status import Status
 from toolkit.spaces.axis import Dim
 from toolkit.spaces.space import Space
@@ -221,11 +222,12 @@ _MOST_OPENED = 8
 _KEPT_BYTES = 32 * 2**20
 
 
-@dataclass(kw_only=True)
 class HeldReader:
-    """Reads from runs in memory; what travels to workers are their columns."""
+    """Reads from runs in memory; what travels to workers are their columns, frozen if large."""
 
-    runs: StageRuns
+    def __init__(self, runs: StageRuns) -> None:
+        self.runs = runs
+        self._frozen: Frozen | None = None
 
     def schema(self) -> Schema:
         """Return what each run returned."""
@@ -239,29 +241,48 @@ class HeldReader:
         """Return outputs of runs with ascending ids."""
         return [self.runs.read(name, ids) for name in names]
 
+    def freeze(self) -> Frozen | None:
+        """Freeze the columns, to reach each machine once; None where they are small."""
+        if self._frozen is None:
+            held = self._held()
+            if sum(column.nbytes for column in held[2]) > _FROZEN_BYTES:
+                self._frozen = freeze(held, f"results of {self.runs.name}")
+        return self._frozen
+
     def __reduce__(self) -> tuple[Any, ...]:
         """Travel as columns."""
+        return _Sent, (self.freeze() or self._held(),)
+
+    def _held(self) -> "_Held":
         schema = self.schema()
         every = np.arange(self.runs.n_runs)
-        columns = self.columns(schema.names, every)
-        return _Sent, (schema, np.array(self.runs.state.status), columns)
+        return schema, np.array(self.runs.state.status), self.columns(schema.names, every)
+
+
+_Held = tuple[Schema, npt.NDArray[np.uint8], Columns]
+_FROZEN_BYTES = 2**20
 
 
 class _Sent:
-    """Columns that came with the batch's description."""
+    """Columns that came with the batch's description, or as a frozen input."""
 
-    def __init__(self, schema: Schema, status: npt.NDArray[np.uint8], columns: Columns) -> None:
-        self._schema, self._status = schema, status
-        self._columns = dict(zip(schema.names, columns, strict=True))
+    def __init__(self, given: "Frozen | _Held") -> None:
+        self._given = given
 
     def schema(self) -> Schema:
-        return self._schema
+        return self._held[0]
 
     def status(self, ids: Ids) -> npt.NDArray[np.uint8]:
-        return self._status[ids]
+        return self._held[1][ids]
 
     def columns(self, names: Sequence[str], ids: Ids) -> Columns:
-        return take([self._columns[name] for name in names], ids)
+        schema, _, columns = self._held
+        return take([columns[schema.names.index(name)] for name in names], ids)
+
+    @property
+    def _held(self) -> _Held:
+        held: _Held = self._given.get() if isinstance(self._given, Frozen) else self._given
+        return held
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -284,6 +305,10 @@ class Input:
     lookup: Lookup
     reader: Reader
     together: bool = False
+
+    def frozen(self) -> Frozen | None:
+        """Return what travels as a frozen input, if anything does."""
+        return self.reader.freeze() if isinstance(self.reader, HeldReader) else None
 
     def values(self, positions: Positions) -> dict[str, Any]:
         """Return the arguments of n runs by what they ask for, a sequence of n each."""
