@@ -59,7 +59,9 @@ def test_neither_the_batch_nor_its_size_changes_a_value(kind, seeds, stream, n, 
 def test_agents_and_runs_broadcast(kind, seeds, agents):
     both = KINDS[kind](tk.draws(np.array(seeds)), "infect", at=(3, np.array(agents)[:, None]))
     assert both.shape == (len(agents), len(seeds))
-    expected = [[KINDS[kind](tk.draws(seed), "infect", at=(3, a)) for seed in seeds] for a in agents]
+    expected = [
+        [KINDS[kind](tk.draws(seed), "infect", at=(3, a)) for seed in seeds] for a in agents
+    ]
     assert both.tolist() == expected
 
 

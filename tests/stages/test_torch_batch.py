@@ -93,9 +93,7 @@ def test_plain_arguments_part_the_batch():
     }
     result = together(f, values, Trial(is_checked=True))
     assert column(result).tolist() == [2, -3, 4, -5, 14, -15]
-    assert sorted(seen) == [
-        (kind, width, 2) for kind in ("minus", "plus") for width in (1, 5)
-    ]
+    assert sorted(seen) == [(kind, width, 2) for kind in ("minus", "plus") for width in (1, 5)]
 
 
 def test_results_without_a_tensor_argument_are_given_to_every_run():
@@ -187,7 +185,5 @@ def test_the_device_may_be_named(monkeypatch):
 
 
 def test_ragged_outputs_are_refused_by_shape():
-    result = together(
-        lambda x: x.expand(3), {"x": np.arange(2.0)}, outputs={"s": ragged("k")}
-    )
+    result = together(lambda x: x.expand(3), {"x": np.arange(2.0)}, outputs={"s": ragged("k")})
     assert result.columns[0].lengths.tolist() == [3, 3]

@@ -222,10 +222,10 @@ def _has_children() -> bool:
     """Look in 0.1 ms; where the system does not say, there may be some."""
     try:
         for thread in os.listdir("/proc/self/task"):
-            with contextlib.suppress(FileNotFoundError):
-                with open(f"/proc/self/task/{thread}/children", "rb") as file:
-                    if file.read(1):
-                        return True
+            path = f"/proc/self/task/{thread}/children"
+            with contextlib.suppress(FileNotFoundError), open(path, "rb") as file:
+                if file.read(1):
+                    return True
     except OSError:
         return True
     return not os.path.exists(f"/proc/self/task/{threading.get_native_id()}/children")
@@ -241,7 +241,7 @@ def _end_loky() -> None:
 
 
 def _trackers() -> set[int | None]:
-    """Processes that serve ``multiprocessing`` itself for as long as this one lives."""
+    """Return the processes that serve ``multiprocessing`` itself for as long as this one lives."""
     found: set[int | None] = set()
     for name in (
         "multiprocessing.resource_tracker",

@@ -123,9 +123,7 @@ class Draws:
         """
         span = high - low
         if not 0 < span <= 2**31:
-            raise StageError(
-                f"integers({low}, {high}): high must be above low, by at most 2**31."
-            )
+            raise StageError(f"integers({low}, {high}): high must be above low, by at most 2**31.")
         first, second, _, _ = self.words(stream, shape, at=at)
         return low + ((first * span + ((second * span) >> 32)) >> 32)
 
@@ -242,10 +240,10 @@ def _stream_word(stream: str | int) -> int:
 
 
 def _to_float(words: Any) -> Any:
-    return words.astype(np.float64) if isinstance(words, np.ndarray | np.generic) else words.double()
+    return (
+        words.astype(np.float64) if isinstance(words, np.ndarray | np.generic) else words.double()
+    )
 
 
 def _is_number(given: object, number: float) -> bool:
     return isinstance(given, int | float) and given == number
-
-

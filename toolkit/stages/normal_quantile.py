@@ -49,7 +49,7 @@ def normal_quantile(centered: Any) -> Any:
     if not isinstance(centered, np.ndarray | np.generic):
         is_center = abs(centered) <= 0.425
         return center.where(is_center, _outer(centered, _select_tensor))
-    outside = abs(centered) > 0.425
+    outside = np.abs(centered) > 0.425
     if not np.any(outside):
         return center
     if isinstance(centered, np.generic) or not centered.ndim:

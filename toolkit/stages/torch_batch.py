@@ -29,12 +29,13 @@ def device() -> "torch.device":
     StageError
         If torch is not installed, or the variable names no device.
     """
-    torch = _torch()
-    name = os.environ.get(DEVICE) or ("cuda" if torch.cuda.is_available() else "cpu")
+    library = _torch()
+    name = os.environ.get(DEVICE) or ("cuda" if library.cuda.is_available() else "cpu")
     try:
-        return torch.device(name)
+        found: torch.device = library.device(name)
     except RuntimeError as error:
         raise StageError(f"{DEVICE}={name!r} is no device of torch: {error}") from None
+    return found
 
 
 class TorchBatch:
@@ -57,7 +58,9 @@ class TorchBatch:
     def prepare(self, arguments: Sequence[Any]) -> list[Any]:
         """Return arguments of shape ``(n_runs, …)`` as tensors, or as lists of plain values."""
         return [
-            self._share(given) if argument.kind == "constant" else self._column(argument.name, given)
+            self._share(given)
+            if argument.kind == "constant"
+            else self._column(argument.name, given)
             for argument, given in zip(self.call.arguments, arguments, strict=True)
         ]
 
