@@ -46,12 +46,13 @@ def test_what_was_set_before_is_put_back(monkeypatch):
 
     monkeypatch.setenv("OMP_NUM_THREADS", "7")
     monkeypatch.delenv("MKL_NUM_THREADS", raising=False)
-    pools = [pool["num_threads"] for pool in threadpool_info()]
+    pools = {pool["filepath"]: pool["num_threads"] for pool in threadpool_info()}
     seen = sweep(what_is_allowed, {"x": [1]}, resources=Resources(threads=1)).run(progress=False)
     assert seen.variable.item() == seen.pools.item() == 1
     assert os.environ["OMP_NUM_THREADS"] == "7"
     assert "MKL_NUM_THREADS" not in os.environ
-    assert [pool["num_threads"] for pool in threadpool_info()] == pools
+    after = {pool["filepath"]: pool["num_threads"] for pool in threadpool_info()}
+    assert {path: after[path] for path in pools} == pools
 
 
 def test_torch_is_held_to_the_threads_of_the_run():

@@ -2,6 +2,7 @@
 
 import contextlib
 import queue
+import threading
 import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,12 +12,12 @@ import dask
 from dask._expr import LLGExpr
 from dask._task_spec import Task
 from dask.typing import Key
-from distributed import Client, Future, WorkerPlugin
+from distributed import Client, Future, WorkerPlugin, secede
 from distributed.client import FutureCancelledError
 from distributed.scheduler import KilledWorker
 
 from toolkit.errors import SweepError
-from toolkit.execution.batch_task import BatchSpec, BatchTask
+from toolkit.execution.batch_task import BatchSpec, BatchSummary, BatchTask
 from toolkit.execution.executors import Completed
 from toolkit.execution.frozen_plugin import FrozenPlugin, FrozenServer
 from toolkit.execution.worker import add_spec, drop_spec, execute
@@ -114,7 +115,7 @@ class DaskExecutor:
         for task in tasks:
             self._sequence += 1
             key = f"{self._prefix}-{self._sequence}"
-            graph[key] = Task(key, execute, task)
+            graph[key] = Task(key, execute_here, task)
         keys = list(graph)
         with dask.config.set({"distributed.diagnostics.computations.nframes": 0}):
             futures = self.client.get(
@@ -228,6 +229,16 @@ class DaskExecutor:
             )
         self.workers = max(1, len(fitting))
         self.threads = max(1, sum(worker["nthreads"] for worker in fitting) // self.cores)
+
+
+def execute_here(task: BatchTask) -> BatchSummary:
+    """Run a batch in this thread of a worker, and go on to another while its results are saved."""
+    return execute(task, leave=_leave)
+
+
+def _leave() -> None:
+    threading.current_thread().name = "toolkit-saving"
+    secede()
 
 
 def earlier_first(key: Key) -> int:

@@ -222,10 +222,8 @@ def _has_children() -> bool:
     """Look in 0.1 ms; where the system does not say, there may be some."""
     try:
         for thread in os.listdir("/proc/self/task"):
-            with (
-                contextlib.suppress(FileNotFoundError),
-                open(f"/proc/self/task/{thread}/children", "rb") as file,
-            ):
+            path = f"/proc/self/task/{thread}/children"
+            with contextlib.suppress(FileNotFoundError), open(path, "rb") as file:
                 if file.read(1):
                     return True
     except OSError:

@@ -1,7 +1,7 @@
 """Runs one batch in a worker process: knows journals and clocks, and nothing of Dask."""
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -54,8 +54,16 @@ def drop_spec(token: str) -> None:
         release_threads()
 
 
-def execute(task: BatchTask) -> BatchSummary:
+def execute(task: BatchTask, leave: Callable[[], None] = lambda: None) -> BatchSummary:
     """Run a batch, its outcomes journalled as they come.
+
+    Parameters
+    ----------
+    task
+        The batch.
+    leave
+        Called when all is computed and large outcomes are still being written, so that another
+        batch may begin meanwhile.
 
     Raises
     ------
@@ -70,9 +78,13 @@ def execute(task: BatchTask) -> BatchSummary:
     with held_cores(n):
         limit_threads(n)
         try:
-            return _Batch(spec, task).execute()
+            batch = _Batch(spec, task)
+            batch.execute()
         finally:
             end_children()
+    if batch.sink.is_saving:
+        leave()
+    return batch.summary()
 
 
 def _thawed(token: str) -> BatchSpec:
@@ -97,24 +109,27 @@ class _Batch:
         self.schema = spec.sink.schema
         self.done = self.failed = self.begun = 0
         self.run_seconds = self.deadline = 0.0
+        self.started = time.perf_counter()
         self.seconds_per_run = task.expected
         self.draws: tuple[str, ...] = ()
         self.trial = _trial(spec) if spec.call.vectorized else None
 
-    def execute(self) -> BatchSummary:
-        started = time.perf_counter()
+    def execute(self) -> None:
         self.sink.check()
-        self.deadline = started + _HAND_BACK * self.task.seconds
+        self.deadline = self.started + _HAND_BACK * self.task.seconds
         for _ in self._whole() if self.task.whole else self._inline():
             if time.perf_counter() > self.deadline:
                 break
+
+    def summary(self) -> BatchSummary:
+        """Return the summary once all is written."""
         return BatchSummary(
             receipt=self.sink.receipt(),
             begun=self.begun,
             done=self.done,
             failed=self.failed,
             run_seconds=self.run_seconds,
-            wall_seconds=time.perf_counter() - started,
+            wall_seconds=time.perf_counter() - self.started,
             seconds_per_run=self.seconds_per_run,
             global_draws=self.draws,
             wanted=0 if self.trial is None else self.trial.wanted,

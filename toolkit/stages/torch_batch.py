@@ -29,13 +29,13 @@ def device() -> "torch.device":
     StageError
         If torch is not installed, or the variable names no device.
     """
-    torch = _torch()
-    name = os.environ.get(DEVICE) or ("cuda" if torch.cuda.is_available() else "cpu")
+    library = _torch()
+    name = os.environ.get(DEVICE) or ("cuda" if library.cuda.is_available() else "cpu")
     try:
-        device: Any = torch.device(name)
+        found: torch.device = library.device(name)
     except RuntimeError as error:
         raise StageError(f"{DEVICE}={name!r} is no device of torch: {error}") from None
-    return device  # type: ignore[no-any-return]
+    return found
 
 
 class TorchBatch:

@@ -455,15 +455,15 @@ class StageRuns:
 
     def _in_progress(self) -> dict[str, tuple[int, ...]]:
         runs = {journal: set(found) for journal, found in self._started.items() if found}
+        status = self.state.status
         for journal, marked in self._home.marks(self.name).items():
-            runs.setdefault(journal, set()).update(marked)
-        status = self.state.status if runs else None
+            # Where a page notes a run, others that were begun have ended and wait to be written.
+            if any(0 <= run < len(status) and status[run] != Status.DONE for run in marked):
+                runs[journal] = set(marked)
         open_runs = {}
         for journal, found in runs.items():
             inside = (run for run in found if 0 <= run < self.state.n_runs)
-            left = [
-                run for run in inside if status is not None and status[run] not in (Status.DONE,)
-            ]
+            left = [run for run in inside if status[run] != Status.DONE]
             if left:
                 open_runs[journal] = tuple(sorted(left))
         return open_runs
