@@ -1,13 +1,15 @@
 """``tk.Sweep``: what is asked for, and the verbs that plan it, run it and read it."""
 
 import dataclasses
+import os
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from toolkit.errors import SweepError
 from toolkit.execution.order import check_order
-from toolkit.execution.preparing import prepare, require_current
+from toolkit.execution.preparing import prepare, replaced, require_current
+from toolkit.execution.reuse import check_reuse
 from toolkit.resources import Resources, parse_walltime
 from toolkit.spaces.grid import grid
 from toolkit.spaces.space import Space
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 
 Stages = Callable[..., Any] | Stage | Iterable[Callable[..., Any] | Stage]
 Axes = Space | Mapping[str, object]
+Reusable: TypeAlias = "str | Path | Sweep"
 
 
 class Sweep:
@@ -43,6 +46,9 @@ class Sweep:
     seed
         Of all random streams; with the stage and the labels it decides what ``rng`` and
         ``run_seed`` are.
+    reuse
+        Other stores, by path or by sweep. Runs that one of them holds with the same code, labels
+        and streams are copied from there instead of being run. They are read only.
     durability
         ``"process"``: a result survives the death of any process; ``"power"``: also a power cut,
         at the price of an fsync for each record.
@@ -70,6 +76,7 @@ class Sweep:
         *,
         store: str | Path | None = None,
         seed: int = 0,
+        reuse: "Reusable | Iterable[Reusable]" = (),
         durability: Literal["process", "power"] = "process",
         _results: Results | None = None,
     ) -> None:
@@ -77,7 +84,8 @@ class Sweep:
         self.space = space if isinstance(space, Space) else grid(_mapping(space))
         self.seed = _checked_seed(seed)
         self.durability = _checked_durability(durability)
-        self._results = _results or Results(store, durability=self.durability)
+        self._results = _results or Results(_checked_store(store), durability=self.durability)
+        self._others = check_reuse(reuse)
         self._prepared = prepare(self.stages[0], self.space)
 
     @property
@@ -104,8 +112,11 @@ class Sweep:
         return self._with(space=self._prepared.space.extend({**(axes or {}), **more}))
 
     def replace(self, *, stages: Stages) -> "Sweep":
-        """Return the sweep with a mended function, over the same space and store."""
-        return self._with(stages=_as_stages(stages))
+        """Return the sweep with mended functions, by the names of their stages; the rest stays.
+
+        Runs that the old code made are kept, and stale in the new sweep.
+        """
+        return self._with(stages=replaced(self.stages, _as_stages(stages)))
 
     # ---- plan, run, read
 
@@ -113,7 +124,7 @@ class Sweep:
         """Return what is stored, missing and failed, and what running would do. Runs nothing."""
         from toolkit.execution.plan import explain
 
-        return explain(self._prepared, self._results, self.seed)
+        return explain(self._prepared, self._results, self.seed, self._others)
 
     def run(
         self,
@@ -281,6 +292,7 @@ class Sweep:
             stages or self.stages,
             space if space is not None else self.space,
             seed=self.seed,
+            reuse=self._others,  # type: ignore[arg-type]
             durability=self.durability,
             _results=self._results,
         )
@@ -308,6 +320,7 @@ class Sweep:
                     time_limit=None if time_limit is None else parse_walltime(time_limit),
                 ),
                 rerun=check_rerun(rerun),
+                reuse=self._others,
                 client=client,
                 profile=profile,
                 dataset=self.dataset,
@@ -340,6 +353,17 @@ def _mapping(space: object) -> Mapping[str, object]:
             "a mapping of axes such as {'beta': [0.1, 0.2]}."
         )
     return space
+
+
+def _checked_store(store: object) -> str | Path | None:
+    if store is None or isinstance(store, str | Path):
+        return store
+    if isinstance(store, os.PathLike):
+        return Path(store)
+    raise SweepError(
+        f"store={store!r} is not the path of a store. Give a folder such as 'results.zarr', or "
+        "nothing to keep the results in memory."
+    )
 
 
 def _checked_seed(seed: object) -> int:

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 import toolkit as tk
+from toolkit.execution.preparing import replaced
 from toolkit.stores.open import status as status_of
 
 DONE, STALE = tk.Status.DONE, tk.Status.STALE
@@ -75,6 +76,25 @@ def test_what_changed_is_named_in_warning_and_plan(store):
     assert "amount changed)" in str(mended.explain())
     with pytest.warns(UserWarning, match="before .*amount changed"):
         mended.run(progress=False)
+
+
+def test_a_helper_that_is_defined_anew_makes_runs_of_the_same_sweep_stale(store):
+    names = {"__name__": "__main__"}
+    exec("def helper(x): return x\ndef model(x): return helper(x)", names)
+    sweep = tk.Sweep(names["model"], {"x": [1, 2]}, store=store)
+    sweep.run(progress=False)
+    exec("def helper(x): return -x", names)
+    assert "(helper changed)" in str(sweep.explain())
+    assert quietly(sweep, rerun="stale").model.values.tolist() == [-1, -2]
+
+
+def test_stages_are_replaced_by_name():
+    one, two = (tk.stage(adds(n), name=name) for n, name in enumerate(["one", "two"]))
+    mended = tk.stage(adds(5), name="two")
+    assert replaced([one, two], [mended]) == (one, mended)
+    assert replaced([one], [mended]) == (mended,)
+    with pytest.raises(tk.SweepError, match="no stage 'three' to replace; the sweep has 'one'"):
+        replaced([one, two], [tk.stage(adds(1), name="three")])
 
 
 def test_versions_stand_for_the_code(store):

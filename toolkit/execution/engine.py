@@ -25,6 +25,7 @@ from toolkit.execution.sources import Source, SpaceSource, tell
 from toolkit.resources import Resources
 from toolkit.run_status import Status
 from toolkit.spaces.seeds import Streams
+from toolkit.spaces.space import Space
 from toolkit.stages.binding import Binding
 from toolkit.stages.current import RunContext
 from toolkit.stages.schema import Schema
@@ -65,6 +66,7 @@ class Work:
     seed: int
     defaults: Mapping[str, object]
     rerun: Callable[[StageRuns, Ids], Ids]  # which of the runs asked for are to be run
+    reuse: Callable[[StageRuns, Space, Ids, Ids], Ids] | None = None  # and are held nowhere else
 
 
 class Engine:
@@ -166,6 +168,8 @@ class Engine:
                 ids = np.arange(found.start, found.stop) if isinstance(found, range) else found
                 self._ids.append(slice(ids[0], ids[-1] + 1) if is_span and len(ids) else ids)
                 todo = self.work.rerun(self.runs, ids)
+                if self.work.reuse is not None:
+                    todo = self.work.reuse(self.runs, space, ids, todo)
             self._recount()
             self._enqueue(todo)
             if not isinstance(self.work.source, SpaceSource):

@@ -6,21 +6,21 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
+from toolkit.clusters.profile import load_profile
 from toolkit.errors import InterruptedSweepError, SweepError
+from toolkit.execution.choosing import is_anything_left, take_up
 from toolkit.execution.clients import resolve_client
 from toolkit.execution.engine import Engine, Policy, Work
 from toolkit.execution.executors import Executor
 from toolkit.execution.job import Job
 from toolkit.execution.pickling import dumps_function
 from toolkit.execution.preparing import Prepared
-from toolkit.execution.run_queue import Ids
+from toolkit.execution.reuse import Reuse
 from toolkit.execution.sources import Source, SpaceSource
 from toolkit.execution.staleness import warn_of_stale
-from toolkit.run_status import Status
 from toolkit.stores.results import Results
 from toolkit.stores.stage_runs import StageRuns
 
@@ -43,6 +43,7 @@ class Start:
     seed: int
     policy: Policy
     rerun: frozenset[str] = frozenset()
+    reuse: tuple[Results, ...] = ()
     client: object = None
     profile: bool = False
     source: Source | None = None
@@ -76,12 +77,13 @@ def make_job(start: Start) -> Job:
     stage = start.prepared.stage
     dumps_function(stage.function, stage.name)
     identity = start.prepared.identity(start.seed)
+    reuse = Reuse(start.prepared, identity, start.results, start.reuse)
     start.results.acquire(code={stage.name: identity.to_json()})
     try:
         runs = start.results.stage(stage.name)
         start.results.settle_identity(stage.name, identity)
         warn_of_stale(runs, identity, start.rerun)
-        client, close_client = resolve_client(start.client)
+        client, close_client = resolve_client(_needed_client(start, runs, reuse))
         start.closers.append(close_client)
         links: list[Client] = [client] if client is not None else []
 
@@ -99,7 +101,8 @@ def make_job(start: Start) -> Job:
                 source=start.source or SpaceSource(start.prepared.space),
                 seed=start.seed,
                 defaults=dict(start.prepared.defaults),
-                rerun=lambda stage_runs, ids: _to_run(stage_runs, ids, start.rerun),
+                rerun=lambda stage_runs, ids: take_up(stage_runs, ids, start.rerun),
+                reuse=None if "all" in start.rerun else reuse.take,
             ),
             start.policy,
             start_cluster=start_cluster,
@@ -165,6 +168,16 @@ def _interruptible(job: Job, how_to_resume: str) -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
+def _needed_client(start: Start, runs: StageRuns, reuse: Reuse) -> object:
+    """Return the client as it was given, but no cluster to be started where nothing is to do."""
+    if start.source is not None or not isinstance(start.client, str | Path):
+        return start.client
+    if is_anything_left(start.prepared, runs, start.rerun, reuse):
+        return start.client
+    load_profile(start.client)  # a wrong name is an error all the same
+    return None
+
+
 def _dask_executor(client: "Client", start: Start) -> Executor:
     from toolkit.execution.dask_executor import DaskExecutor
 
@@ -173,22 +186,6 @@ def _dask_executor(client: "Client", start: Start) -> Executor:
     return DaskExecutor(
         client, stage=start.prepared.stage.name, resources=tags, profile=start.profile
     )
-
-
-def _to_run(runs: StageRuns, ids: Ids, rerun: frozenset[str]) -> Ids:
-    """Which of the runs asked for are to be run; those with an outcome are set back."""
-    status = runs.state.status[ids]
-    again = status == Status.SKIPPED
-    if "all" in rerun:
-        again |= status != Status.PENDING
-    if "failed" in rerun:
-        again |= (status == Status.FAILED) | (status == Status.BLOCKED)
-    if "stale" in rerun:
-        again |= status == Status.STALE
-    if again.any():
-        runs.reset(ids[again])
-    chosen = again | (status == Status.PENDING)
-    return ids if chosen.all() else np.asarray(ids[chosen])
 
 
 def _close(start: Start) -> None:

@@ -53,7 +53,7 @@ def open(  # noqa: A001 - users write tk.open, as they write xr.open_dataset
 
     store = ZarrStore.read(os.path.expanduser(path))
     runs = _stage(store, stage)
-    attrs = {"store": store.path}
+    attrs = {"store": os.fspath(path)}
     return labelled(runs, flat=flat, mask=mask, load=False, attrs=attrs)
 
 
