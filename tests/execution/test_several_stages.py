@@ -23,6 +23,15 @@ class Calls:
         with open(f"{self.folder}/{os.getpid()}-{threading.get_ident()}", "a") as file:
             file.write(f"{name}\n")
 
+    def fail(self, size: int) -> None:
+        Path(f"{self.folder}-fail-{size}").touch()
+
+    def mend(self, size: int) -> None:
+        Path(f"{self.folder}-fail-{size}").unlink()
+
+    def is_to_fail(self, size: int) -> bool:
+        return os.path.exists(f"{self.folder}-fail-{size}")
+
     def counts(self) -> Counter:
         return Counter(
             line for path in Path(self.folder).iterdir() for line in path.read_text().splitlines()
@@ -45,7 +54,7 @@ def study(calls, **options):
     @tk.stage(outputs={"weights": float, "model": object}, **options)
     def fit(size):
         calls.note(f"fit {size}")
-        if size == options_fail.get("size"):
+        if calls.is_to_fail(size):
             raise ValueError("planted")
         return {"weights": size * 2.0, "model": {"size": size, "layers": [1, 2]}}
 
@@ -60,12 +69,11 @@ def study(calls, **options):
         assert signal.dims == ("noise", "time")
         return float(signal.mean())
 
-    options_fail: dict = {}
-    return [mean, simulate, fit], options_fail
+    return [mean, simulate, fit]
 
 
 def test_each_stage_runs_once_for_each_point_of_its_own_dims(store, calls) -> None:
-    stages, _ = study(calls)
+    stages = study(calls)
     sweep = tk.Sweep(stages, tk.grid(size=[1, 2], noise=[0.1, 0.2, 0.3]), store=store)
     data = sweep.run(progress=False)
     assert data.weights.dims == ("size",)
@@ -82,7 +90,7 @@ def test_each_stage_runs_once_for_each_point_of_its_own_dims(store, calls) -> No
 
 
 def test_extending_runs_what_is_new_and_what_is_taken_whole_anew(store, calls) -> None:
-    stages, _ = study(calls)
+    stages = study(calls)
     sweep = tk.Sweep(stages, tk.grid(size=[1, 2], noise=[0.1, 0.2]), store=store)
     first = sweep.run(progress=False)
     before = calls.counts()
@@ -95,8 +103,8 @@ def test_extending_runs_what_is_new_and_what_is_taken_whole_anew(store, calls) -
 
 
 def test_what_needs_a_failed_run_is_blocked_until_it_is_mended(store, calls) -> None:
-    stages, fail = study(calls)
-    fail["size"] = 2
+    stages = study(calls)
+    calls.fail(2)
     sweep = tk.Sweep(stages, tk.grid(size=[1, 2], noise=[0.1, 0.2]), store=store)
     job = sweep.start()
     data = job.result(60)
@@ -107,7 +115,7 @@ def test_what_needs_a_failed_run_is_blocked_until_it_is_mended(store, calls) -> 
     assert sweep.failures()[["size", "stage"]].values.tolist() == [[2, "fit"]]
     sweep.run(progress=False)
     assert calls.counts()["fit 2"] == 1
-    fail.clear()
+    calls.mend(2)
     mended = sweep.retry(progress=False)
     assert (mended.status_simulate == tk.Status.DONE).all()
     assert (mended.status_mean == tk.Status.DONE).all()
@@ -150,7 +158,7 @@ def test_a_reduction_is_blocked_by_a_failed_part(store) -> None:
 
 
 def test_what_is_not_kept_is_run_for_those_that_need_it_only(store, calls) -> None:
-    stages, _ = study(calls, keep=False)
+    stages = study(calls, keep=False)
     sweep = tk.Sweep(stages, tk.grid(size=[1, 2], noise=[0.1, 0.2]), store=store)
     data = sweep.run(progress=False)
     assert "weights" not in data
@@ -274,7 +282,7 @@ def test_a_parameter_that_matters_under_a_condition_brings_the_condition_along(
 
 
 def test_a_part_of_a_sweep_runs_what_it_needs(tmp_path, calls) -> None:
-    stages, _ = study(calls)
+    stages = study(calls)
     sweep = tk.Sweep(stages, tk.grid(size=[1, 2], noise=[0.1, 0.2]), store=tmp_path / "study.zarr")
     sweep.sel(size=2).run(progress=False)
     assert "fit 1" not in calls.counts()
@@ -284,7 +292,7 @@ def test_a_part_of_a_sweep_runs_what_it_needs(tmp_path, calls) -> None:
 
 
 def test_explain_draws_the_stages(calls) -> None:
-    stages, _ = study(calls)
+    stages = study(calls)
     plan = tk.Sweep(stages, tk.grid(size=[1, 2], noise=[0.1, 0.2])).explain()
     text = str(plan)
     assert "fit over (size): 2 runs" in text
@@ -295,7 +303,7 @@ def test_explain_draws_the_stages(calls) -> None:
 
 @pytest.mark.parametrize("is_stored", [False, True])
 def test_one_point_is_reproduced_with_what_it_needs(store, calls, is_stored) -> None:
-    stages, _ = study(calls)
+    stages = study(calls)
     sweep = tk.Sweep(stages, tk.grid(size=[1, 2], noise=[0.1, 0.2]), store=store)
     if is_stored:
         sweep.run(progress=False)
@@ -306,15 +314,15 @@ def test_one_point_is_reproduced_with_what_it_needs(store, calls, is_stored) -> 
 
 
 def test_a_failed_stage_before_raises_where_a_point_is_reproduced(calls) -> None:
-    stages, fail = study(calls)
-    fail["size"] = 2
+    stages = study(calls)
+    calls.fail(2)
     sweep = tk.Sweep(stages, tk.grid(size=[1, 2], noise=[0.1, 0.2]))
     with pytest.raises(ValueError, match="planted"):
         sweep.reproduce(stage="simulate", size=2, noise=0.2)
 
 
 def test_replace_takes_stages_by_name(store, calls) -> None:
-    stages, _ = study(calls)
+    stages = study(calls)
     sweep = tk.Sweep(stages, tk.grid(size=[1], noise=[0.1]), store=store)
     sweep.run(progress=False)
 
@@ -328,7 +336,7 @@ def test_replace_takes_stages_by_name(store, calls) -> None:
     data = mended.run(progress=False, rerun="stale")
     assert float(data["mean"].sel(size=1)) == pytest.approx(4.1)
     assert calls.counts()["simulate 1 0.1"] == 1
-    with pytest.raises(tk.SweepError, match="the stages are"):
+    with pytest.raises(tk.SweepError, match="no stage 'planted' to replace"):
         sweep.replace(stages=tk.stage(lambda signal: 1, name="planted"))
 
 
@@ -351,8 +359,8 @@ def test_changed_code_makes_what_comes_after_stale(tmp_path) -> None:
 
 
 def test_what_is_not_kept_is_let_go_when_its_last_consumer_is_done(calls) -> None:
-    stages, fail = study(calls, keep=False)
-    fail["size"] = 2
+    stages = study(calls, keep=False)
+    calls.fail(2)
     sweep = tk.Sweep(stages, tk.grid(size=[1, 2, 3], noise=[0.1]))
     sweep.run(progress=False)
     runs = sweep._results.look("fit")

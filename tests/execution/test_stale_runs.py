@@ -1,6 +1,7 @@
 """Runs are valid for the code that made them, whatever ran before or since."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,7 +13,11 @@ import numpy as np
 import pytest
 
 import toolkit as tk
+from toolkit.stages.preparing import replaced
 from toolkit.stores.open import status as status_of
+from toolkit.stores.sink import close_sinks
+from toolkit.stores.storage import Folder
+from toolkit.stores.zarr_store import ZarrStore
 
 DONE, STALE = tk.Status.DONE, tk.Status.STALE
 
@@ -75,6 +80,25 @@ def test_what_changed_is_named_in_warning_and_plan(store):
     assert "amount changed)" in str(mended.explain())
     with pytest.warns(UserWarning, match="before .*amount changed"):
         mended.run(progress=False)
+
+
+def test_a_helper_that_is_defined_anew_makes_runs_of_the_same_sweep_stale(store):
+    names = {"__name__": "__main__"}
+    exec("def helper(x): return x\ndef model(x): return helper(x)", names)
+    sweep = tk.Sweep(names["model"], {"x": [1, 2]}, store=store)
+    sweep.run(progress=False)
+    exec("def helper(x): return -x", names)
+    assert "(helper changed)" in str(sweep.explain())
+    assert quietly(sweep, rerun="stale").model.values.tolist() == [-1, -2]
+
+
+def test_stages_are_replaced_by_name():
+    one, two = (tk.stage(adds(n), name=name) for n, name in enumerate(["one", "two"]))
+    mended = tk.stage(adds(5), name="two")
+    assert replaced([one, two], [mended]) == (one, mended)
+    assert replaced([one], [mended]) == (mended,)
+    with pytest.raises(tk.SweepError, match="no stage 'three' to replace; the sweep has 'one'"):
+        replaced([one, two], [tk.stage(adds(1), name="three")])
 
 
 def test_versions_stand_for_the_code(store):
@@ -215,3 +239,38 @@ def test_after_kills_each_run_is_known_by_the_code_that_made_it(tmp_path):
     assert (data.status.values == np.where(made_by_third, DONE, STALE)).all()
     subprocess.run([sys.executable, str(third)], check=True)
     assert (tk.open(store).model.values == data.model.values).all()
+
+
+def test_at_every_write_a_crash_leaves_each_value_with_the_code_that_made_it(tmp_path, monkeypatch):
+    store = tmp_path / "s.zarr"
+    old = tk.Sweep(adds(0), {"x": range(20)}, store=store)
+    old.run(progress=False)
+    new = tk.Sweep(adds(100), {"x": range(25)}, store=store)
+    put, copies = Folder.put, []
+
+    def spied(self, key, data):
+        put(self, key, data)
+        copies.append(tmp_path / f"copy{len(copies)}.zarr")
+        shutil.copytree(store, copies[-1], ignore=shutil.ignore_patterns("lock.json"))
+
+    monkeypatch.setattr(Folder, "put", spied)
+    quietly(new.sel(x=slice(0, 9)), rerun="stale")
+    quietly(new)
+    quietly(new, rerun="stale")
+    monkeypatch.undo()
+    assert len(copies) > 20
+    for copy in copies:
+        for _ in range(2):  # as a reader sees it, then as the next driver leaves it
+            for amount in (0, 100):
+                data = tk.Sweep(adds(amount), {"x": range(25)}, store=copy).dataset()
+                made_by_it = (data.model == data.x + amount).values
+                is_valid = (data.status == DONE).values
+                assert (made_by_it[is_valid]).all(), copy
+            ends = np.isin(data.status.values, [DONE, STALE])
+            assert (ends == ~np.isnan(data.model.values)).all()
+            taken = ZarrStore.create_or_open(copy)
+            taken.acquire()
+            taken.release()
+    close_sinks()
+    assert (new.dataset().status == DONE).all()
+    assert (old.dataset().status == STALE).all()

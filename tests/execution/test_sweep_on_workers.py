@@ -348,7 +348,7 @@ def test_describing_a_sweep_runs_nothing(tmp_path):
             source=NoPoints(),
             seed=0,
             defaults={},
-            choose=lambda ids: (ids, ids),
+            choose=lambda space, ids: (ids, ids),
         ),
         Policy(),
         start_cluster=RefusingExecutor,

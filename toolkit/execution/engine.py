@@ -70,7 +70,7 @@ class Work:
     source: Source
     seed: int
     defaults: Mapping[str, object]
-    choose: Callable[[Ids], tuple[Ids, Ids]]  # of some runs: those asked for, those to run now
+    choose: Callable[[Space, Ids], tuple[Ids, Ids]]  # of its runs: those asked for, those to run
     inputs: tuple[Input, ...] = ()  # what it takes from the stages before it
     within: Callable[[Space], Space] = _same  # the part of a space that the stage runs over
 
@@ -175,7 +175,7 @@ class Engine:
             with self.lock:
                 found = self.runs.register(space, defaults=dict(self.work.defaults))
                 ids = np.arange(found.start, found.stop) if isinstance(found, range) else found
-                asked, todo = self.work.choose(ids)
+                asked, todo = self.work.choose(space, ids)
                 is_span = isinstance(found, range) and len(asked) == len(ids) > 0
                 self._ids.append(slice(ids[0], ids[-1] + 1) if is_span else asked)
             self._recount()

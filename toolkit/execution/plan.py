@@ -1,12 +1,13 @@
 """``sweep.explain()``: what is stored, what is missing, and what running it would take."""
 
 import html
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from toolkit.execution.reuse import Reuse
 from toolkit.execution.sizing import batch_seconds
 from toolkit.execution.staleness import changed_names
 from toolkit.run_status import Status
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from toolkit.stores.results import Results
 
 COLUMNS = ("runs", "stored", "missing", "failed", "stale", "batches", "bytes", "seconds", "tier")
+REUSED = "reused"
 
 
 class Row(Mapping[str, Any]):
@@ -33,7 +35,7 @@ class Row(Mapping[str, Any]):
         return self._values[name]
 
     def __getattr__(self, name: str) -> Any:
-        if name in COLUMNS:
+        if name in (*COLUMNS, REUSED):
             return self._values[name]
         raise AttributeError(name)
 
@@ -55,9 +57,10 @@ class Plan:
     ----------
     rows
         One for each stage, by its name: ``runs`` asked for, of which ``stored``, ``missing``,
-        ``failed`` and ``stale``; and of the missing ones the ``batches`` they would make, the
-        ``bytes`` they would store and the ``seconds`` of computing (over all threads), NaN where
-        no run has shown it yet; and the ``tier`` of worker.
+        ``failed`` and ``stale``; those that would be ``reused`` from other stores (a column of
+        ``stages`` where there are any); and of the missing ones the ``batches`` they would make,
+        the ``bytes`` they would store and the ``seconds`` of computing (over all threads), NaN
+        where no run has shown it yet; and the ``tier`` of worker.
     sizes
         The dims of the space and their sizes.
     store
@@ -83,13 +86,17 @@ class Plan:
         import pandas as pd
 
         index = pd.Index(list(self.rows), name="stage")
-        return pd.DataFrame([dict(row) for row in self.rows.values()], index, list(COLUMNS))
+        columns = [*COLUMNS, *([REUSED] if any(row.reused for row in self.rows.values()) else [])]
+        return pd.DataFrame([dict(row) for row in self.rows.values()], index, columns)
 
     @property
     def total(self) -> Row:
         """The sums over the stages."""
         return Row(
-            **{name: _sum([row[name] for row in self.rows.values()]) for name in COLUMNS[:-1]}
+            **{
+                name: _sum([row[name] for row in self.rows.values()])
+                for name in (*COLUMNS[:-1], REUSED)
+            }
         )
 
     def __str__(self) -> str:
@@ -114,7 +121,9 @@ class Plan:
         return f"<div><b>Plan</b> {html.escape(head)}<ul>{items}</ul></div>"
 
 
-def explain(prepared: Prepared, results: "Results", seed: int = 0) -> Plan:
+def explain(
+    prepared: Prepared, results: "Results", seed: int = 0, others: Iterable["Results"] = ()
+) -> Plan:
     """Compare what a sweep asks for with what its store holds.
 
     Raises
@@ -126,7 +135,7 @@ def explain(prepared: Prepared, results: "Results", seed: int = 0) -> Plan:
     changed: dict[str, tuple[str, ...]] = {}
     rows = {}
     for each in prepared.stages:
-        rows[each.name], names = _row(each, results, known[each.name])
+        rows[each.name], names = _row(each, results, known[each.name], tuple(others))
         if names:
             changed[each.name] = names
     return Plan(
@@ -140,7 +149,7 @@ def explain(prepared: Prepared, results: "Results", seed: int = 0) -> Plan:
 
 
 def _row(
-    prepared: PreparedStage, results: "Results", identity: Identity
+    prepared: PreparedStage, results: "Results", identity: Identity, others: Sequence["Results"]
 ) -> tuple[Row, tuple[str, ...]]:
     """Return what one stage would do, and the names of what changed since its stale runs."""
     name = prepared.name
@@ -148,12 +157,16 @@ def _row(
     total = len(prepared.space)
     counts = np.zeros(len(Status), np.int64)
     changed: tuple[str, ...] = ()
+    reuse = Reuse(prepared, identity, results, others)
+    held = reuse.held(prepared.space, runs)
     per_run = bytes_each = np.nan
     if runs is not None:
         ids = np.asarray(runs.catalogue.find(prepared.space, defaults=prepared.defaults))
-        known = ids[ids >= 0]
+        is_known = ids >= 0
+        known = ids[is_known]
         status = runs.status_under(identity, known)
         changed = runs.changes(identity, known)
+        held[is_known] &= (status == Status.PENDING) | (status == Status.SKIPPED)
         counts = np.bincount(status, minlength=len(Status))
         if runs.schema is not None:
             bytes_each = float(sum(_nbytes(each) for each in runs.schema.variables))
@@ -162,13 +175,15 @@ def _row(
             per_run = float(np.mean(runs.state.seconds[ended]))
     stored = int(counts[Status.DONE] + counts[Status.STALE])
     failed = int(counts[Status.FAILED])
-    missing = total - stored - failed
+    reused = int(np.count_nonzero(held))
+    missing = total - stored - failed - reused
     row = Row(
         runs=total,
         stored=stored,
         missing=missing,
         failed=failed,
         stale=int(counts[Status.STALE]),
+        reused=reused,
         batches=_batches(missing, per_run),
         bytes=missing * bytes_each if prepared.stage.keep else 0.0,
         seconds=missing * per_run,
@@ -209,6 +224,8 @@ def _sentence(row: Row, changed: str) -> str:
     if row.stale:
         why = f" ({changed} changed)" if changed else ""
         parts.append(f"{int(row.stale):,} of them stale{why}")
+    if row.reused:
+        parts.append(f"{int(row.reused):,} to be reused from other stores")
     parts.append(f"{int(row.missing):,} missing")
     if row.failed:
         parts.append(f"{int(row.failed):,} failed")

@@ -6,15 +6,19 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from toolkit.clusters.profile import load_profile
 from toolkit.errors import InterruptedSweepError, SweepError
 from toolkit.execution.chain import Chain, Step
+from toolkit.execution.choosing import is_anything_left
 from toolkit.execution.clients import resolve_client
 from toolkit.execution.engine import Engine, Policy, Work
 from toolkit.execution.executors import Executor
 from toolkit.execution.job import Job
 from toolkit.execution.requests import Requests
+from toolkit.execution.reuse import Reuse
 from toolkit.execution.sources import Source
 from toolkit.execution.staleness import warn_of_stale
 from toolkit.stages.identity import Identity
@@ -42,6 +46,7 @@ class Start:
     seed: int
     policy: Policy
     rerun: frozenset[str] = frozenset()
+    reuse: tuple[Results, ...] = ()
     client: object = None
     profile: bool = False
     source: Source | None = None
@@ -75,10 +80,18 @@ def make_job(start: Start) -> Job:
     for each in start.prepared.stages:
         dumps_function(each.stage.function, each.name)
     known = identities(start.prepared, start.seed)
+    reuse = {
+        each.name: Reuse(each, known[each.name], start.results, start.reuse)
+        for each in start.prepared.stages
+        if each.stage.keep
+    }
     start.results.acquire(code={name: identity.to_json() for name, identity in known.items()})
     try:
-        steps = [_step(each, start, known[each.name]) for each in start.prepared.stages]
-        client, close_client = resolve_client(start.client)
+        steps = [
+            _step(each, start, known[each.name], reuse.get(each.name))
+            for each in start.prepared.stages
+        ]
+        client, close_client = resolve_client(_needed_client(start, steps))
         start.closers.append(close_client)
         links: list[Client] = [client] if client is not None else []
 
@@ -167,7 +180,7 @@ def _interruptible(job: Job, how_to_resume: str) -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
-def _step(prepared: PreparedStage, start: Start, identity: Identity) -> Step:
+def _step(prepared: PreparedStage, start: Start, identity: Identity, reuse: Reuse | None) -> Step:
     if not prepared.stage.keep:
         name = prepared.name
         return Step(
@@ -178,7 +191,21 @@ def _step(prepared: PreparedStage, start: Start, identity: Identity) -> Step:
     runs = start.results.stage(prepared.name)
     start.results.settle_identity(prepared.name, identity)
     warn_of_stale(runs, identity, start.rerun)
-    return Step(prepared=prepared, runs=runs)
+    return Step(prepared=prepared, runs=runs, reuse=None if "all" in start.rerun else reuse)
+
+
+def _needed_client(start: Start, steps: Iterable[Step]) -> object:
+    """Return the client as it was given, but no cluster to be started where nothing is to do."""
+    if start.source is not None or not isinstance(start.client, str | Path):
+        return start.client
+    if any(
+        is_anything_left(step.prepared, step.runs, start.rerun, step.reuse)
+        for step in steps
+        if step.is_kept
+    ):
+        return start.client
+    load_profile(start.client)  # a wrong name is an error all the same
+    return None
 
 
 def _dask_executor(client: "Client", stage: Stage, profile: bool) -> Executor:

@@ -55,7 +55,7 @@ def stage_identity(
     upstream: Mapping[str, Identity] | None = None,
     *,
     wiring: Mapping[str, str] | None = None,
-    seed: int | None = None,
+    seed: object = None,
 ) -> Identity:
     """Return the identity of a stage.
 
@@ -71,7 +71,8 @@ def stage_identity(
         Options of the stage that change what its results mean: which argument takes which
         parameter, the names of the values it returns.
     seed
-        Of the sweep, where the stage takes ``rng`` or ``run_seed``; else None.
+        What the streams of the sweep are made of, where the stage takes ``rng`` or ``run_seed``;
+        else None.
 
     Examples
     --------

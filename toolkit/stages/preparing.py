@@ -12,9 +12,10 @@ from toolkit.spaces.axis import Column, Dim
 from toolkit.spaces.projection import needed_dims, project, taken_label
 from toolkit.spaces.space import Space
 from toolkit.stages.binding import Binding
+from toolkit.stages.code import code_hash
 from toolkit.stages.frozen_arguments import frozen_in
 from toolkit.stages.identity import Identity, stage_identity
-from toolkit.stages.stage import Stage, as_stage
+from toolkit.stages.stage import Stage
 from toolkit.stages.wiring import Node, wire
 
 
@@ -212,7 +213,8 @@ def identities(prepared: Prepared, seed: int) -> dict[str, Identity]:
             {name: handle.identity for name, handle in frozen_in(binding.call).items()},
             {name: found[name] for name in each.node.upstream},
             wiring=each.stage.wiring,
-            seed=seed if is_random else None,
+            # Streams depend on the name of the stage, too.
+            seed=f"{seed} for {each.name}" if is_random else None,
         )
     return found
 
@@ -238,6 +240,27 @@ def check_frozen_used(frozen: Iterable[str], bindings: Iterable[Binding]) -> Non
         )
 
 
+def replaced(stages: Sequence[Stage], mended: Sequence[Stage]) -> tuple[Stage, ...]:
+    """Return stages with those of the same name as a mended one replaced; a single one anyway.
+
+    Raises
+    ------
+    SweepError
+        If no stage has the name of a mended one.
+    """
+    if len(stages) == len(mended) == 1:
+        return tuple(mended)
+    by_name = {stage.name: stage for stage in mended}
+    unknown = sorted(by_name.keys() - {stage.name for stage in stages})
+    if unknown:
+        raise SweepError(
+            f"There is no stage {', '.join(map(repr, unknown))} to replace; the sweep has "
+            f"{', '.join(repr(stage.name) for stage in stages)}. Give the mended function the "
+            "name of its stage: tk.stage(function, name=…)."
+        )
+    return tuple(by_name.get(stage.name, stage) for stage in stages)
+
+
 def require_current(stage: Stage) -> None:
     """Raise where a stage's function was defined anew since, as in an edited notebook cell.
 
@@ -254,7 +277,7 @@ def require_current(stage: Stage) -> None:
     present = getattr(found, "function", found)
     if present is None or present is held or not callable(present):
         return
-    if as_stage(present).code.token != stage.code.token:
+    if code_hash(present).token != code_hash(held).token:  # whatever version= says
         raise SweepError(
             f"{stage.name!r} was defined anew since this sweep was made, which still holds the "
             f"old function. Use sweep.replace(stages={stage.name}).retry()."

@@ -3,7 +3,6 @@
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Any, Literal, overload
 
 from toolkit.errors import StageError
@@ -86,9 +85,9 @@ class Stage:
         ]
         return f"<stage {', '.join(said)}>"
 
-    @cached_property
+    @property
     def code(self) -> CodeHash:
-        """The hash of the code, by which changed functions are known."""
+        """The hash of the code as it is now: a helper may have been defined anew since."""
         return code_hash(self.function, version=self.version)
 
     @property

@@ -64,7 +64,7 @@ def open(  # noqa: A001 - users write tk.open, as they write xr.open_dataset
             flat=flat,
             mask=mask,
             load=False,
-            attrs={"store": store.path},
+            attrs={"store": os.fspath(path)},
             qualified=len(names) > 1,
         )
     outputs = [name for data in found.values() for name in data.data_vars]

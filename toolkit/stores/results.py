@@ -15,6 +15,7 @@ from toolkit.stores.memory_store import MemoryStore
 from toolkit.stores.provenance import provenance
 from toolkit.stores.seen import Seen
 from toolkit.stores.stage_runs import StageRuns
+from toolkit.stores.transfer import Shelf, note_of
 from toolkit.stores.zarr_store import ZarrStore
 
 if TYPE_CHECKING:
@@ -134,6 +135,35 @@ class Results:
             made_by = {**made_by, "code": {**known, name: identity.to_json()}}
             store.hierarchy.set_attributes("", {"provenance": made_by})
             store.hierarchy.commit()
+
+    def note_reused(self, shelf: Shelf, count: int) -> None:
+        """Note in the acquired store's provenance that runs were copied from another store."""
+        store = self._disk or self._memory
+        assert store is not None, "acquire comes first"
+        made_by = store.provenance
+        reused = note_of(shelf, count, made_by.get("reused") or [])
+        store.hierarchy.set_attributes("", {"provenance": {**made_by, "reused": reused}})
+        store.hierarchy.commit()
+
+    def open(self) -> ZarrStore | MemoryStore:
+        """Return the store as it is by now, for reading.
+
+        Raises
+        ------
+        StoreError
+            If there is none.
+        """
+        if self._folder is not None:
+            return ZarrStore.read(self._folder)
+        if self._memory is None:
+            raise StoreError("This sweep has not run yet, and its results are in memory only.")
+        return self._memory
+
+    def is_same(self, other: "Results") -> bool:
+        """Whether another value stands for the same store."""
+        if self._folder is None or other._folder is None:
+            return self is other
+        return self._folder.resolve() == other._folder.resolve()
 
     def look(self, name: str) -> StageRuns | None:
         """Return the runs of a stage as they are by now, None where there are none yet."""

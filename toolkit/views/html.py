@@ -3,6 +3,7 @@
 import inspect
 import os
 from html import escape
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from toolkit.errors import ToolkitError
@@ -10,7 +11,6 @@ from toolkit.markup import folded, rows, view
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
     from toolkit.execution.plan import Plan
     from toolkit.inputs.frozen import Frozen
@@ -33,7 +33,7 @@ class SweepLike(Protocol):
         """The frozen inputs by name."""
 
     @property
-    def store(self) -> "Path | None":
+    def store(self) -> Path | None:
         """Folder of the store."""
 
     def explain(self) -> "Plan":
@@ -69,9 +69,18 @@ def _function(stage: "Stage") -> str:
     name = getattr(stage.function, "__name__", type(stage.function).__name__)
     code = getattr(inspect.unwrap(stage.function), "__code__", None)
     place = ""
-    if code is not None and not code.co_filename.startswith("<"):
+    if code is not None and _is_cell(code.co_filename):
+        place = "a notebook cell"
+    elif code is not None and not code.co_filename.startswith("<"):
         place = f"{os.path.basename(code.co_filename)}, line {code.co_firstlineno}"
     return f"{escape(name + signature)} <span class='tk-dim'>{escape(place)}</span>"
+
+
+def _is_cell(file: str) -> bool:
+    """Whether a file is what a kernel keeps of a cell, under a name that says nothing."""
+    return file.startswith("<ipython-input-") or any(
+        part.startswith("ipykernel_") for part in Path(file).parts[:-1]
+    )
 
 
 def _stored(sweep: SweepLike) -> str:
