@@ -49,13 +49,16 @@ def pids(client):
     return list(client.run(os.getpid).values())
 
 
-@pytest.fixture
-def home():
-    return folder.folder()
+@pytest.fixture(scope="module", autouse=True)
+def home(tmp_path_factory):
+    """A folder that these tests share with their workers and with nobody else."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(folder.VARIABLE, str(tmp_path_factory.mktemp("frozen")))
+        yield folder.folder()
 
 
 @pytest.fixture(scope="module")
-def four():
+def four(home):
     with tk.cluster("local", workers=4, threads=1, dashboard=None) as started:
         yield started.client
 
@@ -83,7 +86,9 @@ def test_all_workers_of_a_machine_share_one_copy_and_load_it_once(four, home):
         grown.append(sum(map(proportional_memory, pids(four))) - before)
     job.result()
     workers = four.run(counts)
-    assert 0.8 * size < max(grown) <= 1.1 * size + 20  # journals and buffers of four processes
+    # In the middle of the sweep: while workers load, one that is read early counts for two.
+    steady = float(np.median(grown))
+    assert 0.8 * size < steady <= 1.1 * size + 10  # and the journals and buffers of four processes
     assert [each["loads"].get(data.token) for each in workers.values()] == [1] * 4
     assert all(not each["downloads"] for each in workers.values())
     assert all(each["held"] == 0 for each in workers.values())
@@ -170,8 +175,10 @@ def test_killed_and_added_workers_have_the_input_too(home, tmp_path):
         killed = pids(client)
         for pid in killed:
             os.kill(pid, signal.SIGKILL)
+        job.pause()  # so that there is work left for the one that is added
         client.wait_for_workers(2, timeout=60)
         cluster.scale(3)
+        job.resume()
         found = job.result(timeout=120)
         assert np.array_equal(found.slow_sum, data[:400].sum(axis=1))
         present = client.run(counts)
