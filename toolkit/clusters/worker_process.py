@@ -70,7 +70,7 @@ async def _end_orphans(nanny: Any) -> None:
 
 
 def _own_children() -> set[int | None]:
-    """Return the processes that this one has started: the worker, and what serves ``multiprocessing``."""
+    """Return processes that this one has started: the worker, what serves multiprocessing."""
     known: set[Any] = multiprocessing.process._children  # type: ignore[attr-defined]
     tracker = sys.modules.get("multiprocessing.resource_tracker")
     return {
