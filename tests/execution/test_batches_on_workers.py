@@ -24,7 +24,7 @@ def where(request):
 
 def test_a_function_that_mixes_runs_ends_the_sweep(where):
     sweep = tk.Sweep(tk.stage(mixes, vectorized=True), {"x": np.arange(1000.0)})
-    with pytest.raises(StageError, match="'mixes' of the run x=.* depends on the batch"):
+    with pytest.raises(StageError, match=r"'mixes' of the run x=.* depends on the batch"):
         sweep.run(where, progress=False)
 
 
