@@ -3,6 +3,9 @@ from pathlib import Path
 
 import dask
 import pytest
+from distributed.client import _del_global_client
+
+import toolkit as tk
 
 
 class Calls:
@@ -38,3 +41,12 @@ def calls(tmp_path):
 def in_process():
     with dask.config.set(scheduler="synchronous"):
         yield
+
+
+@pytest.fixture(scope="module")
+def client():
+    with tk.cluster("local", workers=2, threads=1, dashboard=None) as started:
+        # Tests without a client stay in this process, and so does Dask.
+        _del_global_client(started.client)
+        dask.config.set(scheduler=None)
+        yield started.client

@@ -3,15 +3,16 @@
 import hashlib
 import uuid
 import weakref
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
 
-from toolkit.graphs.along import Ints
+from toolkit.graphs.along import Along, Ints
 from toolkit.graphs.stored import Shelf
+from toolkit.run_status import Status
 from toolkit.spaces.axis import Field
 from toolkit.spaces.condition import Condition
 from toolkit.spaces.space import Space
@@ -23,6 +24,7 @@ from toolkit.stages.wiring import Link
 from toolkit.stores.frame import AlongDim
 
 _HASHED = 4_000_000
+_ENDED = np.isin(np.arange(256), [Status.DONE, Status.STALE, Status.FAILED])
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -177,6 +179,25 @@ class Content:
         for stage in self.stages.values():
             digest.update(stage.identity())
         return digest.hexdigest()
+
+
+def is_stored(content: Content, stage: LazyStage, axes: Sequence[Along]) -> bool:
+    """Whether every run of a stage along some axes has an outcome, so that it needs no other."""
+    runs = content.shelf.runs(stage.name)
+    if runs is None or not runs.n_runs:
+        return False
+    is_whole = all(axis.chosen is None for axis in axes)
+    space = stage.space if is_whole else stage.part({axis.name: axis.indices() for axis in axes})
+    found = runs.catalogue.find(space, defaults=stage.defaults)
+    if isinstance(found, range):
+        if found.stop > runs.n_runs:
+            return False
+        status = np.asarray(runs.read("status", slice(found.start, found.stop)))
+    else:
+        if not len(found) or found.min() < 0 or found.max() >= runs.n_runs:
+            return False
+        status = np.asarray(runs.read("status", found))
+    return bool(_ENDED[status].all())
 
 
 def _plain(condition: Condition) -> Condition:

@@ -18,7 +18,7 @@ import numpy as np
 
 from toolkit.graphs import shelf
 from toolkit.graphs.along import Along, Ints
-from toolkit.graphs.content import Content
+from toolkit.graphs.content import Content, is_stored
 from toolkit.stages.pickling import dumps
 
 BlockNumber = tuple[int, ...]
@@ -177,7 +177,9 @@ def make_layer(
         for name, axis in zip(held.dims, held.axes, strict=True)
     )
     narrower = {axis.name: axis for axis in axes}
-    before = tuple(make_layer(source, name, narrower) for name in held.before)
+    before: tuple[LayerSpec, ...] = ()
+    if held.before and not is_stored(source.content, held, axes):
+        before = tuple(make_layer(source, name, narrower) for name in held.before)
     gpus = {"GPU": float(held.gpus)} if held.gpus else {}
     return _known(LayerSpec(source, stage, axes, before, held.whole, gpus))
 
