@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from toolkit.errors import StoreError
 from toolkit.graphs.along import Ints
 from toolkit.graphs.content import LazyStage
 from toolkit.graphs.layer_spec import BlockNumber, LayerSpec
@@ -72,6 +73,11 @@ def make_block(layer: LayerSpec, number: BlockNumber, before: Sequence[Block] = 
     if stored is not None:
         runs.read(stored)
     todo = np.flatnonzero(runs.status == Status.PENDING)
+    if len(todo) and stage.links and not layer.before:
+        raise StoreError(
+            f"Stored results of stage {stage.name!r} are gone since the lazy Dataset was made. "
+            "Make it again with sweep.lazy()."
+        )
     if len(todo):
         given = dict(zip(layer.needed(number), before, strict=True))
         inputs = []

@@ -2,15 +2,17 @@
 
 import hashlib
 import uuid
-from collections.abc import Mapping
+import weakref
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
 
-from toolkit.graphs.along import Ints
+from toolkit.graphs.along import Along, Ints
 from toolkit.graphs.stored import Shelf
+from toolkit.run_status import Status
 from toolkit.spaces.axis import Field
 from toolkit.spaces.condition import Condition
 from toolkit.spaces.space import Space
@@ -21,7 +23,8 @@ from toolkit.stages.schema import Schema
 from toolkit.stages.wiring import Link
 from toolkit.stores.frame import AlongDim
 
-_HASHED = 10_000_000
+_HASHED = 4_000_000
+_ENDED = np.isin(np.arange(256), [Status.DONE, Status.STALE, Status.FAILED])
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -134,7 +137,8 @@ class LazyStage:
         digest.update(dumps((self.call, self.whole, self.links, self.missing)))
         for dim in self.space.dims:
             digest.update(f"{dim.name} {dim.size} {dim.kind} {dim.common} {dim.hidden}".encode())
-            digest.update(_bytes(dim.labels))
+            if dim.label_column is None and dim.numbers is not None:
+                digest.update(_bytes(dim.numbers))
             for column in dim.columns:
                 digest.update(column.name.encode() + _bytes(column.labels))
                 if column.objects is not None:
@@ -159,9 +163,12 @@ class Content:
         Of the random streams.
     shelf
         What is stored already.
+    lengths
+        Positions in a block, by dim.
     """
 
     stages: Mapping[str, LazyStage]
+    lengths: Mapping[str, int]
     seed: int
     shelf: Shelf
 
@@ -174,22 +181,58 @@ class Content:
         return digest.hexdigest()
 
 
+def is_stored(content: Content, stage: LazyStage, axes: Sequence[Along]) -> bool:
+    """Whether every run of a stage along some axes has an outcome, so that it needs no other."""
+    runs = content.shelf.runs(stage.name)
+    if runs is None or not runs.n_runs:
+        return False
+    is_whole = all(axis.chosen is None for axis in axes)
+    space = stage.space if is_whole else stage.part({axis.name: axis.indices() for axis in axes})
+    found = runs.catalogue.find(space, defaults=stage.defaults)
+    if isinstance(found, range):
+        if found.stop > runs.n_runs:
+            return False
+        status = np.asarray(runs.read("status", slice(found.start, found.stop)))
+    else:
+        if not len(found) or found.min() < 0 or found.max() >= runs.n_runs:
+            return False
+        status = np.asarray(runs.read("status", found))
+    return bool(_ENDED[status].all())
+
+
 def _plain(condition: Condition) -> Condition:
     """Return a condition without the function that it was made by."""
     return replace(condition, function=bool)
 
 
-def _bytes(labels: Any) -> bytes:
-    if labels.dtype.hasobject:
-        return repr(labels.tolist()).encode()
-    return repr(labels.dtype).encode() + np.ascontiguousarray(labels).tobytes()
+def _bytes(values: Any) -> bytes:
+    """Return what two arrays have in common if they are equal, or one; large ones are not read."""
+    if values.dtype.hasobject:
+        return repr(values.tolist()).encode()
+    if values.nbytes > _HASHED:
+        return _name_of(values)
+    digest = hashlib.blake2b(repr((values.dtype, values.shape)).encode(), digest_size=16)
+    digest.update(np.ascontiguousarray(values).view(np.uint8).data)
+    return digest.digest()
+
+
+def _name_of(values: Any) -> bytes:
+    known = _names.get(id(values))
+    if known is None or known[0]() is not values:
+        key = id(values)
+        reference = weakref.ref(values, lambda _: _names.pop(key, None))
+        known = _names[key] = (reference, uuid.uuid4().bytes)
+    return known[1]
+
+
+_names: dict[int, tuple[Any, bytes]] = {}
 
 
 def _identity_of(given: Field) -> bytes:
     """Return what tells a field's values from others without looking at more than a few MB."""
     name = f"{given.name} {given.dims} {given.data.dims} {given.data.shape} ".encode()
     held: Any = given.data.variable._data
-    if isinstance(held, np.ndarray) and held.nbytes <= _HASHED:
+    if isinstance(held, np.ndarray):
         return name + _bytes(held)
-    # Larger ones are never looked at: another lazy Dataset of them does not share its blocks.
+    # What is lazy is not looked at: another lazy Dataset of a file does not share its blocks.
     return name + str(getattr(held, "name", None) or uuid.uuid4()).encode()

@@ -9,12 +9,13 @@ import xarray as xr
 from toolkit import __version__
 from toolkit.errors import SweepError
 from toolkit.graphs.along import Window, block_lengths
-from toolkit.graphs.array import Shown
 from toolkit.graphs.content import Content, LazyStage
 from toolkit.graphs.layer_spec import ContentSource, make_layer, share
-from toolkit.graphs.shown import shown_dtype
+from toolkit.graphs.pick import shown_dtype
+from toolkit.graphs.shown import Shown
 from toolkit.graphs.stored import FolderShelf, MemoryShelf, Shelf
 from toolkit.graphs.types import with_types
+from toolkit.graphs.variable import LazyVariable, dask_array
 from toolkit.run_status import Status
 from toolkit.stages.pickling import dumps_function
 from toolkit.stages.preparing import Prepared, identities
@@ -39,11 +40,11 @@ def lazy_dataset(
     )
     stages = {each.name: LazyStage.of(each) for each in prepared.stages}
     lengths = _lengths(stages, shelf)
-    content = with_types(Content(stages=stages, seed=seed, shelf=shelf), lengths)
+    content = with_types(Content(stages=stages, lengths=lengths, seed=seed, shelf=shelf))
     source = share(ContentSource(content.token(), content=content))
     store = "in memory" if results.path is None else str(results.path)
     parts = {
-        stage.name: _stage_dataset(stage, source, lengths, errors, store)
+        stage.name: _stage_dataset(stage, source, errors, store)
         for stage in content.stages.values()
         if stage.keep
     }
@@ -58,11 +59,10 @@ def lazy_dataset(
 def _stage_dataset(
     stage: LazyStage,
     source: ContentSource,
-    lengths: Mapping[str, int],
     errors: str,
     store: str,
 ) -> xr.Dataset:
-    layer = make_layer(source, stage.name, lengths)
+    layer = make_layer(source, stage.name)
     windows = tuple(map(Window.whole, layer.axes))
     gaps = stage.has_gaps or errors == "missing"
     schema = stage.schema
@@ -72,8 +72,6 @@ def _stage_dataset(
         if variable.kind not in ("fixed", "text"):
             continue
         shown = Shown(
-            source=source,
-            lengths=dict(lengths),
             layer=layer,
             windows=windows,
             variable=variable.name,
@@ -82,7 +80,7 @@ def _stage_dataset(
             errors=errors,
         )
         dims = (*stage.dims, *variable.dims)
-        variables[variable.name] = xr.Variable(dims, shown.array(), dict(variable.attrs))
+        variables[variable.name] = LazyVariable(dims, dask_array(shown), dict(variable.attrs))
     inner = {
         name: xr.Variable(coord.dims, coord.values, dict(coord.attrs))
         for name, coord in schema.coords.items()

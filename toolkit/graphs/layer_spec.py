@@ -14,9 +14,11 @@ from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import numpy as np
+
 from toolkit.graphs import shelf
 from toolkit.graphs.along import Along, Ints
-from toolkit.graphs.content import Content
+from toolkit.graphs.content import Content, is_stored
 from toolkit.stages.pickling import dumps
 
 BlockNumber = tuple[int, ...]
@@ -113,18 +115,6 @@ class LayerSpec:
         """Yield the numbers of all blocks."""
         return itertools.product(*map(range, self.numblocks))
 
-    def holds(self, key: object) -> bool:
-        """Whether a key is one of this layer's blocks."""
-        return (
-            type(key) is tuple
-            and len(key) == len(self.axes) + 1
-            and key[0] == self.name
-            and all(
-                type(at) is int and 0 <= at < n
-                for at, n in zip(key[1:], self.numblocks, strict=True)
-            )
-        )
-
     def needed(self, number: BlockNumber) -> Iterator[BlockKey]:
         """Yield the keys of the blocks that a block takes."""
         at = {axis.name: block for axis, block in zip(self.axes, number, strict=True)}
@@ -153,10 +143,20 @@ class LayerSpec:
         return _received_layer, arguments
 
 
+def is_block(key: object, name: str, numblocks: tuple[int, ...]) -> bool:
+    """Whether a key is the name of a layer and the number of one of its blocks."""
+    if type(key) is not tuple or len(key) != len(numblocks) + 1 or key[0] != name:
+        return False
+    # Dask makes some of its keys of numpy's integers.
+    return all(
+        isinstance(at, (int, np.integer)) and 0 <= at < n
+        for at, n in zip(key[1:], numblocks, strict=True)
+    )
+
+
 def make_layer(
     source: ContentSource,
     stage: str,
-    lengths: Mapping[str, int],
     cuts: Mapping[str, Along] | None = None,
 ) -> LayerSpec:
     """Return the layer of a stage with those before it, known in this process by its name.
@@ -167,19 +167,19 @@ def make_layer(
         The content.
     stage
         Name of the stage.
-    lengths
-        Positions in a block, by dim.
     cuts
         Dims of the stage of which only some positions are made.
     """
-    held = source.content.stages[stage]
+    held, lengths = source.content.stages[stage], source.content.lengths
     cuts = dict(cuts or {})
     axes = tuple(
         cuts.get(name) or Along(name=name, size=axis.dim.size, length=lengths[name])
         for name, axis in zip(held.dims, held.axes, strict=True)
     )
     narrower = {axis.name: axis for axis in axes}
-    before = tuple(make_layer(source, name, lengths, narrower) for name in held.before)
+    before: tuple[LayerSpec, ...] = ()
+    if held.before and not is_stored(source.content, held, axes):
+        before = tuple(make_layer(source, name, narrower) for name in held.before)
     gpus = {"GPU": float(held.gpus)} if held.gpus else {}
     return _known(LayerSpec(source, stage, axes, before, held.whole, gpus))
 

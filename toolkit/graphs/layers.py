@@ -9,10 +9,10 @@ from dask._task_spec import Task, TaskRef
 from dask.highlevelgraph import Layer
 from dask.typing import Key
 
-from toolkit.graphs.along import Window
 from toolkit.graphs.block import Block, make_block
-from toolkit.graphs.layer_spec import BlockKey, BlockNumber, LayerSpec, find_layer
-from toolkit.graphs.shown import pick
+from toolkit.graphs.layer_spec import BlockKey, BlockNumber, LayerSpec, find_layer, is_block
+from toolkit.graphs.pick import pick
+from toolkit.graphs.shown import Shown
 
 
 def run_block(name: str, number: BlockNumber, *before: Block) -> Block:
@@ -80,12 +80,13 @@ class StageLayer(Layer):
         return _product(self.spec.numblocks) if self.only is None else len(self.only)
 
     def __contains__(self, key: object) -> bool:
-        return self.spec.holds(key) and (self.only is None or key[1:] in self.only)  # type: ignore[index]
+        is_mine = is_block(key, self.spec.name, self.spec.numblocks)
+        return is_mine and (self.only is None or key[1:] in self.only)  # type: ignore[index]
 
     def __getitem__(self, key: Any) -> Task:
         if key not in self:
             raise KeyError(key)
-        number = key[1:]
+        number = tuple(map(int, key[1:]))
         return _block_task(key, (self.spec.name, number), tuple(self.spec.needed(number)))
 
     def cull(
@@ -111,14 +112,8 @@ class PickLayer(Layer):
 
     Parameters
     ----------
-    name
-        Of the layer.
-    spec
-        The layer of the stage.
-    windows
-        What is shown along each of its dims.
-    variable, dtype, shape, errors
-        As for ``pick``.
+    shown
+        The output, and where it is shown.
     only
         Numbers of the blocks that are asked for; None for all.
     annotations
@@ -129,22 +124,13 @@ class PickLayer(Layer):
 
     def __init__(
         self,
-        name: str,
-        spec: LayerSpec,
-        windows: tuple[Window, ...],
-        variable: str,
-        dtype: str,
-        shape: tuple[int, ...],
-        errors: str,
+        shown: Shown,
         only: frozenset[BlockNumber] | None = None,
         annotations: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__(annotations=annotations)
-        self.name, self.spec, self.windows = name, spec, windows
-        self.variable, self.dtype, self.shape, self.errors = variable, dtype, shape, errors
-        self.only = only
-        self._seen = tuple(n for n, window in enumerate(windows) if not window.hidden)
-        self.numblocks = (*(windows[n].n_blocks for n in self._seen), *(1 for _ in shape))
+        self.shown, self.only = shown, only
+        self.name, self.numblocks, self._seen = shown.name, shown.numblocks, shown.seen
 
     def is_materialized(self) -> bool:
         """Return False: tasks are made when they are asked for."""
@@ -162,32 +148,25 @@ class PickLayer(Layer):
         return _product(self.numblocks) if self.only is None else len(self.only)
 
     def __contains__(self, key: object) -> bool:
-        return (
-            type(key) is tuple
-            and len(key) == len(self.numblocks) + 1
-            and key[0] == self.name
-            and all(
-                type(at) is int and 0 <= at < n
-                for at, n in zip(key[1:], self.numblocks, strict=True)
-            )
-            and (self.only is None or key[1:] in self.only)
-        )
+        is_mine = is_block(key, self.name, self.numblocks)
+        return is_mine and (self.only is None or key[1:] in self.only)  # type: ignore[index]
 
     def __getitem__(self, key: Any) -> Task:
         if key not in self:
             raise KeyError(key)
-        blocks = self._blocks(key)
+        shown, blocks = self.shown, self._blocks(key)
+        windows = list(zip(shown.windows, blocks, strict=True))
+        found = [window.trim(block - window.first_block) for window, block in windows]
         trims: Any = tuple(
-            window.trim(0)[0] if window.hidden else window.trim(block - window.first_block)
-            for window, block in zip(self.windows, blocks, strict=True)
+            trim[0] if window.hidden else trim
+            for trim, window in zip(found, shown.windows, strict=True)
         )
-        bounds = (
-            window.along.bounds(block) for window, block in zip(self.windows, blocks, strict=True)
-        )
+        bounds = [window.along.bounds(block) for window, block in windows]
         if all(trim == (0, hi - lo) for trim, (lo, hi) in zip(trims, bounds, strict=True)):
             trims = None
-        source = TaskRef((self.spec.name, *blocks))
-        return Task(key, pick, source, self.variable, self.dtype, self.shape, self.errors, trims)
+        source = TaskRef((shown.layer.name, *blocks))
+        inner = (shown.dtype, shown.shape, shown.errors)
+        return Task(key, pick, source, shown.variable, *inner, trims)
 
     def cull(
         self, keys: set[Key], all_hlg_keys: Collection[Key]
@@ -195,35 +174,23 @@ class PickLayer(Layer):
         """Return the layer of the blocks that are asked for, and what each needs."""
         del all_hlg_keys
         mine = _mine(self, keys)
-        found: dict[Key, set[Key]] = {key: {(self.spec.name, *self._blocks(key))} for key in mine}
-        return PickLayer(*self._arguments(frozenset(key[1:] for key in mine))), found
+        name = self.shown.layer.name
+        found: dict[Key, set[Key]] = {key: {(name, *self._blocks(key))} for key in mine}
+        return PickLayer(self.shown, frozenset(key[1:] for key in mine), self.annotations), found
 
     def get_dependencies(self, key: Key, all_hlg_keys: Collection[Key]) -> set[Key]:
         """Return the key that a block needs."""
         del all_hlg_keys
-        return {(self.spec.name, *self._blocks(key))}
+        return {(self.shown.layer.name, *self._blocks(key))}
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return PickLayer, self._arguments(self.only)
-
-    def _arguments(self, only: frozenset[BlockNumber] | None) -> tuple[Any, ...]:
-        return (
-            self.name,
-            self.spec,
-            self.windows,
-            self.variable,
-            self.dtype,
-            self.shape,
-            self.errors,
-            only,
-            self.annotations,
-        )
+        return PickLayer, (self.shown, self.only, self.annotations)
 
     def _blocks(self, key: Any) -> BlockNumber:
         """Return the number of the stage's block that a key shows."""
-        found = [window.first_block for window in self.windows]
+        found = [window.first_block for window in self.shown.windows]
         for dim, at in zip(self._seen, key[1:], strict=False):
-            found[dim] += at
+            found[dim] += int(at)
         return tuple(found)
 
 

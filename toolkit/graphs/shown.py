@@ -1,132 +1,93 @@
-"""One output of a block as an array of fixed type: what a lazy variable shows."""
+"""What a lazy variable shows of a stage, and how that is narrowed: no run that nobody asked for."""
 
-import math
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from toolkit.errors import RunsFailedError, StageError, StoreError
-from toolkit.graphs.along import Ints
-from toolkit.graphs.block import Block
-from toolkit.run_status import Status
-from toolkit.stages.schema import Array, RaggedColumn, Variable, dtype_label
-from toolkit.stores.cells import HAS_VALUE, exact_floats, fill_of
-
-TEXT = "T"
-"""Stands for text of any length: numpy's ``StringDType``."""
+from toolkit.graphs.along import Window
+from toolkit.graphs.layer_spec import LayerSpec, make_layer
 
 
-def dtype_of(text: str) -> np.dtype[Any]:
-    """Return the numpy type."""
-    return np.dtypes.StringDType() if text == TEXT else np.dtype(text)
-
-
-def shown_dtype(variable: Variable, *, gaps: bool) -> str:
-    """Return the type in which an output is shown: whole numbers and bools with gaps as floats."""
-    if variable.kind == "text":
-        return TEXT
-    return "<f8" if gaps and np.dtype(variable.dtype).kind in "biu" else variable.dtype
-
-
-def pick(
-    block: Block,
-    name: str,
-    dtype: str,
-    shape: tuple[int, ...],
-    errors: str,
-    trims: tuple[tuple[int, int] | int, ...] | None,
-) -> Array:
-    """Return one output of the shown cells of a block.
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Shown:
+    """One output of a stage at some positions.
 
     Parameters
     ----------
-    block
-        The block.
-    name
-        The output.
-    dtype
-        Numpy type of the result; ``"T"`` for text of any length.
-    shape
-        Inner shape.
-    errors
-        ``"raise"``, or ``"missing"`` for NaN, NaT or ``""`` where a run failed.
-    trims
-        For each dim of the block the positions that are shown, from and to, or the one that is
-        shown without a dim; None for all.
-
-    Raises
-    ------
-    RunsFailedError
-        If a run that is shown failed or is blocked, unless ``errors`` says otherwise.
-    StageError
-        If it returned what the type cannot hold.
+    layer
+        The blocks of the stage.
+    windows
+        What is shown along each dim of the layer.
+    variable, dtype, shape, errors
+        As for ``pick``.
     """
-    n_cells = math.prod(block.shape)
-    runs = np.arange(n_cells) if block.owner is None else block.owner
-    runs = runs.reshape(block.shape)
-    if trims is not None:
-        runs = runs[tuple(at if isinstance(at, int) else slice(*at) for at in trims)]
-    runs = np.asarray(runs)
-    flat = runs.ravel()
-    there = flat >= 0
-    status = np.where(there, block.status[np.where(there, flat, 0)], Status.SKIPPED)
-    if errors == "raise":
-        _check(block, name, flat, status)
-    out = np.full((len(flat), *shape), _fill(dtype), dtype_of(dtype))
-    has = np.flatnonzero(HAS_VALUE[status])
-    if len(has) < len(flat) and out.dtype.kind in "biu" and not (~there).all():
-        _refuse_gaps(name, flat[~HAS_VALUE[status]])
-    if len(has):
-        out[has] = _values(block, name, flat[has], dtype)
-    return out.reshape((*runs.shape, *shape))
+
+    layer: LayerSpec
+    windows: tuple[Window, ...]
+    variable: str
+    dtype: str
+    shape: tuple[int, ...]
+    errors: str
+
+    @cached_property
+    def name(self) -> str:
+        """The name that all keys of the variable begin with."""
+        digest = hashlib.blake2b(digest_size=8)
+        digest.update(f"{self.layer.name} {self.variable} {self.dtype} {self.errors} ".encode())
+        for window in self.windows:
+            digest.update(window.identity())
+        return f"{self.variable}-{digest.hexdigest()}"
+
+    @property
+    def seen(self) -> tuple[int, ...]:
+        """Numbers of the layer's dims that are shown as dims."""
+        return tuple(n for n, window in enumerate(self.windows) if not window.hidden)
+
+    @property
+    def chunks(self) -> tuple[tuple[int, ...], ...]:
+        """Sizes of the blocks along each dim, inner ones included."""
+        outer = tuple(self.windows[n].chunks for n in self.seen)
+        return (*outer, *((size,) for size in self.shape))
+
+    @property
+    def numblocks(self) -> tuple[int, ...]:
+        """Number of blocks along each dim, inner ones included."""
+        return (*(self.windows[n].n_blocks for n in self.seen), *(1 for _ in self.shape))
+
+    def at(self, index: Sequence[Any]) -> "Shown | None":
+        """Return what is shown at some positions; None where the blocks are made whole anyway.
+
+        Integers and lists make exactly the runs that are there; slices keep the blocks, so that
+        neighbors share them.
+
+        Parameters
+        ----------
+        index
+            For each dim that is seen an integer, a slice or an array of integers.
+        """
+        windows = list(self.windows)
+        for number, wanted in zip(self.seen, index, strict=True):
+            narrowed = _narrowed(windows[number], wanted)
+            if narrowed is None:
+                return None
+            windows[number] = narrowed
+        if all(new.along is old.along for new, old in zip(windows, self.windows, strict=True)):
+            return replace(self, windows=tuple(windows))
+        cuts = {window.along.name: window.along for window in windows}
+        layer = make_layer(self.layer.source, self.layer.stage, cuts)
+        return replace(self, layer=layer, windows=tuple(windows))
 
 
-def _check(block: Block, name: str, runs: Ints, status: npt.NDArray[np.uint8]) -> None:
-    bad = runs[(status == Status.FAILED) | (status == Status.BLOCKED)]
-    if len(bad):
-        at = next((run for run in bad.tolist() if run in block.messages), None)
-        why = "A run failed." if at is None else block.messages[at].rstrip()
-        more = f"{len(bad)} of {len(runs)} runs of this block. " if len(bad) > 1 else ""
-        raise RunsFailedError(
-            f"{name!r} cannot be computed: {why}\n{more}sweep.lazy(errors='missing') shows failed "
-            "runs as missing values; sweep.run() records them and goes on."
-        )
-
-
-def _refuse_gaps(name: str, runs: Ints) -> None:
-    raise StageError(
-        f"{len(runs)} runs have no {name!r}, because the space leaves out what they need, and "
-        "whole numbers cannot be missing. Return floats, or use sweep.lazy(errors='missing')."
-    )
-
-
-def _fill(dtype: str) -> Any:
-    return "" if dtype == TEXT else fill_of(np.dtype(dtype))
-
-
-def _values(block: Block, name: str, runs: Ints, dtype: str) -> Array:
-    if name not in block.schema.names:
-        found = ", ".join(block.schema.names) or "nothing"
-        raise StageError(f"Runs returned no {name!r}; they returned {found}.")
-    column = block.columns[block.schema.names.index(name)]
-    if isinstance(column, RaggedColumn):
-        raise StageError(f"Output {name!r} is no array in this block. Make the Dataset again.")
-    values = column[runs]
-    if dtype == TEXT:
-        return np.asarray(values, dtype=np.dtypes.StringDType())
-    target = np.dtype(dtype)
-    if values.dtype == target:
-        return values
-    if target.kind == "f" and values.dtype.kind in "biu":
-        try:
-            return exact_floats(name, values).astype(target, copy=False)
-        except StoreError as error:
-            raise StageError(str(error)) from None
-    if values.dtype.kind == "O" or not np.can_cast(values.dtype, target):
-        raise StageError(
-            f"Output {name!r} is {dtype_label(values.dtype.str)} in some runs, and the lazy "
-            f"Dataset took it for {dtype_label(dtype)}. Declare its type: "
-            f"tk.stage(outputs={{{name!r}: …}})."
-        )
-    return values.astype(target)
+def _narrowed(window: Window, wanted: Any) -> Window | None:
+    if isinstance(wanted, slice):
+        start, stop, step = wanted.indices(window.size)
+        return window.between(start, stop) if step == 1 and stop > start else None
+    if isinstance(wanted, (int, np.integer)):
+        return window.at(int(wanted) % window.size)
+    if isinstance(wanted, np.ndarray) and wanted.ndim == 1 and wanted.dtype.kind in "iu":
+        return window.among(wanted.astype(np.int64) % window.size) if len(wanted) else None
+    return None

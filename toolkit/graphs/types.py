@@ -1,7 +1,6 @@
 """What each output of a stage is, before any block is made: declared, stored, or seen once."""
 
 import warnings
-from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -19,7 +18,7 @@ from toolkit.stores.catalogue import Catalogue
 from toolkit.stores.run_labels import labels_of_run
 
 
-def with_types(content: Content, lengths: Mapping[str, int]) -> Content:
+def with_types(content: Content) -> Content:
     """Return the content with the schema of every stage.
 
     Where neither the declaration nor the store says it, a run is run here, with what it needs,
@@ -39,7 +38,7 @@ def with_types(content: Content, lengths: Mapping[str, int]) -> Content:
     for name in stages:
         stage = content.stages[name]
         if stage.schema is None:
-            stage = replace(stage, schema=_seen(stage, content, lengths, memory))
+            stage = replace(stage, schema=_seen(stage, content, memory))
             content = replace(content, stages={**content.stages, name: stage})
     return content
 
@@ -86,9 +85,7 @@ def _known(stage: LazyStage, content: Content) -> Schema | None:
     return None if stored is None else stored.widest_schema
 
 
-def _seen(
-    stage: LazyStage, content: Content, lengths: Mapping[str, int], memory: dict[object, Block]
-) -> Schema:
+def _seen(stage: LazyStage, content: Content, memory: dict[object, Block]) -> Schema:
     """Return the schema of a run that is run here."""
     points = stage.space.points()
     if not len(points):
@@ -105,9 +102,9 @@ def _seen(
             if axis.order is not None:
                 position = np.flatnonzero(axis.order == position)
             cuts[axis.dim.name] = Along(
-                name=axis.dim.name, size=1, length=lengths[axis.dim.name], chosen=position
+                name=axis.dim.name, size=1, length=content.lengths[axis.dim.name], chosen=position
             )
-        layer = make_layer(source, stage.name, lengths, cuts)
+        layer = make_layer(source, stage.name, cuts)
         block = evaluate(layer, (0,) * len(cuts), memory)
         if not problem:
             warnings.warn(
