@@ -10,9 +10,10 @@ import numpy.typing as npt
 
 from toolkit.errors import StoreError
 from toolkit.run_status import Status
-from toolkit.stages.columns import cast, empty_columns, take
+from toolkit.stages.columns import cast, empty_columns
 from toolkit.stages.identity import Identity
 from toolkit.stages.schema import Column, Schema
+from toolkit.stores.begun import Begun
 from toolkit.stores.failure_log import FailureLog
 from toolkit.stores.fold import Fold
 from toolkit.stores.hierarchy import Hierarchy
@@ -110,7 +111,7 @@ class StageRuns:
         self._fold = Fold(self._hierarchy, group, self.state, self._pending, done)
         self._inbox: list[tuple[str, Record]] = []
         self._failures: list[Failed] = []
-        self._started: dict[str, set[int]] = {}
+        self._begun = Begun()
         self._outcomes: list[tuple[list[Any], list[Any], list[Any], list[Part]]] = []
         self._held: set[int] = set()
 
@@ -253,7 +254,7 @@ class StageRuns:
             seconds=np.concatenate([np.zeros(0, np.float32), *seconds]),
             parts=tuple(part for item in outcomes for part in item[3]),
             failures=tuple(failures),
-            started=self._in_progress(),
+            started=self._begun.in_progress(self.state.status, self._home.marks(self.name)),
             schema=self._settler.schema,
         )
 
@@ -272,12 +273,12 @@ class StageRuns:
                 self._fold.seen[journal] = record.origin.end
             is_late = record.origin.epoch < self._home.epoch and not self._home.accepts_late
             if isinstance(record, Block):
-                counting = self._counting(record) if is_late else record
+                counting = self._begun.counting(record) if is_late else record
                 if counting is not None:
                     blocks.append((journal, counting, is_late))
-                self._ended(journal, record)
+                self._begun.end(journal, record)
             elif isinstance(record, Started):
-                self._started.setdefault(journal, set()).add(record.run)
+                self._begun.begin(journal, record.run)
             elif isinstance(record, Errors):
                 self._report(record.origin.attempt, record.origin.time, record.failures)
         for journal, offset in self._home.offsets().items():
@@ -370,7 +371,7 @@ class StageRuns:
         gone = list(journals)
         self._fold.forget(gone)
         for journal in gone:
-            self._started.pop(journal, None)
+            self._begun.forget(journal)
 
     @_alone
     def failures(self) -> list[dict[str, Any]]:
@@ -424,49 +425,6 @@ class StageRuns:
     def _unknown(self, variable: str, schema: Schema | None) -> StoreError:
         names = ", ".join(schema.names) if schema is not None else "none yet"
         return StoreError(f"Stage {self.name!r} has no output {variable!r}. Its outputs: {names}.")
-
-    def _counting(self, block: Block) -> Block | None:
-        """Return what counts of a block that an older driver's worker wrote: runs not begun again.
-
-        Values that it put into a chunk may have been overwritten since, so these never count.
-        """
-        if block.in_chunk:
-            return None
-        begun = {run for runs in self._started.values() for run in runs}
-        ids = block.run_ids()
-        keep = np.flatnonzero([run not in begun for run in ids.tolist()])
-        if len(keep) == len(ids):
-            return block
-        if not len(keep):
-            return None
-        return block._replace(
-            n=len(keep),
-            ids=ids[keep],
-            status=block.status[keep],
-            seconds=block.seconds[keep],
-            peak_memory=None if block.peak_memory is None else block.peak_memory[keep],
-            columns=None if block.columns is None else take(block.columns, keep),
-        )
-
-    def _ended(self, journal: str, block: Block) -> None:
-        started = self._started.get(journal)
-        if started:
-            started.difference_update(block.run_ids().tolist())
-
-    def _in_progress(self) -> dict[str, tuple[int, ...]]:
-        runs = {journal: set(found) for journal, found in self._started.items() if found}
-        status = self.state.status
-        for journal, marked in self._home.marks(self.name).items():
-            # Where a page notes a run, others that were begun have ended and wait to be written.
-            if any(0 <= run < len(status) and status[run] != Status.DONE for run in marked):
-                runs[journal] = set(marked)
-        open_runs = {}
-        for journal, found in runs.items():
-            inside = (run for run in found if 0 <= run < self.state.n_runs)
-            left = [run for run in inside if status[run] != Status.DONE]
-            if left:
-                open_runs[journal] = tuple(sorted(left))
-        return open_runs
 
     def _report(self, attempt: int, when: float, found: list[dict[str, Any]]) -> None:
         self._home.failure_log.add(self.name, attempt, when, found)
