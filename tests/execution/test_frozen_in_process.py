@@ -112,7 +112,9 @@ def test_a_changed_input_makes_stored_runs_stale_and_is_named(data, tmp_path):
     changed[3, 3] += 1
     assert sweep(data).explain().total.stale == 0
     assert sweep(changed).explain().total.stale == 5
-    with pytest.warns(UserWarning, match=r"5 stored runs .* made before its input 'data' changed"):
+    with pytest.warns(
+        UserWarning, match=r"5 stored runs .* made before frozen input 'data' changed"
+    ):
         found = sweep(changed).run(progress=False)
     assert (found.status == tk.Status.STALE).all()
     found = sweep(changed).run(progress=False, rerun="stale")
@@ -125,7 +127,7 @@ def test_an_input_that_the_stage_does_not_take_any_more_counts_as_a_change(data,
     tk.Sweep(total, {"x": [1]}, frozen={"data": data, "other": 3.0}, store=store).run(
         progress=False
     )
-    with pytest.warns(UserWarning, match="its input 'other' changed"):
+    with pytest.warns(UserWarning, match="frozen input 'other' changed"):
         tk.Sweep(total, {"x": [1]}, frozen={"data": data, "other": 4.0}, store=store).run(
             progress=False
         )
@@ -135,7 +137,7 @@ def test_the_store_notes_what_was_frozen(data, tmp_path):
     sweep = tk.Sweep(area, {"x": [1]}, frozen={"data": data}, store=tmp_path / "a.zarr")
     sweep.run(progress=False)
     attributes = json.loads((tmp_path / "a.zarr/zarr.json").read_text())["attributes"]
-    noted = attributes["provenance"]["code"]["area"]["inputs"]["data"]
+    noted = attributes["provenance"]["inputs"]["data"]
     assert noted["token"] == sweep.frozen["data"].identity
     assert noted["holds"] == "ndarray (100, 100) float64"
 

@@ -1,6 +1,7 @@
 """The stages of a sweep, run one after the other: what each is to run, and what is blocked."""
 
 import time
+import weakref
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
@@ -193,22 +194,24 @@ class Chain:
         return due
 
     def _prepare_engine(self, step: Step) -> Engine:
-        prepared = step.prepared
+        prepared, name = step.prepared, step.name
+        chain = weakref.proxy(self)  # no circle: what a sweep holds is let go with it
         work = Work(
             binding=prepared.binding,
             runs=step.runs,
             source=self._source or SpaceSource(prepared.space),
             seed=self._seed,
             defaults=dict(prepared.defaults),
-            choose=lambda space, ids: self._choose(step, space, ids),
+            choose=lambda space, ids: chain._choose(name, space, ids),
             inputs=self._inputs(step),
             within=_within(prepared),
         )
         step.engine = self._make_engine(step, work, self.requests)
         return step.engine
 
-    def _choose(self, step: Step, space: Space, ids: Ids) -> tuple[Ids, Ids]:
+    def _choose(self, name: str, space: Space, ids: Ids) -> tuple[Ids, Ids]:
         """Return the runs that are asked for, and those to run now; note which are blocked."""
+        step = self._by_name[name]
         asked = ids if step.wanted is None else ids[step.wanted[ids]]
         due = self._is_due(step, asked)
         todo = asked if due.all() else asked[due]

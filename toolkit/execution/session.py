@@ -87,6 +87,12 @@ def make_job(start: Start) -> Job:
     }
     start.results.acquire(code={name: identity.to_json() for name, identity in known.items()})
     try:
+        start.results.note_inputs(
+            {
+                name: {"token": each.identity, "nbytes": each.nbytes, "holds": each.summary}
+                for name, each in start.prepared.frozen.items()
+            }
+        )
         steps = [
             _step(each, start, known[each.name], reuse.get(each.name))
             for each in start.prepared.stages

@@ -116,6 +116,16 @@ class Results:
         """Drop what the runs of a stage that is not kept returned; state and failures stay."""
         self._passing[name].stage(name).drop_values()
 
+    def note_inputs(self, inputs: Mapping[str, Mapping[str, object]]) -> None:
+        """Note what was frozen, by name, in the provenance of the acquired store."""
+        store = self._disk or self._memory
+        assert store is not None, "acquire comes first"
+        known = store.provenance.get("inputs") or {}
+        if {**known, **inputs} != known:
+            made_by = {**store.provenance, "inputs": {**known, **inputs}}
+            store.hierarchy.set_attributes("", {"provenance": made_by})
+            store.hierarchy.commit()
+
     def settle_identity(self, name: str, identity: Identity) -> None:
         """Let runs of a stage be done where this identity made them, and stale where another did.
 
