@@ -366,3 +366,26 @@ def test_what_is_not_kept_is_let_go_when_its_last_consumer_is_done(calls) -> Non
     runs = sweep._results.look("fit")
     assert np.isnan(runs.read("weights", np.array([0, 2]))).all()
     assert sweep.failures()[["stage", "size"]].values.tolist() == [["fit", 2]]
+
+
+def test_stages_over_other_labels_read_as_one_dataset(tmp_path) -> None:
+    def a(model, x):
+        return len(model) * x
+
+    def b(a):
+        return a + 1
+
+    path = tmp_path / "s.zarr"
+    tk.Sweep(a, tk.grid(model=["svm", "forest", "knn"], x=[1, 5]), store=path).run(progress=False)
+    part = tk.grid(model=["forest"], x=[3])
+    tk.Sweep([a, b], part, store=path).run(progress=False)
+    data = tk.open(path)
+    assert data.model.values.tolist() == ["svm", "forest", "knn"]
+    assert data.x.values.tolist() == [1, 3, 5]
+    assert data.status_b.dtype == data.attempts_b.dtype == np.uint8
+    assert data.status_b.sel(model="forest").values.tolist() == [3, 1, 3]
+    assert (data.status_b.sel(model="svm") == tk.Status.SKIPPED).all()
+    assert np.isnan(data.b.sel(model="svm")).all()
+    stored = tk.open(path, mask=False)
+    assert stored.b.dtype == np.int64
+    assert int(stored.b.sel(model="forest", x=3)) == 19

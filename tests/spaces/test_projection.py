@@ -76,6 +76,24 @@ def test_cells_left_out_tell_labels_taken_whole_apart() -> None:
     assert taken_label(whole, "fold") != taken_label(whole.where(lambda fold, x: fold < x), "fold")
 
 
+def test_which_labels_are_left_out_counts_and_not_where_they_stand() -> None:
+    def label(condition, **axes):
+        return taken_label(grid(**axes).where(condition), "y")
+
+    first = label(lambda y: y < 3, y=[1, 2, 3])
+    assert first == label(lambda y: y < 3, y=[3, 1, 2])
+    assert first != label(lambda y: y > 1, y=[3, 2, 1])
+
+    later = label(lambda x, y: y < x, x=[2, 3], y=[1, 2, 3])
+    assert later != label(lambda x, y: y < x - 1, x=[3, 4], y=[1, 2, 3])
+
+
+def test_where_a_dim_taken_whole_does_not_matter_belongs_to_its_label() -> None:
+    whole = grid(kernel=["rbf", "linear"], width=[1, 2])
+    part = whole.when(width=lambda kernel: kernel == "rbf")
+    assert taken_label(whole, "width") != taken_label(part, "width")
+
+
 def test_a_field_keeps_dims_that_are_taken_whole_inside() -> None:
     data = xr.Dataset(
         {"rain": (("site", "year"), np.arange(6.0).reshape(2, 3))},

@@ -145,3 +145,16 @@ def test_the_sketch_reads_like_the_study() -> None:
         "fit -> score(fit, noise)",
         "score, fit -> report(score, fit)",
     ]
+
+
+@pytest.mark.parametrize("names", [["b"], ["a", "b"]])
+def test_what_is_not_kept_is_for_a_stage_to_take(names) -> None:
+    def a(x):
+        return x
+
+    def b(x):
+        return x
+
+    stages = {"a": as_stage(a), "b": stage(b, keep=False)}
+    with pytest.raises(StageError, match="Nothing would come of 'b': no stage takes"):
+        wire([stages[name] for name in names], {"x": "axis"})

@@ -110,24 +110,33 @@ class Chain:
         StoreError
             If the store cannot be written.
         """
+        before: Engine | None = None
         for step in self.steps:
             self._current = step
             engine = step.engine or self._prepare_engine(step)
+            if before is not None:
+                engine.follow(before)
+                self.requests.focus_again()
             engine.run()
             if engine.stopped_because is not None:
                 break
+            before = engine
             self._let_go(step)
 
     def progress(self) -> Progress:
         """Return the counts of all stages, as of the latest look at the journals."""
-        parts = [step.engine.progress() for step in self.steps if step.engine is not None]
-        counts = np.sum([_counts(each) for each in parts], axis=0) if parts else np.zeros(4, int)
+        parts: list[Progress] = []
+        counts = np.zeros(4, np.int64)
         waiting = 0
         for step in self.steps:
-            if step.engine is None:
+            found = step.engine.progress() if step.engine is not None else None
+            if found is not None and found.total:
+                parts.append(found)
+                counts += _counts(found)
+            else:  # it has not begun, or has not counted its runs yet
                 states = self._waiting(step)
                 waiting += int(states[3])
-                counts = counts + states
+                counts += states
         done, failed, blocked, pending = (int(count) for count in counts)
         left = parts[-1].seconds_left if parts and not waiting else None
         return Progress(

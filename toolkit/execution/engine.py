@@ -139,6 +139,11 @@ class Engine:
             stage=self.work.binding.name,
         )
 
+    def follow(self, before: "Engine") -> None:
+        """Go on where the engine of another stage ended: the policy's limits hold for both."""
+        self._failures.follow(before._failures)
+        self._started = before._started
+
     def run(self) -> None:
         """Run until nothing is left, or a limit or a request stops it.
 
@@ -151,6 +156,7 @@ class Engine:
         """
         try:
             self._ask()
+            self._apply_requests()
             if len(self.queue):
                 self._first_wave()
                 self._main()

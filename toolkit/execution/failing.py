@@ -28,6 +28,10 @@ class Failures:
         self._count = 0
         self._first: RunFailure | None = None
 
+    def follow(self, before: "Failures") -> None:
+        """Count on from what failed in the stage before."""
+        self._count = before._count
+
     def add(self, failure: RunFailure) -> None:
         """Count a run that will not be tried again."""
         self._count += 1

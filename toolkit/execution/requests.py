@@ -13,6 +13,7 @@ class Requests:
         self._kill = threading.Event()
         self._paused = threading.Event()
         self._focus: Space | None = None
+        self._latest_focus: Space | None = None
 
     @property
     def stop(self) -> bool:
@@ -45,7 +46,11 @@ class Requests:
 
     def focus(self, wanted: Space) -> None:
         """Ask for some runs first."""
-        self._focus = wanted
+        self._focus = self._latest_focus = wanted
+
+    def focus_again(self) -> None:
+        """Ask the next stage for what the one before was asked for first."""
+        self._focus = self._latest_focus
 
     def take_focus(self) -> Space | None:
         """Return what was asked for since the last look."""

@@ -1,5 +1,6 @@
 """The part of a space that a stage depends on: fewer dims, the same labels."""
 
+import hashlib
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 
@@ -89,25 +90,34 @@ def over_name(dim: str) -> str:
 def taken_label(space: Space, dim: str) -> str:
     """Return one label for all labels of a dim: how many there are, and a digest of them.
 
-    Which cells conditions leave out along the dim belongs to it.
+    Which cells conditions leave out along the dim, or where it does not matter, belongs to it.
     """
     whole = space.dim(dim)
     digest = whole.digests().sum(axis=0, dtype=np.uint64)
-    masks = [each.mask for each in space.conditions if dim in each.dims]
+    names = {dim, *(column.name for column in whole.columns)}
     words = [int(word) for word in digest]
-    words += [hash_mask(mask) for mask in masks if not mask.all()]
+    words += [
+        _digest(each, space)
+        for each in space.conditions
+        if (dim in each.dims or each.parameter in names) and not each.mask.all()
+    ]
     mixed = 0
     for word in words:
         mixed = (mixed * 1_000_003 ^ word) % 2**64
     return f"{whole.size} labels {mixed:016x}"
 
 
-def hash_mask(mask: Mask) -> int:
-    """Return a number that tells masks apart."""
-    import hashlib
-
-    packed = np.packbits(mask.ravel()).tobytes() + repr(mask.shape).encode()
-    return int.from_bytes(hashlib.blake2b(packed, digest_size=8).digest(), "little")
+def _digest(condition: Condition, space: Space) -> int:
+    """Return a number that tells which labels a condition keeps, in whatever order they are."""
+    mask = condition.mask
+    digest = hashlib.blake2b(repr((condition.parameter, condition.dims)).encode(), digest_size=8)
+    for number, name in enumerate(condition.dims):
+        labels = space.dim(name).digests()
+        order = np.lexsort(labels.T)
+        mask = mask.take(order, axis=number)
+        digest.update(labels[order].tobytes())
+    digest.update(np.packbits(mask.ravel()).tobytes() + repr(mask.shape).encode())
+    return int.from_bytes(digest.digest(), "little")
 
 
 def _with_inner(field: Field, dims: Collection[str]) -> Field:

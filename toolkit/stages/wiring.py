@@ -100,8 +100,8 @@ def wire(
     ------
     StageError
         If two stages have one name or give one output, an argument has no source or two, the
-        stages need each other in a circle, or something is used by nothing. The message draws
-        the path.
+        stages need each other in a circle, or something is used by nothing: a parameter, or what
+        a stage returns that is not kept. The message draws the path.
 
     Examples
     --------
@@ -133,6 +133,7 @@ def wire(
     made = tuple(nodes.values())
     if len(stages) > 1:
         _check_all_used(made, parameters)
+    _check_unkept(made)
     return made
 
 
@@ -285,6 +286,16 @@ def _check_all_used(nodes: Sequence[Node], parameters: Mapping[str, str]) -> Non
         raise StageError(
             f"Replicates {', '.join(map(repr, repeated))} would repeat the same runs: no stage "
             f"takes rng, run_seed or that name.\n{sketch(nodes)}"
+        )
+
+
+def _check_unkept(nodes: Sequence[Node]) -> None:
+    taken = {name for node in nodes for name in node.upstream}
+    idle = [node.name for node in nodes if not node.stage.keep and node.name not in taken]
+    if idle:
+        raise StageError(
+            f"Nothing would come of {', '.join(map(repr, idle))}: no stage takes what it returns, "
+            f"and keep=False does not store it.\n{sketch(nodes)}\nLeave keep=False out."
         )
 
 

@@ -80,7 +80,7 @@ def open(  # noqa: A001 - users write tk.open, as they write xr.open_dataset
             f"The runs of stage {flats[0]!r} are read along one dim, and those of other stages are "
             f"others: say which stage to open, stage={flats[0]!r} for example."
         )
-    return merged(found)
+    return merged(found, mask=mask)
 
 
 def status(path: str | os.PathLike[str]) -> "pd.DataFrame":

@@ -226,7 +226,7 @@ class Results:
                 qualified=len(parts) > 1,
                 unpickle=True,
             )
-        return merged(found)
+        return merged(found, mask=mask)
 
     def failures(self, parts: Sequence[Part]) -> "pd.DataFrame":
         """Return the failed runs of some stages, each over its space, a row each."""
