@@ -7,6 +7,7 @@ import pytest
 import xarray as xr
 
 import toolkit as tk
+from toolkit.spaces.sliced import Sliced
 from toolkit.stages.pickling import dumps
 from toolkit.stores.catalogue import Catalogue
 
@@ -32,7 +33,9 @@ def wet(rain, k):
 @pytest.mark.usefixtures("in_process")
 @pytest.mark.parametrize("chunks", [None, {}], ids=["zarr", "dask"])
 @pytest.mark.parametrize("how", ["lazy", "run"])
-def test_series_larger_than_memory_are_read_one_by_one(forcing, tmp_path, chunks, how):
+def test_series_larger_than_memory_are_read_one_by_one(forcing, tmp_path, monkeypatch, chunks, how):
+    # What a cluster loads into this process does not count.
+    monkeypatch.setattr("toolkit.execution.engine._IN_PROCESS_SECONDS", 1e9)
     with xr.open_zarr(forcing, chunks=chunks) as data:
         space = tk.space(data, dims=("site", "year")) * tk.grid(k=[1, 2])
         sweep = tk.Sweep(wet, space, store=tmp_path / f"{how}.zarr")
@@ -60,3 +63,21 @@ def test_workers_read_the_series_themselves(client, forcing):
         expected = data.rain.sel(site="s3", year=2004).sum().item() * 2
     assert np.isclose(point.item(), expected)
     assert np.isclose(run.wet.sel(site="s3", year=2004, k=2).item(), expected)
+
+
+def test_a_value_is_read_when_its_run_begins_and_once_for_neighbors():
+    reads = []
+
+    def read(x):
+        reads.append(x)
+        return 10 * x
+
+    values = Sliced(read, (np.array([3, 3, 1, 3]),))
+    assert len(values) == 4
+    assert reads == []
+    found = iter(values)
+    assert [next(found), next(found)] == [30, 30]
+    assert reads == [3]
+    assert list(found) == [10, 30]
+    assert reads == [3, 1, 3]
+    assert list(values[1:3]) == [30, 10]
