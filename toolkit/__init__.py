@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     from toolkit.clusters.cluster import cluster
     from toolkit.errors import (
         ClusterError,
+        FrozenError,
+        FrozenMutatedError,
         InterruptedSweepError,
         RunsFailedError,
         SpaceError,
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
         SweepError,
         ToolkitError,
     )
+    from toolkit.inputs.frozen import Frozen, freeze
     from toolkit.resources import Resources
     from toolkit.run_status import Status
     from toolkit.spaces.distribution import choice, integers, log, logit, normal
@@ -26,8 +29,10 @@ if TYPE_CHECKING:
     from toolkit.spaces.space import Space
     from toolkit.spaces.table import space
     from toolkit.stages.current import current_run
+    from toolkit.stages.draws_by_counter import draws
     from toolkit.stages.output import Output, ragged
     from toolkit.stages.stage import Stage, stage
+    from toolkit.stages.torch_batch import device
     from toolkit.stores.open import failures, open, status
     from toolkit.sweep import Sweep
 
@@ -35,6 +40,9 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "ClusterError": "errors",
+    "Frozen": "inputs.frozen",
+    "FrozenError": "errors",
+    "FrozenMutatedError": "errors",
     "InterruptedSweepError": "errors",
     "Output": "stages.output",
     "Resources": "resources",
@@ -51,7 +59,10 @@ _HOMES = {
     "choice": "spaces.distribution",
     "cluster": "clusters.cluster",
     "current_run": "stages.current",
+    "device": "stages.torch_batch",
+    "draws": "stages.draws_by_counter",
     "failures": "stores.open",
+    "freeze": "inputs.frozen",
     "grid": "spaces.grid",
     "integers": "spaces.distribution",
     "log": "spaces.distribution",
@@ -69,6 +80,9 @@ _HOMES = {
 
 __all__ = [
     "ClusterError",
+    "Frozen",
+    "FrozenError",
+    "FrozenMutatedError",
     "InterruptedSweepError",
     "Output",
     "Resources",
@@ -85,7 +99,10 @@ __all__ = [
     "choice",
     "cluster",
     "current_run",
+    "device",
+    "draws",
     "failures",
+    "freeze",
     "grid",
     "integers",
     "log",

@@ -25,6 +25,14 @@ class ClusterError(ToolkitError):
     """A cluster or its profile does not work."""
 
 
+class FrozenError(ToolkitError):
+    """An object cannot be frozen, or a frozen input cannot be had."""
+
+
+class FrozenMutatedError(FrozenError):
+    """A run wrote to a frozen input, which other runs read."""
+
+
 class RunsFailedError(SweepError):
     """The sweep was stopped because of its failing runs; what is done is stored."""
 

@@ -1,16 +1,18 @@
 """``tk.Sweep``: what is asked for, and the verbs that plan it, run it and read it."""
 
 import dataclasses
+import os
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from toolkit.errors import SweepError
 from toolkit.execution.order import check_order
+from toolkit.execution.reuse import check_reuse
 from toolkit.resources import Resources, parse_walltime
 from toolkit.spaces.grid import grid
 from toolkit.spaces.space import Space
-from toolkit.stages.preparing import prepare, require_current
+from toolkit.stages.preparing import identities, prepare, replaced, require_current
 from toolkit.stages.stage import Stage, as_stage
 from toolkit.stores.results import Results
 
@@ -20,9 +22,11 @@ if TYPE_CHECKING:
 
     from toolkit.execution.job import Job
     from toolkit.execution.plan import Plan
+    from toolkit.inputs.frozen import Frozen
 
 Stages = Callable[..., Any] | Stage | Iterable[Callable[..., Any] | Stage]
 Axes = Space | Mapping[str, object]
+Reusable: TypeAlias = "str | Path | Sweep"
 
 
 class Sweep:
@@ -40,11 +44,18 @@ class Sweep:
         stage runs over the dims of its own arguments only.
     space
         A space, or a mapping that is taken as ``tk.grid(mapping)``.
+    frozen
+        By name of the argument: objects that every run reads and none may change, such as data to
+        fit. They reach each machine once, and arrays among them are read-only. What ``tk.freeze``
+        returns can be given to several sweeps.
     store
         Folder of the zarr store (``"sir.zarr"``); None keeps the results in memory.
     seed
         Of all random streams; with the stage and the labels it decides what ``rng`` and
         ``run_seed`` are.
+    reuse
+        Other stores, by path or by sweep. Runs that one of them holds with the same code, labels
+        and streams are copied from there instead of being run. They are read only.
     durability
         ``"process"``: a result survives the death of any process; ``"power"``: also a power cut,
         at the price of an fsync for each record.
@@ -70,8 +81,10 @@ class Sweep:
         stages: Stages,
         space: Axes,
         *,
+        frozen: Mapping[str, object] | None = None,
         store: str | Path | None = None,
         seed: int = 0,
+        reuse: "Reusable | Iterable[Reusable]" = (),
         durability: Literal["process", "power"] = "process",
         _results: Results | None = None,
     ) -> None:
@@ -79,8 +92,19 @@ class Sweep:
         self.space = space if isinstance(space, Space) else grid(_mapping(space))
         self.seed = _checked_seed(seed)
         self.durability = _checked_durability(durability)
-        self._results = _results or Results(store, durability=self.durability)
-        self._prepared = prepare(self.stages, self.space, stored=self._results.output_names)
+        self._results = _results or Results(_checked_store(store), durability=self.durability)
+        self._others = check_reuse(reuse)
+        self._prepared = prepare(
+            self.stages,
+            self.space,
+            frozen=_checked_frozen(frozen),
+            stored=self._results.output_names,
+        )
+
+    @property
+    def frozen(self) -> "Mapping[str, Frozen]":
+        """The frozen inputs, by name of the argument."""
+        return dict(self._prepared.frozen)
 
     @property
     def store(self) -> Path | None:
@@ -106,28 +130,11 @@ class Sweep:
         return self._with(space=self._prepared.space.extend({**(axes or {}), **more}))
 
     def replace(self, *, stages: Stages) -> "Sweep":
-        """Return the sweep with mended functions, over the same space and store.
+        """Return the sweep with mended functions, by the names of their stages; the rest stays.
 
-        Where the sweep has several stages, those given take the place of the stages of their
-        names; the others stay.
-
-        Raises
-        ------
-        SweepError
-            If the sweep has several stages and none of the name given.
+        Runs that the old code made are kept, and stale in the new sweep.
         """
-        given = _as_stages(stages)
-        if len(self.stages) == 1 == len(given):
-            return self._with(stages=given)
-        by_name = {stage.name: stage for stage in given}
-        unknown = sorted(set(by_name) - {stage.name for stage in self.stages})
-        if unknown:
-            raise SweepError(
-                f"replace() got {', '.join(map(repr, unknown))}, and the stages are "
-                f"{', '.join(repr(stage.name) for stage in self.stages)}. Give the new function "
-                "the name of the stage it replaces: tk.stage(function, name=…)."
-            )
-        return self._with(stages=tuple(by_name.get(stage.name, stage) for stage in self.stages))
+        return self._with(stages=replaced(self.stages, _as_stages(stages)))
 
     # ---- plan, run, read
 
@@ -135,7 +142,7 @@ class Sweep:
         """Return what is stored, missing and failed, and what running would do. Runs nothing."""
         from toolkit.execution.plan import explain
 
-        return explain(self._prepared, self._results)
+        return explain(self._prepared, self._results, self.seed, self._others)
 
     def lazy(self, errors: Literal["raise", "missing"] = "raise") -> "xr.Dataset":
         """Return the outputs as dask arrays: what is stored is read, the rest made on demand.
@@ -268,7 +275,9 @@ class Sweep:
         """
         kept = [each for each in self._prepared.stages if each.stage.keep]
         return self._results.dataset(
-            [(each.name, each.space, each.defaults) for each in kept], mask=mask
+            [(each.name, each.space, each.defaults) for each in kept],
+            identities(self._prepared, self.seed),
+            mask=mask,
         )
 
     def failures(self) -> "pd.DataFrame":
@@ -313,7 +322,8 @@ class Sweep:
         names = ", ".join(stage.name for stage in self.stages)
         sizes = ", ".join(f"{name}: {size}" for name, size in self.space.sizes.items())
         where = "in memory" if self.store is None else str(self.store)
-        return f"<Sweep {names} over {len(self.space):,} runs ({sizes}), store: {where}>"
+        frozen = f"frozen: {', '.join(self.frozen)}, " if self.frozen else ""
+        return f"<Sweep {names} over {len(self.space):,} runs ({sizes}), {frozen}store: {where}>"
 
     def _repr_html_(self) -> str:
         from toolkit.views.html import sweep_html
@@ -328,7 +338,9 @@ class Sweep:
         return Sweep(
             stages or self.stages,
             space if space is not None else self.space,
+            frozen=self._prepared.frozen,
             seed=self.seed,
+            reuse=self._others,  # type: ignore[arg-type]
             durability=self.durability,
             _results=self._results,
         )
@@ -356,6 +368,7 @@ class Sweep:
                     time_limit=None if time_limit is None else parse_walltime(time_limit),
                 ),
                 rerun=check_rerun(rerun),
+                reuse=self._others,
                 client=client,
                 profile=profile,
                 dataset=self.dataset,
@@ -385,6 +398,28 @@ def _mapping(space: object) -> Mapping[str, object]:
             "a mapping of axes such as {'beta': [0.1, 0.2]}."
         )
     return space
+
+
+def _checked_frozen(frozen: object) -> Mapping[str, object]:
+    if frozen is None:
+        return {}
+    if not isinstance(frozen, Mapping) or not all(isinstance(name, str) for name in frozen):
+        raise SweepError(
+            f"frozen={type(frozen).__name__} must be a mapping of the argument's name to the "
+            "object, such as frozen={'data': data}."
+        )
+    return frozen
+
+
+def _checked_store(store: object) -> str | Path | None:
+    if store is None or isinstance(store, str | Path):
+        return store
+    if isinstance(store, os.PathLike):
+        return Path(store)
+    raise SweepError(
+        f"store={store!r} is not the path of a store. Give a folder such as 'results.zarr', or "
+        "nothing to keep the results in memory."
+    )
 
 
 def _checked_seed(seed: object) -> int:

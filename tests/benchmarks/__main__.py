@@ -10,6 +10,7 @@ import json
 import os
 import platform
 import signal
+import subprocess
 import sys
 import tempfile
 from dataclasses import asdict
@@ -20,6 +21,13 @@ from cases import CASES, Case
 from duel import Rules, measure_case
 from registry import CONTENDERS
 from table import NOTES, markdown, table
+
+STUDIES = {
+    "frozen": ("frozen.py",),
+    "torch": ("torch_batches.py",),
+    "saving": ("torch_batches.py", "--saving"),
+}
+"""Comparisons of one feature each, with other competitors; each is a script of its own."""
 
 PACKAGES = ("joblib", "pipefunc", "xyzpy", "dask", "numpy", "xarray", "zarr")
 
@@ -40,6 +48,7 @@ def main(arguments: list[str]) -> int:
         peers=None if options.peers is None else tuple(options.peers),
     )
     cases = [case for case in CASES if options.only is None or case.name in options.only]
+    studies = [name for name in STUDIES if options.only is None or name in options.only]
     about = _about()
     print(", ".join(f"{name} {found}" for name, found in about.items()))
     print(NOTES, flush=True)
@@ -51,7 +60,13 @@ def main(arguments: list[str]) -> int:
             has_failed |= any(row["problem"] for row in rows)
             measured[case.name] = rows
             path = _write(options.json, {"about": about, "rules": asdict(rules), **measured})
-    print(f"\n{path}")
+    if cases:
+        print(f"\n{path}")
+    for name in studies:
+        print(f"\n{name}", flush=True)
+        script, *more = STUDIES[name]
+        ended = subprocess.run([sys.executable, Path(__file__).with_name(script), *more])
+        has_failed |= ended.returncode != 0
     return int(has_failed)
 
 
@@ -67,7 +82,8 @@ def _measure(case: Case, rules: Rules, folder: Path) -> list[dict[str, Any]]:
 
 def _options(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="make bench ARGS=…", description=__doc__)
-    parser.add_argument("--only", nargs="+", metavar="CASE", choices=[case.name for case in CASES])
+    names = [*(case.name for case in CASES), *STUDIES]
+    parser.add_argument("--only", nargs="+", metavar="CASE", choices=names)
     parser.add_argument("--pairs", type=int, default=5, help="of the toolkit and Pool")
     parser.add_argument(
         "--peers",

@@ -343,12 +343,12 @@ def test_describing_a_sweep_runs_nothing(tmp_path):
     results.acquire(code={})
     engine = Engine(
         Work(
-            binding=prepared.binding,
+            binding=prepared.stages[0].binding,
             runs=results.stage("tiny"),
             source=NoPoints(),
             seed=0,
             defaults={},
-            rerun=lambda runs, ids: ids,
+            choose=lambda space, ids: (ids, ids),
         ),
         Policy(),
         start_cluster=RefusingExecutor,

@@ -68,7 +68,7 @@ def several():
         (len, {"missing": "maybe"}, "'block' or 'allow'"),
         (len, {"retry_on": [3]}, "retry_on"),
         (len, {"over": 3}, "over=3"),
-        (len, {"vectorized": "torch"}, "True or False"),
+        (len, {"vectorized": "jax"}, "True, False or 'torch'"),
         (bare, {}, "a stage already"),
     ],
 )

@@ -8,6 +8,7 @@ from toolkit.stages.batch import run_batch
 from toolkit.stages.binding import bind
 from toolkit.stages.output import ragged
 from toolkit.stages.stage import stage
+from toolkit.stages.trial import Trial
 
 DIM = Dim(name="x", size=4, columns=(Column(name="x", labels=np.arange(4)),), kind="axis")
 
@@ -76,3 +77,76 @@ def test_text_objects_and_ragged():
         lambda x: [[1.0] * i for i in x], {"x": np.array([2, 0, 1])}, outputs={"s": ragged("k")}
     )
     assert result.columns[0].lengths.tolist() == [2, 0, 1]
+
+
+def checked(function, values, **options):
+    trial = Trial()
+    return together(function, values, trial=trial, **options), trial
+
+
+@pytest.mark.parametrize(
+    ("function", "words"),
+    [
+        (lambda x: x - x.mean(), r"run x=0\.0 depends on the batch: -1\.0 in a batch of 3"),
+        (lambda x: np.cumsum(x), r"run x=2\.0 depends on the batch: 3\.0 in"),
+        (lambda x: np.random.default_rng(1).normal(size=len(x)), r"draw with tk\.draws"),
+        (lambda x: {"a": x, "b": np.sort(x)[::-1].astype(int)}, r"'b' of the run x=0\.0"),
+        (lambda x: np.array(["one", "many"])[[int(len(x) > 1)] * len(x)], "many in a batch"),
+        (lambda x: np.linalg.inv(np.outer(x, x) + len(x) - 1) @ x, "alone"),
+    ],
+    ids=["mean", "cumsum", "shared generator", "sorted", "text", "raises alone"],
+)
+def test_a_batch_that_differs_from_its_runs_alone_is_an_error(function, words):
+    with pytest.raises(StageError, match=words):
+        checked(function, {"x": np.arange(3.0)})
+
+
+def test_a_batch_is_checked_once_and_a_run_alone_says_nothing():
+    sizes = []
+
+    def f(x):
+        sizes.append(len(x))
+        return {"twice": 2 * x, "nan": x * np.nan, "text": np.array([f"n{i}" for i in x])}
+
+    trial = Trial()
+    together(f, {"x": np.arange(1.0)}, trial=trial)
+    assert not trial.is_checked
+    together(f, {"x": np.arange(9.0)}, trial=trial)
+    together(f, {"x": np.arange(9.0)}, trial=trial)
+    assert trial.is_checked
+    assert sizes == [1, 9, 1, 1, 1, 9]
+
+
+def test_rounding_in_another_order_is_no_difference():
+    def f(x):
+        return (x if len(x) > 1 else x * (1 + 1e-13)) + 0.0
+
+    assert checked(f, {"x": np.arange(5.0)})[1].is_checked
+
+
+def test_where_memory_does_not_suffice_the_batch_is_halved_and_that_is_remembered():
+    sizes = []
+
+    def f(x):
+        sizes.append(len(x))
+        if len(x) > 10:
+            raise MemoryError
+        return x
+
+    trial = Trial(is_checked=True)
+    assert together(f, {"x": np.arange(64.0)}, trial=trial).columns[0].tolist() == [*range(64)]
+    assert trial.limit == 8
+    assert together(f, {"x": np.arange(20.0)}, trial=trial).columns[0].tolist() == [*range(20)]
+    assert sizes == [64, 32, 16, *[8] * 8, 8, 8, 4]
+
+
+def test_a_batch_grows_while_a_run_takes_less_time():
+    trial, sizes = Trial(), []
+    for _ in range(6):
+        n = trial.wanted
+        sizes.append(n)
+        trial.note(n, 0.01 + 1e-5 * max(n, 100))
+    assert sizes == [1, 4, 16, 64, 256, 1024]
+    for _ in range(4):
+        trial.note(trial.wanted, 1e-5 * trial.wanted)
+    assert trial.wanted == 4096

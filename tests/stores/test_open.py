@@ -107,7 +107,7 @@ def test_stages_are_listed_where_the_name_is_wrong_or_needed(path):
     store = on_disk(path)
     finish(registered(store, grid(a=[1]), "fit"), PEAK, [0], [np.array([9.0])])
     closed(store)
-    with pytest.raises(StoreError, match=r"'sir', 'fit'. Say which: stage='sir'"):
+    with pytest.raises(StoreError, match=r"output 'peak': say which of 'sir', 'fit' to open"):
         open_store(path)
     assert open_store(path, stage="fit").peak.values.tolist() == [9.0]
     assert list(status(path).index) == ["sir", "fit"]

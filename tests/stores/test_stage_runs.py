@@ -1,12 +1,19 @@
 """The contract of a stage's runs, for stores on disk and in memory alike."""
 
+import shutil
+
 import numpy as np
 import pytest
 
 from toolkit.errors import StoreError
 from toolkit.run_status import Status
 from toolkit.spaces.grid import grid
-from toolkit.stages.schema import Coord, RaggedColumn, Schema, Variable
+from toolkit.stages.failure import type_name
+from toolkit.stages.identity import Identity
+from toolkit.stages.schema import Coord, RaggedColumn, Schema, SchemaMismatch, Variable
+from toolkit.stores.sink import close_sinks
+from toolkit.stores.storage import Folder
+from toolkit.stores.zarr_store import ZarrStore
 
 EVERYTHING = Schema(
     variables=(
@@ -237,7 +244,7 @@ def test_a_run_that_would_cut_stored_values_fails_by_name(make_store, kit):
     seen = driver.block([1, 2], kit.outcomes([1, 2], kit.number, [np.array([0.5, 1.5])]))
     assert seen.schema == ints
     assert driver.runs.state.status[:3].tolist() == [1, 2, 2]
-    assert [item.failure.exception for item in seen.failures] == ["SchemaMismatch"] * 2
+    assert [item.failure.exception for item in seen.failures] == [type_name(SchemaMismatch)] * 2
     assert str(2**53 + 1) in seen.failures[0].failure.message
     assert driver.runs.read("x", np.array([0])).tolist() == [2**53 + 1]
 
@@ -349,3 +356,74 @@ def test_a_small_store_that_grows_large_keeps_its_state_in_few_chunks(make_store
     again = kit.driver(make_store()).runs
     assert np.flatnonzero(again.state.status).tolist() == [3]
     assert again.state.attempts[3] == 1
+
+
+def test_a_store_that_noted_no_makers_knows_its_last_code_and_its_stale_runs(tmp_path, kit):
+    path = tmp_path / "old.zarr"
+    store = ZarrStore.create_or_open(path, {"code": {"f": {"token": "b", "parts": {}}}})
+    store.acquire()
+    driver = kit.driver(store)
+    driver.register(grid(a=np.arange(4)))
+    driver.block(range(4))
+    driver.runs.set_schema(kit.number, 4)
+    driver.runs.state.set_status(np.array([0, 1]), Status.STALE)
+    store.release()
+    close_sinks()
+
+    store = ZarrStore.create_or_open(path)
+    store.acquire()
+    runs = store.stage("f")
+    runs.settle_identity(Identity(token="b"))
+    assert runs.state.status.tolist() == [4, 4, 1, 1]
+    runs.settle_identity(Identity(token="c"))
+    assert runs.state.status.tolist() == [4, 4, 4, 4]
+    store.release()
+
+    store = ZarrStore.create_or_open(path)
+    store.acquire()
+    store.stage("f").settle_identity(Identity(token="b"))
+    store.release()
+    assert ZarrStore.read(path).stage("f").state.status.tolist() == [4, 4, 1, 1]
+
+
+@pytest.mark.parametrize("settled", [False, True])
+def test_no_write_leaves_an_old_value_under_a_new_number(tmp_path, kit, monkeypatch, settled):
+    path = tmp_path / "s.zarr"
+    store = ZarrStore.create_or_open(path)
+    store.acquire()
+    driver = kit.driver(store)
+    driver.register(grid(a=np.arange(4)))
+    driver.runs.settle_identity(Identity(token="old"))
+    driver.runs.set_schema(kit.number, 4)
+    driver.block(range(4))
+    store.release()
+
+    store = ZarrStore.create_or_open(path)
+    store.acquire()
+    driver = kit.driver(store)
+    driver.runs.settle_identity(Identity(token="new"))
+    if settled:  # its values wait in the journal while the state is written
+        driver.runs.hold([0])
+    driver.runs.reset(np.arange(2))
+    driver.block([0, 1], kit.outcomes([0, 1], columns=[np.array([-1.0, -2.0])]), attempt=2)
+    put, copies = Folder.put, []
+
+    def spied(self, key, data):
+        put(self, key, data)
+        copies.append(tmp_path / f"copy{len(copies)}.zarr")
+        shutil.copytree(path, copies[-1], ignore=shutil.ignore_patterns("lock.json"))
+
+    monkeypatch.setattr(Folder, "put", spied)
+    driver.runs.fold(force=True)
+    monkeypatch.undo()
+    assert copies
+    for copy in copies:
+        runs = ZarrStore.read(copy).stage("f")
+        is_new = runs.read("x", np.arange(4)) < 0
+        assert is_new.tolist() == [True, True, False, False]
+        for token, makes in (("old", ~is_new), ("new", is_new)):
+            status = runs.status_under(Identity(token=token), np.arange(4))
+            assert (status == np.where(makes, 1, 4)).all(), (copy, token)
+    driver.runs.unhold([0])
+    store.release()
+    close_sinks()

@@ -108,3 +108,14 @@ def test_parts_of_a_view_escape_texts_and_keep_html() -> None:
     assert found.tags == {"style", "div", "details", "summary", "b", "i", "table", "tr", "td"}
     for text in ("A&B", "<x>", "<n>", "<s>"):
         assert text in found.text
+
+
+@pytest.mark.parametrize(
+    "file", ["/tmp/ipykernel_4711/3079582654.py", "<ipython-input-3-0a1b2c3d4e5f>"]
+)
+def test_a_function_of_a_notebook_is_said_to_be_in_a_cell(file: str) -> None:
+    names: dict[str, Callable[..., float]] = {}
+    exec(compile("def model(x): return x", file, "exec"), names)
+    text = read(tk.Sweep(names["model"], {"x": [1]})._repr_html_()).text
+    assert "a notebook cell" in text
+    assert "3079582654" not in text

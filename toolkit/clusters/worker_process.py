@@ -6,10 +6,17 @@ what becomes of the runs; so this process and its children ignore it.
 """
 
 import asyncio
+import contextlib
+import ctypes
 import json
+import multiprocessing.process
+import os
 import signal
 import sys
 from typing import Any
+
+_PR_SET_CHILD_SUBREAPER = 36
+_LOOK_SECONDS = 0.5
 
 
 def main() -> None:
@@ -23,13 +30,53 @@ async def _serve(scheduler: str, options: dict[str, Any]) -> None:
     from distributed import Nanny
 
     nanny = Nanny(scheduler, **options)
+    _adopt_orphans()
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     async with nanny:
         finished = asyncio.ensure_future(nanny.finished())
         stopped = asyncio.ensure_future(stop.wait())
+        reaping = asyncio.ensure_future(_end_orphans(nanny))
         await asyncio.wait({finished, stopped}, return_when=asyncio.FIRST_COMPLETED)
         stopped.cancel()
+        reaping.cancel()
+
+
+def _adopt_orphans() -> None:
+    """Become the parent of processes whose own parent, a killed worker, is gone."""
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+async def _end_orphans(nanny: Any) -> None:
+    """End what the runs of a worker that died have left behind; while it lives, that is theirs."""
+    import psutil
+
+    worker, suspects = nanny.pid, set[int]()
+    while True:
+        await asyncio.sleep(_LOOK_SECONDS)
+        if nanny.pid == worker and not suspects:
+            continue
+        worker = nanny.pid
+        children = {child.pid: child for child in psutil.Process().children()}
+        orphans = children.keys() - _own_children()
+        for pid in orphans & suspects:  # one that has just been started may not be known yet
+            with contextlib.suppress(psutil.NoSuchProcess):
+                for member in [*children[pid].children(recursive=True), children[pid]]:
+                    member.kill()
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(pid, 0)
+        suspects = orphans - suspects
+
+
+def _own_children() -> set[int | None]:
+    """Return the processes started here: the worker, and what serves ``multiprocessing``."""
+    known: set[Any] = multiprocessing.process._children  # type: ignore[attr-defined]
+    tracker = sys.modules.get("multiprocessing.resource_tracker")
+    return {
+        *(child.pid for child in list(known)),
+        getattr(getattr(tracker, "_resource_tracker", None), "_pid", None),
+    }
 
 
 if __name__ == "__main__":

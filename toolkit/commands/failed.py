@@ -87,15 +87,18 @@ def table_text(found: list[Failed], limit: int, width: int) -> str:
     from toolkit.views.text import table
 
     names = list(dict.fromkeys(name for each in found for name in each.labels))
+    several = len({each.stage for each in found}) > 1
     rows = [
         [
+            *([each.stage] if several else []),
             each.run,
             *(_label(each.labels.get(name)) for name in names),
             f"{each.exception}: {each.message}",
         ]
         for each in found[:limit]
     ]
-    return table(["run", *names, "error"], rows, width=width) + _more(len(found) - limit)
+    heads = [*(["stage"] if several else []), "run", *names, "error"]
+    return table(heads, rows, width=width) + _more(len(found) - limit)
 
 
 def groups_text(groups: list[dict[str, Any]], limit: int, width: int) -> str:

@@ -60,3 +60,4 @@ class BatchSummary:
     wall_seconds: float
     seconds_per_run: float  # of the latest runs
     global_draws: tuple[str, ...] = field(default=())
+    wanted: int = 0  # how many runs the next batch of a vectorized stage should hold at least

@@ -6,9 +6,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from toolkit.execution.choosing import is_due
 from toolkit.execution.engine import Engine, Work
 from toolkit.execution.progress import Progress
 from toolkit.execution.requests import Requests
+from toolkit.execution.reuse import Reuse
 from toolkit.execution.run_queue import Ids
 from toolkit.execution.sources import Source, SpaceSource
 from toolkit.run_status import Status
@@ -44,6 +46,8 @@ class Step:
     lookups: dict[str, Lookup] = field(default_factory=dict)
     ids: Ids = field(default_factory=lambda: np.zeros(0, np.int64))
     wanted: Mask | None = None  # by run id; None for all that the space asks for
+    reuse: Reuse | None = None  # what other stores hold, for stages that are kept
+    let_go: Callable[[], None] | None = None  # drops what its runs returned, if that is not kept
 
     @property
     def name(self) -> str:
@@ -111,6 +115,7 @@ class Chain:
             engine.run()
             if engine.stopped_because is not None:
                 break
+            self._let_go(step)
 
     def progress(self) -> Progress:
         """Return the counts of all stages, as of the latest look at the journals."""
@@ -135,6 +140,15 @@ class Chain:
             stage=self._current.name,
         )
 
+    def _let_go(self, ended: Step) -> None:
+        """Drop what is not kept and has no consumer left."""
+        later = self.steps[self.steps.index(ended) + 1 :]
+        needed = {name for step in later for name in step.lookups}
+        for name in ended.lookups:
+            before = self._by_name[name]
+            if name not in needed and before.let_go is not None:
+                before.let_go()
+
     def _plan(self) -> None:
         """Register all runs and find out which runs of stages that are not kept are needed."""
         for step in self.steps:
@@ -154,7 +168,10 @@ class Chain:
             if not step.is_kept and step.wanted is None:
                 step.wanted = np.zeros(step.runs.n_runs, bool)
             todo = self._asked(step)
-            todo = todo[self._is_due(step, todo)]
+            due = self._is_due(step, todo)
+            if step.reuse is not None and due.any():
+                due &= ~step.reuse.held(step.prepared.space, step.runs)
+            todo = todo[due]
             for name, lookup in step.lookups.items():
                 before = self._by_name[name]
                 if before.is_kept:
@@ -170,13 +187,7 @@ class Chain:
     def _is_due(self, step: Step, ids: Ids) -> Mask:
         """Return which runs are to be run, if what they need is there."""
         status = step.runs.state.status[ids]
-        due: Mask = (status == Status.PENDING) | (status == Status.SKIPPED)
-        if "all" in self._rerun:
-            due[:] = True
-        if "failed" in self._rerun:
-            due |= (status == Status.FAILED) | (status == Status.BLOCKED)
-        if "stale" in self._rerun:
-            due |= status == Status.STALE
+        due = is_due(status, self._rerun)
         if all(self._by_name[name].is_kept for name in step.lookups):
             due |= status == Status.BLOCKED  # what it needs may have been mended since
         return due
@@ -189,14 +200,14 @@ class Chain:
             source=self._source or SpaceSource(prepared.space),
             seed=self._seed,
             defaults=dict(prepared.defaults),
-            choose=lambda ids: self._choose(step, ids),
+            choose=lambda space, ids: self._choose(step, space, ids),
             inputs=self._inputs(step),
             within=_within(prepared),
         )
         step.engine = self._make_engine(step, work, self.requests)
         return step.engine
 
-    def _choose(self, step: Step, ids: Ids) -> tuple[Ids, Ids]:
+    def _choose(self, step: Step, space: Space, ids: Ids) -> tuple[Ids, Ids]:
         """Return the runs that are asked for, and those to run now; note which are blocked."""
         asked = ids if step.wanted is None else ids[step.wanted[ids]]
         due = self._is_due(step, asked)
@@ -205,6 +216,8 @@ class Chain:
         again = todo[status != Status.PENDING]
         if len(again):
             step.runs.reset(again)
+        if step.reuse is not None:
+            todo = step.reuse.take(step.runs, space, ids, todo)
         if not step.lookups:
             return asked, todo
         is_ready, is_blocked = self._readiness(step, todo)
@@ -234,9 +247,11 @@ class Chain:
                 Input(
                     links=tuple(link for link in step.prepared.node.links if link.stage == name),
                     lookup=lookup,
-                    reader=HeldReader(runs=runs)
+                    reader=HeldReader(runs)
                     if sink.path is None
-                    else StoredReader(path=sink.path, stage=name, epoch=sink.epoch),
+                    else StoredReader(
+                        path=sink.path, stage=name, version=(sink.identity, sink.epoch)
+                    ),
                     together=bool(step.prepared.stage.vectorized),
                 )
             )

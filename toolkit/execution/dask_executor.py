@@ -2,6 +2,7 @@
 
 import contextlib
 import queue
+import threading
 import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,14 +12,16 @@ import dask
 from dask._expr import LLGExpr
 from dask._task_spec import Task
 from dask.typing import Key
-from distributed import Client, Future, WorkerPlugin
+from distributed import Client, Future, WorkerPlugin, secede
 from distributed.client import FutureCancelledError
 from distributed.scheduler import KilledWorker
 
 from toolkit.errors import SweepError
-from toolkit.execution.batch_task import BatchSpec, BatchTask
+from toolkit.execution.batch_task import BatchSpec, BatchSummary, BatchTask
 from toolkit.execution.executors import Completed
+from toolkit.execution.frozen_plugin import FrozenPlugin, FrozenServer
 from toolkit.execution.worker import add_spec, drop_spec, execute
+from toolkit.stages.frozen_arguments import frozen_in
 from toolkit.stages.pickling import dumps
 
 _CALLBACKS = ("profile", "profile-cycle", "tick")
@@ -72,14 +75,22 @@ class DaskExecutor:
     """Runs batches on the workers of a Dask client."""
 
     def __init__(
-        self, client: Client, *, stage: str, resources: Mapping[str, float], profile: bool
+        self,
+        client: Client,
+        *,
+        stage: str,
+        resources: Mapping[str, float],
+        profile: bool,
+        cores: int = 1,
     ) -> None:
         self.client = client
         self.stage = stage
         self.resources = dict(resources)
+        self.cores = cores  # what one run takes
         self._prefix = ""
         self._sequence = 0
         self._plugins: list[str] = []
+        self._server: FrozenServer | None = None
         self._in_flight: dict[Key, tuple[BatchTask, Future[Any]]] = {}
         self._done: queue.SimpleQueue[Future[Any]] = queue.SimpleQueue()
         self.workers = self.threads = 0
@@ -91,6 +102,11 @@ class DaskExecutor:
     def prepare(self, spec: BatchSpec) -> None:
         """Send a spec to every worker, once."""
         self._prefix = f"{self.stage}-{spec.token}"
+        passed = [handle for each in spec.inputs if (handle := each.frozen()) is not None]
+        inputs = [*frozen_in(spec.call).values(), *passed]
+        if inputs and self._server is None:
+            self._server = FrozenServer(self.client, inputs)
+            self._register(self._server.plugin())
         self._register(SpecPlugin(spec.token, dumps(spec)))
 
     def submit(self, tasks: Sequence[BatchTask]) -> None:
@@ -99,7 +115,7 @@ class DaskExecutor:
         for task in tasks:
             self._sequence += 1
             key = f"{self._prefix}-{self._sequence}"
-            graph[key] = Task(key, execute, task)
+            graph[key] = Task(key, execute_here, task)
         keys = list(graph)
         with dask.config.set({"distributed.diagnostics.computations.nframes": 0}):
             futures = self.client.get(
@@ -172,9 +188,12 @@ class DaskExecutor:
             for name in reversed(self._plugins):
                 self.client.unregister_worker_plugin(name)
             self.client.run_on_scheduler(_allow_repeats)
+        if self._server is not None:
+            self._server.close()
+            self._server = None
         self._plugins.clear()
 
-    def _register(self, plugin: SpecPlugin | QuietPlugin) -> None:
+    def _register(self, plugin: SpecPlugin | QuietPlugin | FrozenPlugin) -> None:
         self.client.register_plugin(plugin)
         self._plugins.append(plugin.name)
 
@@ -209,7 +228,17 @@ class DaskExecutor:
                 "as tk.cluster('local', resources={'GPU': 1}) or dask worker --resources GPU=1."
             )
         self.workers = max(1, len(fitting))
-        self.threads = max(1, sum(worker["nthreads"] for worker in fitting))
+        self.threads = max(1, sum(worker["nthreads"] for worker in fitting) // self.cores)
+
+
+def execute_here(task: BatchTask) -> BatchSummary:
+    """Run a batch in this thread of a worker, and go on to another while its results are saved."""
+    return execute(task, leave=_leave)
+
+
+def _leave() -> None:
+    threading.current_thread().name = "toolkit-saving"
+    secede()
 
 
 def earlier_first(key: Key) -> int:

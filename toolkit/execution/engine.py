@@ -1,6 +1,5 @@
 """The engine: asks a source for runs, hands them out in batches, and stores what comes back."""
 
-import logging
 import os
 import threading
 import time
@@ -12,10 +11,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from toolkit.errors import RunsFailedError, SweepError
+from toolkit.errors import RunsFailedError
 from toolkit.execution.batch_task import BatchSpec, BatchSummary, BatchTask
 from toolkit.execution.executors import Completed, Executor, InProcessExecutor
-from toolkit.execution.failing import Failures, record_death
+from toolkit.execution.failing import Failures
+from toolkit.execution.losses import Losses
 from toolkit.execution.order import Order
 from toolkit.execution.progress import Progress
 from toolkit.execution.requests import Requests
@@ -35,16 +35,12 @@ from toolkit.stores.sink import Receipt
 from toolkit.stores.stage_runs import StageRuns
 from toolkit.stores.upstream import Input
 
-logger = logging.getLogger("toolkit")
-
 CHECKPOINTS = os.path.join(".journal", "checkpoints")
 _IN_PROCESS_SECONDS = 2.0
 _WAVE_SECONDS = 0.005
 _WAVE_RUNS = 8
 _WAVE_PATIENCE = 1.0
 _COLLECT_SECONDS = 0.2
-_LOST_BATCHES = 20
-_SUSPECTS = 16  # into so many parts is a group split in which a run kills its worker
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,7 +66,7 @@ class Work:
     source: Source
     seed: int
     defaults: Mapping[str, object]
-    choose: Callable[[Ids], tuple[Ids, Ids]]  # of some runs: those asked for, those to run now
+    choose: Callable[[Space, Ids], tuple[Ids, Ids]]  # of its runs: those asked for, those to run
     inputs: tuple[Input, ...] = ()  # what it takes from the stages before it
     within: Callable[[Space], Space] = _same  # the part of a space that the stage runs over
 
@@ -111,13 +107,12 @@ class Engine:
         self.queue = RunQueue("", policy.order)
         self._ids: list[Ids | slice] = []
         self._in_flight = 0
-        self._lost = 0
-        self._suspect: BatchTask | None = None  # what runs alone now
         self._expected = 0.0
+        self._wanted = 0  # runs that a batch of a vectorized stage should hold at least
         self._failures = Failures(work.runs, policy.max_failures)
+        self._losses = Losses(work.runs, self.queue, work.binding.max_attempts)
         self._draws: set[str] = set()
         self._settled = self._draining = False
-        self._tried_before: dict[int, int] = {}
         self._receipts: list[Receipt] = []
         self._in_progress: set[int] = set()
         self._started = time.monotonic()
@@ -174,7 +169,7 @@ class Engine:
             with self.lock:
                 found = self.runs.register(space, defaults=dict(self.work.defaults))
                 ids = np.arange(found.start, found.stop) if isinstance(found, range) else found
-                asked, todo = self.work.choose(ids)
+                asked, todo = self.work.choose(space, ids)
                 is_span = isinstance(found, range) and len(asked) == len(ids) > 0
                 self._ids.append(slice(ids[0], ids[-1] + 1) if is_span else asked)
             self._recount()
@@ -199,10 +194,7 @@ class Engine:
         for before in np.unique(attempts[attempts > 0]).tolist():
             again = ids[attempts == before]
             self.queue.repeat(again, before + 1)
-            self._tried_before.update(dict.fromkeys(again.tolist(), before))
-
-    def _may_try_again(self, run: int, attempt: int) -> bool:
-        return attempt - self._tried_before.get(run, 0) < self.work.binding.max_attempts
+            self._losses.note_tried(again, before)
 
     def _first_wave(self) -> None:
         self._prepare()
@@ -302,6 +294,14 @@ class Engine:
             seconds_left=len(self.queue) * self._expected,
         )
 
+    def _rate(self) -> float:
+        """Seconds of a run by which batches are cut, less where a batch is to hold more runs."""
+        expected = self._expected or 1e-3
+        if not self._wanted:
+            return expected
+        share = max(-(-len(self.queue) // self.executor.threads), self._wanted // 16)
+        return min(expected, self._batch_seconds() / max(1, min(self._wanted, share)))
+
     def _submit(self, tasks: list[BatchTask]) -> None:
         if tasks:
             self.executor.submit(tasks)
@@ -316,23 +316,21 @@ class Engine:
             return
         if self._in_flight > window // 2 or self._draining:
             return
-        if self._suspect is not None and self._in_flight:
+        if self._losses.suspect is not None and self._in_flight:
             return
         if len(self.queue) == 0:
             self._ask()
         tasks: list[BatchTask] = []
         while self._in_flight + len(tasks) < window:
-            task = self.queue.next_batch(
-                seconds=self._batch_seconds(), expected=self._expected or 1e-3
-            )
+            task = self.queue.next_batch(seconds=self._batch_seconds(), expected=self._rate())
             if task is None:
                 break
             tasks.append(task)
         if not tasks and not self._in_flight:
-            self._suspect = self.queue.next_suspect(
+            self._losses.suspect = self.queue.next_suspect(
                 seconds=self._batch_seconds(), expected=self._expected or 1e-3
             )
-            tasks = [self._suspect] if self._suspect is not None else []
+            tasks = [self._losses.suspect] if self._losses.suspect is not None else []
         self._submit(tasks)
 
     def _take(self, each: Completed) -> None:
@@ -341,8 +339,9 @@ class Engine:
             self._take_lost(each)
             return
         summary = each.summary
-        self._lost = 0
+        self._losses.in_a_row = 0
         self._receipts.append(summary.receipt)
+        self._wanted = summary.wanted
         self.queue.give_back(each.task, summary.begun)
         if summary.begun and self._expected:
             rate = summary.run_seconds / summary.begun
@@ -355,35 +354,9 @@ class Engine:
             raise each.error
         if self.requests.kill:
             return
-        self._lost += 1
         with self.lock:
             self._collect(force=True)
-            ids = each.task.run_ids()
-            left = ids[self.runs.state.status[ids] == Status.PENDING]
-            culprits = np.intersect1d(left, list(self._in_progress))
-        attempt = each.task.attempt
-        logger.warning("a worker died with %d runs unfinished: %s", len(left), each.error)
-        in_memory = self.runs.sink_spec().path is None  # no journal says which run it was
-        if in_memory and not (each.task == self._suspect and len(left) == 1):
-            parts = _SUSPECTS if each.task == self._suspect else 1
-            for part in np.array_split(left, parts):
-                self.queue.suspect(part, attempt)
-            return
-        if in_memory:
-            culprits = left
-        if self._lost > _LOST_BATCHES and not len(culprits):
-            raise SweepError(
-                f"{self._lost} batches in a row were lost with their workers, the last with: "
-                f"{each.error}. The workers die before any run begins; look at their logs."
-            )
-        innocents = np.setdiff1d(left, culprits)
-        self.queue.repeat(innocents, attempt)
-        for run in culprits.tolist():
-            if self._may_try_again(run, attempt):
-                hand_out = self.queue.suspect if in_memory else self.queue.repeat
-                hand_out(np.array([run]), attempt + 1)
-            else:
-                self._receipts.append(record_death(self.runs, run, attempt, each.error))
+            self._receipts += self._losses.take(each, self._in_progress)
 
     def _collect(self, *, force: bool = False, fold: bool = True) -> None:
         """Read the journals on, and fold what is due."""
@@ -413,7 +386,7 @@ class Engine:
     def _after_outcomes(self, collected: Collected) -> None:
         for failed in collected.failures:
             run = failed.failure.run
-            if failed.failure.retryable and self._may_try_again(run, failed.attempt):
+            if failed.failure.retryable and self._losses.may_try_again(run, failed.attempt):
                 with self.lock:
                     self.runs.reset(np.array([run]))
                 self.queue.repeat(np.array([run]), failed.attempt + 1)

@@ -38,7 +38,8 @@ class Job:
         self._dashboard_link = dashboard_link
         self._error: BaseException | None = None
         self._finished = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="toolkit-sweep", daemon=True)
+        # Made when it is needed: it refers to this job, which would keep what the sweep holds.
+        self._thread: threading.Thread | None = None
 
     @property
     def progress(self) -> Progress:
@@ -141,6 +142,7 @@ class Job:
 
     def begin(self) -> "Job":
         """Start the thread that runs the sweep."""
+        self._thread = threading.Thread(target=self._run, name="toolkit-sweep", daemon=True)
         self._thread.start()
         return self
 

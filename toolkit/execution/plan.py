@@ -1,14 +1,17 @@
 """``sweep.explain()``: what is stored, what is missing, and what running it would take."""
 
 import html
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from toolkit.execution.reuse import Reuse
 from toolkit.execution.sizing import batch_seconds
+from toolkit.execution.staleness import changed_names
 from toolkit.run_status import Status
+from toolkit.stages.identity import Identity
 from toolkit.stages.preparing import Prepared, PreparedStage, identities
 from toolkit.stages.schema import Variable
 from toolkit.stages.wiring import Node
@@ -19,6 +22,7 @@ if TYPE_CHECKING:
     from toolkit.stores.results import Results
 
 COLUMNS = ("runs", "stored", "missing", "failed", "stale", "batches", "bytes", "seconds", "tier")
+REUSED = "reused"
 
 
 class Row(Mapping[str, Any]):
@@ -31,7 +35,7 @@ class Row(Mapping[str, Any]):
         return self._values[name]
 
     def __getattr__(self, name: str) -> Any:
-        if name in COLUMNS:
+        if name in (*COLUMNS, REUSED):
             return self._values[name]
         raise AttributeError(name)
 
@@ -53,9 +57,10 @@ class Plan:
     ----------
     rows
         One for each stage, by its name: ``runs`` asked for, of which ``stored``, ``missing``,
-        ``failed`` and ``stale``; and of the missing ones the ``batches`` they would make, the
-        ``bytes`` they would store and the ``seconds`` of computing (over all threads), NaN where
-        no run has shown it yet; and the ``tier`` of worker.
+        ``failed`` and ``stale``; those that would be ``reused`` from other stores (a column of
+        ``stages`` where there are any); and of the missing ones the ``batches`` they would make,
+        the ``bytes`` they would store and the ``seconds`` of computing (over all threads), NaN
+        where no run has shown it yet; and the ``tier`` of worker.
     sizes
         The dims of the space and their sizes.
     store
@@ -64,6 +69,8 @@ class Plan:
         The stages and what they take from each other, where there are several.
     dims
         By stage: the dims of the space that it runs over.
+    changed
+        By stage with stale runs: the names of what changed since they were made.
     """
 
     rows: Mapping[str, Row]
@@ -71,6 +78,7 @@ class Plan:
     store: str
     wiring: tuple[Node, ...] = ()
     dims: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    changed: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def stages(self) -> "pd.DataFrame":
@@ -78,13 +86,17 @@ class Plan:
         import pandas as pd
 
         index = pd.Index(list(self.rows), name="stage")
-        return pd.DataFrame([dict(row) for row in self.rows.values()], index, list(COLUMNS))
+        columns = [*COLUMNS, *([REUSED] if any(row.reused for row in self.rows.values()) else [])]
+        return pd.DataFrame([dict(row) for row in self.rows.values()], index, columns)
 
     @property
     def total(self) -> Row:
         """The sums over the stages."""
         return Row(
-            **{name: _sum([row[name] for row in self.rows.values()]) for name in COLUMNS[:-1]}
+            **{
+                name: _sum([row[name] for row in self.rows.values()])
+                for name in (*COLUMNS[:-1], REUSED)
+            }
         )
 
     def __str__(self) -> str:
@@ -97,7 +109,8 @@ class Plan:
             before = f"{', '.join(node.upstream)} -> " if node is not None and node.upstream else ""
             over = f" over ({', '.join(self.dims[name])})" if node is not None else ""
             kept = ", not kept" if node is not None and not node.stage.keep else ""
-            lines.append(f"  {before}{name}{over}: {_sentence(row)}{kept}")
+            said = _sentence(row, changed_names(self.changed.get(name, ())))
+            lines.append(f"  {before}{name}{over}: {said}{kept}")
         return "\n".join(lines)
 
     __repr__ = __str__
@@ -108,7 +121,9 @@ class Plan:
         return f"<div><b>Plan</b> {html.escape(head)}<ul>{items}</ul></div>"
 
 
-def explain(prepared: Prepared, results: "Results") -> Plan:
+def explain(
+    prepared: Prepared, results: "Results", seed: int = 0, others: Iterable["Results"] = ()
+) -> Plan:
     """Compare what a sweep asks for with what its store holds.
 
     Raises
@@ -116,52 +131,65 @@ def explain(prepared: Prepared, results: "Results") -> Plan:
     StoreError
         If the store cannot be read, or its parameters cannot be mapped to the sweep's.
     """
-    tokens = identities(prepared)
-    rows = {
-        each.name: _row(each, results, str(tokens[each.name]["token"])) for each in prepared.stages
-    }
+    known = identities(prepared, seed)
+    changed: dict[str, tuple[str, ...]] = {}
+    rows = {}
+    for each in prepared.stages:
+        rows[each.name], names = _row(each, results, known[each.name], tuple(others))
+        if names:
+            changed[each.name] = names
     return Plan(
         rows=rows,
         sizes=dict(prepared.space.sizes),
         store="in memory" if results.path is None else str(results.path),
         wiring=prepared.nodes if len(prepared.nodes) > 1 else (),
         dims={each.name: tuple(each.space.sizes) for each in prepared.stages},
+        changed=changed,
     )
 
 
-def _row(prepared: PreparedStage, results: "Results", token: str) -> Row:
+def _row(
+    prepared: PreparedStage, results: "Results", identity: Identity, others: Sequence["Results"]
+) -> tuple[Row, tuple[str, ...]]:
+    """Return what one stage would do, and the names of what changed since its stale runs."""
     name = prepared.name
     runs = results.look(name) if prepared.stage.keep else None
     total = len(prepared.space)
     counts = np.zeros(len(Status), np.int64)
+    changed: tuple[str, ...] = ()
+    reuse = Reuse(prepared, identity, results, others)
+    held = reuse.held(prepared.space, runs)
     per_run = bytes_each = np.nan
     if runs is not None:
         ids = np.asarray(runs.catalogue.find(prepared.space, defaults=prepared.defaults))
-        known = ids[ids >= 0]
-        status = runs.state.status[known]
+        is_known = ids >= 0
+        known = ids[is_known]
+        status = runs.status_under(identity, known)
+        changed = runs.changes(identity, known)
+        held[is_known] &= (status == Status.PENDING) | (status == Status.SKIPPED)
         counts = np.bincount(status, minlength=len(Status))
         if runs.schema is not None:
             bytes_each = float(sum(_nbytes(each) for each in runs.schema.variables))
         ended = known[(status == Status.DONE) | (status == Status.STALE)]
         if len(ended):
             per_run = float(np.mean(runs.state.seconds[ended]))
-    if prepared.stage.keep and results.has_other_code(name, token):
-        counts[Status.STALE] += counts[Status.DONE]
-        counts[Status.DONE] = 0
     stored = int(counts[Status.DONE] + counts[Status.STALE])
     failed = int(counts[Status.FAILED])
-    missing = total - stored - failed
-    return Row(
+    reused = int(np.count_nonzero(held))
+    missing = total - stored - failed - reused
+    row = Row(
         runs=total,
         stored=stored,
         missing=missing,
         failed=failed,
         stale=int(counts[Status.STALE]),
+        reused=reused,
         batches=_batches(missing, per_run),
         bytes=missing * bytes_each if prepared.stage.keep else 0.0,
         seconds=missing * per_run,
         tier="gpu" if _gpus(prepared) else "any",
     )
+    return row, changed
 
 
 def _sum(values: list[float]) -> float:
@@ -191,10 +219,13 @@ def _batches(missing: int, per_run: float) -> float:
     return float(np.ceil(missing * per_run / target))
 
 
-def _sentence(row: Row) -> str:
+def _sentence(row: Row, changed: str) -> str:
     parts = [f"{int(row.runs):,} runs", f"{int(row.stored):,} stored"]
     if row.stale:
-        parts.append(f"{int(row.stale):,} of them stale")
+        why = f" ({changed} changed)" if changed else ""
+        parts.append(f"{int(row.stale):,} of them stale{why}")
+    if row.reused:
+        parts.append(f"{int(row.reused):,} to be reused from other stores")
     parts.append(f"{int(row.missing):,} missing")
     if row.failed:
         parts.append(f"{int(row.failed):,} failed")

@@ -13,8 +13,10 @@ from toolkit.spaces.space import Space
 from toolkit.stages.batch import run_batch
 from toolkit.stages.columns import take
 from toolkit.stages.current import Cursor, RunContext
+from toolkit.stages.frozen_arguments import thaw
 from toolkit.stages.preparing import Prepared, PreparedStage
 from toolkit.stages.schema import Columns, Schema
+from toolkit.stages.torch_batch import TorchBatch
 from toolkit.stores.catalogue import Catalogue
 from toolkit.stores.run_labels import labels_of_run
 from toolkit.stores.upstream import HAS_VALUE, HeldReader, Ids, Input, Lookup, Reader
@@ -56,12 +58,20 @@ class _Points:
         positions = catalogue.positions(ids)
         values = self._values(stage, catalogue, ids)
         streams = Streams(self.seed, binding.name, catalogue.dims)
-        function = binding.call.positional_function()
+        call = thaw(binding.call)
         context = RunContext(stage=binding.name, labels=partial(labels_of_run, catalogue))
         run_seed = int(streams.run_seeds(positions)[0])
         with Cursor(ids.tolist(), values, [], context, 1, lambda _: run_seed) as cursor:
             # Its folders stay if it raises, as those of a failed run do.
-            result = function(*next(iter(binding.call.rows(values, 1, streams, positions))))
+            if call.vectorized == "torch":
+                batch = TorchBatch(call)
+                arguments = call.arrays(values, 1, streams, positions)
+                result = batch.plainly(batch.prepare(arguments), 0)
+            elif call.vectorized:
+                result = call.positional_function()(*call.arrays(values, 1, streams, positions))
+            else:
+                row = next(iter(call.rows(values, 1, streams, positions)))
+                result = call.positional_function()(*row)
             cursor.close([])
         return result
 
@@ -105,9 +115,9 @@ class _Points:
             and (ids < stored.n_runs).all()
             and HAS_VALUE[stored.state.status[ids]].all()
         ):
-            return HeldReader(runs=stored)
+            return HeldReader(stored)
         result = run_batch(
-            stage.binding.call,
+            thaw(stage.binding.call),
             self._values(stage, catalogue, ids),
             ids.tolist(),
             streams=Streams(self.seed, stage.name, catalogue.dims),

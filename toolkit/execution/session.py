@@ -3,28 +3,29 @@
 import signal
 import sys
 import threading
-import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
+from toolkit.clusters.profile import load_profile
 from toolkit.errors import InterruptedSweepError, SweepError
 from toolkit.execution.chain import Chain, Step
+from toolkit.execution.choosing import is_anything_left
 from toolkit.execution.clients import resolve_client
 from toolkit.execution.engine import Engine, Policy, Work
 from toolkit.execution.executors import Executor
 from toolkit.execution.job import Job
 from toolkit.execution.requests import Requests
+from toolkit.execution.reuse import Reuse
 from toolkit.execution.sources import Source
-from toolkit.run_status import Status
+from toolkit.execution.staleness import warn_of_stale
+from toolkit.stages.identity import Identity
 from toolkit.stages.pickling import dumps_function
 from toolkit.stages.preparing import Prepared, PreparedStage, identities
 from toolkit.stages.stage import Stage
 from toolkit.stores.results import Results
-from toolkit.stores.stage_runs import StageRuns
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -45,6 +46,7 @@ class Start:
     seed: int
     policy: Policy
     rerun: frozenset[str] = frozenset()
+    reuse: tuple[Results, ...] = ()
     client: object = None
     profile: bool = False
     source: Source | None = None
@@ -77,11 +79,19 @@ def make_job(start: Start) -> Job:
     """
     for each in start.prepared.stages:
         dumps_function(each.stage.function, each.name)
-    code = identities(start.prepared)
-    start.results.acquire(code=code)
+    known = identities(start.prepared, start.seed)
+    reuse = {
+        each.name: Reuse(each, known[each.name], start.results, start.reuse)
+        for each in start.prepared.stages
+        if each.stage.keep
+    }
+    start.results.acquire(code={name: identity.to_json() for name, identity in known.items()})
     try:
-        steps = [_step(each, start, code[each.name]) for each in start.prepared.stages]
-        client, close_client = resolve_client(start.client)
+        steps = [
+            _step(each, start, known[each.name], reuse.get(each.name))
+            for each in start.prepared.stages
+        ]
+        client, close_client = resolve_client(_needed_client(start, steps))
         start.closers.append(close_client)
         links: list[Client] = [client] if client is not None else []
 
@@ -170,13 +180,32 @@ def _interruptible(job: Job, how_to_resume: str) -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
-def _step(prepared: PreparedStage, start: Start, code: Mapping[str, object]) -> Step:
+def _step(prepared: PreparedStage, start: Start, identity: Identity, reuse: Reuse | None) -> Step:
     if not prepared.stage.keep:
-        return Step(prepared=prepared, runs=start.results.passing(prepared.name))
+        name = prepared.name
+        return Step(
+            prepared=prepared,
+            runs=start.results.passing(name),
+            let_go=lambda: start.results.let_go(name),
+        )
     runs = start.results.stage(prepared.name)
-    start.results.settle_code(prepared.name, code)
-    _warn_of_stale(runs, start.rerun)
-    return Step(prepared=prepared, runs=runs)
+    start.results.settle_identity(prepared.name, identity)
+    warn_of_stale(runs, identity, start.rerun)
+    return Step(prepared=prepared, runs=runs, reuse=None if "all" in start.rerun else reuse)
+
+
+def _needed_client(start: Start, steps: Iterable[Step]) -> object:
+    """Return the client as it was given, but no cluster to be started where nothing is to do."""
+    if start.source is not None or not isinstance(start.client, str | Path):
+        return start.client
+    if any(
+        is_anything_left(step.prepared, step.runs, start.rerun, step.reuse)
+        for step in steps
+        if step.is_kept
+    ):
+        return start.client
+    load_profile(start.client)  # a wrong name is an error all the same
+    return None
 
 
 def _dask_executor(client: "Client", stage: Stage, profile: bool) -> Executor:
@@ -184,17 +213,13 @@ def _dask_executor(client: "Client", stage: Stage, profile: bool) -> Executor:
 
     resources = stage.fixed_resources
     tags = {"GPU": float(resources.gpus)} if resources is not None and resources.gpus else {}
-    return DaskExecutor(client, stage=stage.name, resources=tags, profile=profile)
-
-
-def _warn_of_stale(runs: StageRuns, rerun: frozenset[str]) -> None:
-    stale = int(np.count_nonzero(runs.state.status == Status.STALE))
-    if stale and not rerun:  # who names runs to run again has chosen
-        warnings.warn(
-            f"{stale:,} stored runs of stage {runs.name!r} are stale: they were made before its "
-            "code changed. They are kept and shown; rerun='stale' runs them again.",
-            stacklevel=4,
-        )
+    return DaskExecutor(
+        client,
+        stage=stage.name,
+        resources=tags,
+        profile=profile,
+        cores=1 if resources is None else resources.threads,
+    )
 
 
 def _close(start: Start) -> None:

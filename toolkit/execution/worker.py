@@ -1,7 +1,7 @@
 """Runs one batch in a worker process: knows journals and clocks, and nothing of Dask."""
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -10,10 +10,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from toolkit.execution.batch_task import BatchSpec, BatchSummary, BatchTask
+from toolkit.execution.threads import (
+    allow_children,
+    end_children,
+    held_cores,
+    limit_threads,
+    release_threads,
+)
 from toolkit.run_status import Status
 from toolkit.stages.batch import BatchResult, run_batch
 from toolkit.stages.columns import cast, concatenate, empty_columns, take
+from toolkit.stages.frozen_arguments import frozen_in, thaw
 from toolkit.stages.singles import run_singly
+from toolkit.stages.trial import Trial
 from toolkit.stores.run_labels import labels_of_run
 from toolkit.stores.sink import Sink, open_sink
 
@@ -21,12 +30,14 @@ _FLUSH_SECONDS = 0.05
 _MARKED_RUN = 1e-3
 _MEASURED_RUN = 0.01
 _HAND_BACK = 3.0
+_TRIAL_SECONDS = 0.2
 _BRIEF_RUN = 2e-6
 _CACHED_RUNS = 8192
 
 Values = Mapping[str, Any]
 
 _specs: dict[str, BatchSpec] = {}
+_trials: dict[tuple[str, int, str], Trial] = {}
 _left_outs: dict[str, NDArray[np.int64]] = {}
 
 
@@ -38,17 +49,50 @@ def add_spec(spec: BatchSpec) -> None:
 def drop_spec(token: str) -> None:
     """Forget a spec; unknown tokens are ignored."""
     _specs.pop(token, None)
+    if not _specs:
+        _trials.clear()
+        release_threads()
 
 
-def execute(task: BatchTask) -> BatchSummary:
+def execute(task: BatchTask, leave: Callable[[], None] = lambda: None) -> BatchSummary:
     """Run a batch, its outcomes journalled as they come.
+
+    Parameters
+    ----------
+    task
+        The batch.
+    leave
+        Called when all is computed and large outcomes are still being written, so that another
+        batch may begin meanwhile.
 
     Raises
     ------
     StoreError
         If the store is gone, cannot be written, or belongs to another driver by now.
+    FrozenError
+        If a frozen input cannot be had here.
     """
-    return _Batch(_specs[task.token], task).execute()
+    spec = _thawed(task.token)
+    n = spec.context.threads
+    allow_children()
+    with held_cores(n):
+        limit_threads(n)
+        try:
+            batch = _Batch(spec, task)
+            batch.execute()
+        finally:
+            end_children()
+    if batch.sink.is_saving:
+        leave()
+    return batch.summary()
+
+
+def _thawed(token: str) -> BatchSpec:
+    """Return a spec whose frozen inputs are objects; the first to ask loads them."""
+    spec = _specs[token]
+    if frozen_in(spec.call):
+        spec = _specs[token] = replace(spec, call=thaw(spec.call))
+    return spec
 
 
 class _Batch:
@@ -65,25 +109,30 @@ class _Batch:
         self.schema = spec.sink.schema
         self.done = self.failed = self.begun = 0
         self.run_seconds = self.deadline = 0.0
+        self.started = time.perf_counter()
         self.seconds_per_run = task.expected
         self.draws: tuple[str, ...] = ()
+        self.trial = _trial(spec) if spec.call.vectorized else None
 
-    def execute(self) -> BatchSummary:
-        started = time.perf_counter()
+    def execute(self) -> None:
         self.sink.check()
-        self.deadline = started + _HAND_BACK * self.task.seconds
+        self.deadline = self.started + _HAND_BACK * self.task.seconds
         for _ in self._whole() if self.task.whole else self._inline():
             if time.perf_counter() > self.deadline:
                 break
+
+    def summary(self) -> BatchSummary:
+        """Return the summary once all is written."""
         return BatchSummary(
             receipt=self.sink.receipt(),
             begun=self.begun,
             done=self.done,
             failed=self.failed,
             run_seconds=self.run_seconds,
-            wall_seconds=time.perf_counter() - started,
+            wall_seconds=time.perf_counter() - self.started,
             seconds_per_run=self.seconds_per_run,
             global_draws=self.draws,
+            wanted=0 if self.trial is None else self.trial.wanted,
         )
 
     def _whole(self) -> Iterator[None]:
@@ -113,8 +162,11 @@ class _Batch:
 
     def _inline(self) -> Iterator[None]:
         runs = self.task.run_ids()
+        if self.trial is not None:
+            yield from self._together(runs, self.trial)
+            return
         size = _slice_size(self.task.expected, at_most=len(runs)) if self.task.expected else 1
-        is_plain = not (self.task.first_wave or self.spec.call.vectorized)
+        is_plain = not self.task.first_wave
         while self.begun < len(runs):
             if is_plain and self.seconds_per_run >= _MARKED_RUN:
                 yield from self._singly(runs[self.begun :])
@@ -130,6 +182,23 @@ class _Batch:
             yield
             if self.task.first_wave and self.failed:
                 return
+
+    def _together(self, runs: NDArray[np.int64], trial: Trial) -> Iterator[None]:
+        """Run as one call; in the first wave as calls that grow, the second checks the first."""
+        if self.task.first_wave:
+            self.deadline = max(self.deadline, time.perf_counter() + _TRIAL_SECONDS)
+        while self.begun < len(runs):
+            size = trial.wanted if self.task.first_wave else len(runs)
+            part = runs[self.begun : self.begun + size]
+            if len(part) == 1 and self.seconds_per_run >= _MARKED_RUN:
+                self.sink.started(int(part[0]), self.task.attempt)
+            result = self._run(part)
+            self.sink.block(part, result, self.task.attempt)
+            self.begun += len(part)
+            if self.task.first_wave and self.failed:
+                return
+            if trial.is_checked or not self.task.first_wave:
+                yield
 
     def _singly(self, runs: NDArray[np.int64]) -> Iterator[None]:
         """Run one after the other, each recorded by itself, as long as they take over 1 ms."""
@@ -150,6 +219,7 @@ class _Batch:
         for at, run in enumerate(numbers):
             self.sink.mark[0] = run
             result = next(outcomes)
+            end_children(thoroughly=False)
             seconds = self.seconds_per_run = float(result.seconds[0])
             is_last = (
                 at + 1 == len(numbers)
@@ -196,6 +266,7 @@ class _Batch:
             measure_memory=spec.measure_memory and self.seconds_per_run >= _MEASURED_RUN,
             watch_globals=self.task.first_wave and self.begun == 0,
             brief=0 < self.seconds_per_run < _BRIEF_RUN,
+            trial=self.trial,
         )
         seconds = time.perf_counter() - started
         self.sink.mark[0] = -1
@@ -208,6 +279,12 @@ class _Batch:
         # costs besides says nothing about longer ones.
         self.seconds_per_run = float(result.seconds[min(1, len(runs) - 1) :].mean())
         return result
+
+
+def _trial(spec: BatchSpec) -> Trial:
+    """Return what this process knows of the spec's stage, for as long as its driver runs it."""
+    key = (spec.sink.identity, spec.sink.epoch, spec.call.name)
+    return _trials.setdefault(key, Trial())
 
 
 def _slice_size(seconds_per_run: float, *, at_most: int) -> int:

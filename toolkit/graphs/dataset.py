@@ -34,7 +34,7 @@ def lazy_dataset(
         raise SweepError(f"errors={errors!r} is not known. Choose among 'raise' and 'missing'.")
     for each in prepared.stages:
         dumps_function(each.stage.function, each.name)
-    _warn_of_other_code(prepared, results)
+    _warn_of_other_code(prepared, results, seed)
     shelf: Shelf = (
         MemoryShelf(results) if results.folder is None else FolderShelf(str(results.folder))
     )
@@ -121,12 +121,12 @@ def _seconds(shelf: Shelf, stage: str) -> float | None:
     return float(np.asarray(runs.read("seconds", slice(0, runs.n_runs)))[done].mean())
 
 
-def _warn_of_other_code(prepared: Prepared, results: Results) -> None:
-    changed = [
-        name
-        for name, code in identities(prepared).items()
-        if results.has_other_code(name, str(code["token"]))
-    ]
+def _warn_of_other_code(prepared: Prepared, results: Results, seed: int) -> None:
+    changed = []
+    for name, identity in identities(prepared, seed).items():
+        runs = results.look(name)
+        if runs is not None and (runs.status_under(identity) == Status.STALE).any():
+            changed.append(name)
     if changed:
         warnings.warn(
             f"Stored runs of {', '.join(map(repr, changed))} were made before the code changed. "

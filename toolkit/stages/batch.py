@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from toolkit.run_status import Status
+from toolkit.stages.batch_check import check_batch
 from toolkit.stages.call import Positions, Seeds, StageCall
 from toolkit.stages.current import Cursor, RunContext
 from toolkit.stages.draws import global_draws
@@ -27,6 +28,7 @@ from toolkit.stages.patterns import (
 )
 from toolkit.stages.peak import PeakMemory
 from toolkit.stages.schema import Columns, Schema
+from toolkit.stages.trial import Trial
 from toolkit.stages.vectorized import run_together
 
 # Below this a run's peak is not asked for: asking takes 0.05 ms and the answer would be NaN.
@@ -80,6 +82,7 @@ def run_batch(
     context: RunContext | None = None,
     watch_globals: bool = False,
     brief: bool = False,
+    trial: Trial | None = None,
 ) -> BatchResult:
     """Run a stage at some points.
 
@@ -109,9 +112,13 @@ def run_batch(
     brief
         Whether runs are so short that a look at the clock for each would cost a good part of
         them: then up to 64 share their seconds equally.
+    trial
+        What this process has learned of a vectorized stage; None: nothing, and no check is made.
 
     Raises
     ------
+    StageError
+        If a vectorized stage returns other values for a batch than for its runs alone.
     KeyboardInterrupt
         As it is; every other exception is the failure of its run.
     """
@@ -125,7 +132,7 @@ def run_batch(
     with Cursor(ids, values, progress, context, attempt, seeds) as cursor:
         batch = _Batch(call, ids, progress, cursor, schema, mark)
         if call.vectorized:
-            result = batch.together(values, streams, positions, measure_memory)
+            result = batch.together(values, streams, positions, measure_memory, trial)
         else:
             rows = call.rows(values, len(ids), streams, positions)
             result = batch.one_by_one(rows, measure_memory, brief)
@@ -191,6 +198,7 @@ class _Batch:
         streams: Seeds | None,
         positions: Positions | None,
         measure_memory: bool,
+        trial: Trial | None,
     ) -> BatchResult:
         n = len(self.runs)
         if n:
@@ -199,9 +207,15 @@ class _Batch:
         if measure_memory:
             peak.begin()
         started = time.perf_counter()
-        parts, errors = run_together(self.call, values, n, streams, positions)
+        parts, errors, alone = run_together(self.call, values, n, streams, positions, trial)
         seconds = time.perf_counter() - started
-        peaks = np.full(n, peak.end(seconds) / max(n, 1), np.float32)
+        memory = peak.end(seconds)
+        peaks = np.full(n, memory / max(n, 1), np.float32)
+        if trial is not None:
+            trial.note(n, seconds, peak.growth(memory))
+            if not trial.is_checked:
+                labels = self.cursor.labels
+                trial.is_checked = check_batch(self.call.name, parts, n, alone, labels)
         for index, error in errors.items():
             self._fail(index, error)
         schema, columns, mismatches = merge(parts, self.schema, n)

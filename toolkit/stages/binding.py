@@ -2,7 +2,7 @@
 
 import difflib
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -118,7 +118,8 @@ def bind(
         function=stage.function,
         arguments=arguments,
         declared=stage.declared,
-        vectorized=bool(stage.vectorized),
+        vectorized=stage.vectorized,
+        plain=_plain_arguments(stage, arguments, parameters),
         retry_on=stage.retry_on,
         taken=taken,
         over=stage.over,
@@ -186,7 +187,8 @@ def _argument(
         if stage.vectorized:
             raise StageError(
                 f"Stage {stage.name!r} is vectorized and takes rng, which belongs to one run. "
-                "Take run_seed: an int64 array of shape (n_runs,)."
+                "Take run_seed: an int64 array of shape (n_runs,), and draw with "
+                "tk.draws(run_seed)."
             )
         return Argument(kind="rng", **shared)
     if source == "run_seed":
@@ -197,6 +199,32 @@ def _argument(
     if is_label(parameter.default) and not (stage.vectorized and parameter.default is None):
         return Argument(**shared)
     return Argument(kind="constant", **shared) if parameter.passing == "position" else None
+
+
+def _plain_arguments(
+    stage: Stage, arguments: Sequence[Argument], parameters: Mapping[str, str]
+) -> frozenset[str]:
+    """Return which arguments of a torch stage are plain Python values where they are no floats.
+
+    Those that are annotated int, bool or str, have such a default, or are constants of the space:
+    numbers of steps, widths of layers, switches. Others are tensors.
+    """
+    if stage.vectorized != "torch":
+        return frozenset()
+    noted = getattr(stage.function, "__annotations__", {})
+    return frozenset(
+        argument.name
+        for argument in arguments
+        if argument.kind == "value"
+        and (
+            noted.get(argument.name) in (*_PLAIN, *(kind.__name__ for kind in _PLAIN))
+            or (argument.has_default and type(argument.default) in _PLAIN)
+            or parameters.get(argument.source) == "constant"
+        )
+    )
+
+
+_PLAIN = (int, bool, str)
 
 
 def is_label(value: object) -> bool:

@@ -70,7 +70,9 @@ class StageCall:
     declared
         Declared outputs, or None to infer them.
     vectorized
-        Whether the function takes a whole batch.
+        Whether the function takes a whole batch; ``"torch"``: it takes one run, under vmap.
+    plain
+        Arguments of a torch stage that arrive as Python ints and bools where they are that.
     constants
         Objects for arguments of kind ``"constant"``, by source.
     retry_on
@@ -85,7 +87,8 @@ class StageCall:
     function: Callable[..., Any]
     arguments: tuple[Argument, ...] = ()
     declared: Declared | None = None
-    vectorized: bool = False
+    vectorized: bool | Literal["torch"] = False
+    plain: frozenset[str] = frozenset()
     constants: Mapping[str, object] = field(default_factory=dict)
     retry_on: tuple[str, ...] = ()
     taken: frozenset[str] = frozenset()

@@ -76,6 +76,7 @@ class _Parts:
     values: dict[str, Any] = field(default_factory=dict)
     coords: dict[str, Coord] = field(default_factory=dict)
     attrs: dict[str, object] = field(default_factory=dict)
+    objects: frozenset[str] = frozenset()  # declared as objects: whatever is inside stays there
 
 
 def read_result(result: Any, rules: Rules, n: int | None = None) -> Reading:
@@ -108,12 +109,12 @@ def read_result(result: Any, rules: Rules, n: int | None = None) -> Reading:
     names = list(declared) or list(parts.values)
     variables, data = [], []
     for name in names:
-        leaf = read_leaf(name, parts.values[name], n)
         wanted = declared.get(name)
         if wanted is not None and wanted.kind == "object":
-            leaf.kind, leaf.data = "object", _dump_all(parts.values[name], n)
-        elif wanted is not None:
-            leaf = conform(name, leaf, wanted, n)
+            leaf = Leaf("object", _dump_all(parts.values[name], n))
+        else:
+            leaf = read_leaf(name, parts.values[name], n)
+            leaf = leaf if wanted is None else conform(name, leaf, wanted, n)
         _collect_coords(leaf, parts.values[name], parts.coords, n)
         variables.append(_variable(name, leaf, n))
         data.append(leaf.data)
@@ -136,7 +137,12 @@ def read_result(result: Any, rules: Rules, n: int | None = None) -> Reading:
 
 
 def _name_values(result: Any, rules: Rules) -> _Parts:
-    parts, declared = _Parts(), rules.declared
+    declared = rules.declared
+    parts = _Parts(objects=frozenset() if declared is None else declared.objects)
+    wanted = () if declared is None else declared.names
+    if len(wanted) == 1 and wanted[0] in parts.objects and not _is_named(result, wanted[0]):
+        parts.values[wanted[0]] = result
+        return parts
     _refuse(result, f"Stage {rules.stage!r}")
     names = _names_within(result)
     if names is not None:
@@ -147,7 +153,6 @@ def _name_values(result: Any, rules: Rules) -> _Parts:
                 "least one value, or declare outputs='effects'."
             )
         return parts
-    wanted = () if declared is None else declared.names
     if isinstance(result, tuple) and not wanted:
         raise StageError(
             f"Stage {rules.stage!r} returned a tuple of {len(result)}, and its values have no "
@@ -196,7 +201,14 @@ def _flatten(prefix: str, value: Any, names: Mapping[str, Any], parts: _Parts) -
         _add(f"{prefix}{name}", inner, parts)
 
 
+def _is_named(result: Any, name: str) -> bool:
+    return isinstance(result, Mapping) and list(result) == [name]
+
+
 def _add(name: str, value: Any, parts: _Parts) -> None:
+    if name in parts.objects:
+        parts.values[name] = value
+        return
     within = _names_within(value)
     if within:
         _flatten(f"{name}.", value, within, parts)

@@ -89,6 +89,11 @@ class Declared:
         """Names of the outputs."""
         return tuple(output.name for output in self.outputs)
 
+    @property
+    def objects(self) -> frozenset[str]:
+        """Names of the outputs that are objects, whatever these hold."""
+        return frozenset(output.name for output in self.outputs if output.kind == "object")
+
 
 def parse_outputs(outputs: Any) -> Declared | None:
     """Return what ``outputs=`` means; None where everything is left to inference.

@@ -16,7 +16,7 @@ class PeakMemory:
     """
 
     def __init__(self) -> None:
-        self._children = 0.0
+        self._children = self._before = 0.0
         self._is_measuring = False
         self._is_alone = _has_one_thread()
 
@@ -24,7 +24,7 @@ class PeakMemory:
         """Reset the mark, if this process may and runs one thread of work."""
         self._is_measuring = self._is_alone and _reset()
         if self._is_measuring:
-            self._children = _largest_child()
+            self._children, self._before = _largest_child(), _high_water()
 
     def end(self, seconds: float) -> float:
         """Return the peak since ``begin`` in bytes, NaN for a run that short or unmeasured."""
@@ -32,6 +32,10 @@ class PeakMemory:
             return math.nan
         own, children = _high_water(), _largest_child()
         return own + (children if children > self._children else 0.0)
+
+    def growth(self, peak: float) -> float:
+        """Return by how much a peak is above what the process held at ``begin``, NaN unknown."""
+        return peak - self._before if self._is_measuring else math.nan
 
 
 def _has_one_thread() -> bool:

@@ -1,27 +1,21 @@
-"""Functions travel to the workers by value, with the user's own modules that they refer to.
-
-Workers live longer than scripts and notebook cells: were a module beside the script sent by
-name, a worker would look for it in a folder it may not know, or run the version that it imported
-an hour ago.
-"""
+"""Functions travel to the workers by value, with the user's own modules that they refer to."""
 
 import contextlib
-import functools
-import site
-import sys
-import sysconfig
 import types
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 
 import cloudpickle
 
 from toolkit.errors import StageError
+from toolkit.inputs.own_modules import own_modules_by_value
+
+LARGEST = 1_000_000
+"""Bytes that a function may bring along."""
 
 
 def dumps(value: object) -> bytes:
     """Pickle a value; functions and classes of the user's own modules go by value."""
-    with _own_modules_by_value():
+    with own_modules_by_value():
         payload: bytes = cloudpickle.dumps(value, protocol=5)
         return payload
 
@@ -32,55 +26,42 @@ def dumps_function(function: object, name: str) -> bytes:
     Raises
     ------
     StageError
-        If it cannot be pickled (the message names the culprit).
+        If it cannot be pickled, or what it refers to is over 1 MB (the message names the culprit).
     """
     try:
-        return dumps(function)
+        payload = dumps(function)
     except Exception as error:
         raise StageError(_blame(function, name, error)) from error
+    if len(payload) > LARGEST:
+        raise StageError(_too_large(function, name, len(payload)))
+    return payload
 
 
-def is_own(module: types.ModuleType) -> bool:
-    """Whether a module is the user's: a file that is neither installed nor Python's nor ours."""
-    path = getattr(module, "__file__", None)
-    if path is None or module.__name__ == "__main__":
-        return False
-    return module.__name__.partition(".")[0] != "toolkit" and _is_own_file(path)
+def _too_large(function: object, name: str, size: int) -> str:
+    variable, value, large = max(
+        _sizes(function, set()), key=lambda found: found[2], default=("", None, 0)
+    )
+    said = f"The function of stage {name!r} refers to {size / 1e6:,.1f} MB of data"
+    if large * 2 > size:
+        said += f", most of it in {variable!r} ({type(value).__name__}, {large / 1e6:,.1f} MB)"
+    argument = variable if variable.isidentifier() else "data"
+    return (
+        f"{said}, which every worker would hold for itself. Take an argument {argument!r} instead "
+        f"and give the sweep frozen={{{argument!r}: …}}: one copy for each machine."
+    )
 
 
-@functools.cache
-def _is_own_file(path: str) -> bool:
-    if path.startswith(_INSTALLED) or "site-packages" in path:
-        return False
-    resolved = str(Path(path).resolve())
-    return not resolved.startswith(_INSTALLED) and "site-packages" not in resolved
-
-
-def _installed_prefixes() -> tuple[str, ...]:
-    roots = {sysconfig.get_paths()[key] for key in ("stdlib", "platstdlib", "purelib", "platlib")}
-    roots.update(site.getsitepackages())
-    roots.add(site.getusersitepackages())
-    return tuple(f"{Path(root).resolve()}/" for root in roots)
-
-
-_INSTALLED = _installed_prefixes()
-
-
-@contextlib.contextmanager
-def _own_modules_by_value() -> Iterator[None]:
-    registered = set(cloudpickle.list_registry_pickle_by_value())
-    own = [
-        module
-        for name, module in list(sys.modules.items())
-        if isinstance(module, types.ModuleType) and name not in registered and is_own(module)
-    ]
-    for module in own:
-        cloudpickle.register_pickle_by_value(module)
-    try:
-        yield
-    finally:
-        for module in own:
-            cloudpickle.unregister_pickle_by_value(module)
+def _sizes(function: object, seen: set[int]) -> Iterator[tuple[str, object, int]]:
+    """Yield what a function, and those that it calls, refer to, each with its size pickled."""
+    seen.add(id(function))
+    for variable, value in _parts(function):
+        if isinstance(value, types.ModuleType) or id(value) in seen:
+            continue
+        if isinstance(value, types.FunctionType):
+            yield from _sizes(value, seen)
+            continue
+        with contextlib.suppress(Exception):
+            yield variable, value, len(dumps(value))
 
 
 def _parts(function: object) -> Iterator[tuple[str, object]]:
@@ -102,8 +83,10 @@ def _parts(function: object) -> Iterator[tuple[str, object]]:
     names = {name for code in _codes(inner.__code__) for name in code.co_names}
     for variable in sorted(names & inner.__globals__.keys()):
         yield variable, inner.__globals__[variable]
-    for position, value in enumerate(inner.__defaults__ or ()):
-        yield f"default {position}", value
+    defaults = inner.__defaults__ or ()
+    last = inner.__code__.co_argcount
+    yield from zip(inner.__code__.co_varnames[last - len(defaults) : last], defaults, strict=True)
+    yield from (inner.__kwdefaults__ or {}).items()
 
 
 def _codes(code: types.CodeType) -> Iterator[types.CodeType]:

@@ -1,18 +1,21 @@
 """A sweep's description, checked as a whole before anything runs."""
 
-import hashlib
 import sys
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from toolkit.errors import StageError, SweepError
+from toolkit.inputs.frozen import Frozen, freeze
 from toolkit.spaces.axis import Column, Dim
 from toolkit.spaces.projection import needed_dims, project, taken_label
 from toolkit.spaces.space import Space
 from toolkit.stages.binding import Binding
-from toolkit.stages.stage import Stage, as_stage
+from toolkit.stages.code import code_hash
+from toolkit.stages.frozen_arguments import frozen_in
+from toolkit.stages.identity import Identity, stage_identity
+from toolkit.stages.stage import Stage
 from toolkit.stages.wiring import Node, wire
 
 
@@ -69,6 +72,7 @@ class Prepared:
 
     stages: tuple[PreparedStage, ...]
     space: Space
+    frozen: Mapping[str, Frozen] = field(default_factory=dict)
 
     def named(self, name: str) -> PreparedStage:
         """Return the stage of this name."""
@@ -89,10 +93,10 @@ def prepare(
     stages: Sequence[Stage],
     space: Space,
     *,
-    frozen: Collection[str] = (),
+    frozen: Mapping[str, object] | None = None,
     stored: Callable[[str], Iterable[str]] = lambda _: (),
 ) -> Prepared:
-    """Match stages with a space and each other.
+    """Match stages with a space, frozen inputs and each other.
 
     Parameters
     ----------
@@ -101,16 +105,19 @@ def prepare(
     space
         The space.
     frozen
-        Names of the frozen inputs.
+        The frozen inputs by name; frozen now unless they are already.
     stored
         Gives the outputs that a stage is known to have where it declares none.
 
     Raises
     ------
     StageError
-        If an argument has no source or two, a parameter is used by nothing, the stages need each
-        other in a circle, or a dim that is taken whole is not there.
+        If an argument has no source or two, a parameter or frozen input is used by nothing, the
+        stages need each other in a circle, or a dim that is taken whole is not there.
+    FrozenError
+        If an input cannot be frozen.
     """
+    frozen = dict(frozen or {})
     nodes = wire(
         stages,
         {name: _kind(space, name) for name in space.names},
@@ -118,17 +125,30 @@ def prepare(
         frozen=frozen,
         stored=stored,
     )
+    check_frozen_used(frozen, [node.binding for node in nodes])
+    handles = {name: freeze(each, name) for name, each in frozen.items()}
+    nodes = tuple(_with_frozen(node, handles) for node in nodes)
     defaults = {name: value for node in nodes for name, value in node.defaults.items()}
     whole_space = space.with_constants(defaults)
     if len(nodes) == 1 and not nodes[0].stage.over:
         only = PreparedStage(node=nodes[0], space=whole_space)
-        return Prepared(stages=(only,), space=whole_space)
+        return Prepared(stages=(only,), space=whole_space, frozen=handles)
     made: dict[str, PreparedStage] = {}
     dims: dict[str, set[str]] = {}
     taken: dict[str, dict[str, str]] = {}
     for node in nodes:
         made[node.name] = _over_own_dims(node, whole_space, dims, taken)
-    return Prepared(stages=tuple(made.values()), space=whole_space)
+    return Prepared(stages=tuple(made.values()), space=whole_space, frozen=handles)
+
+
+def _with_frozen(node: Node, handles: Mapping[str, Frozen]) -> Node:
+    """Return a stage with the inputs that it takes."""
+    sources = set(node.binding.arguments.values())
+    own = {name: handle for name, handle in handles.items() if name in sources}
+    if not own:
+        return node
+    binding = replace(node.binding, call=node.binding.call.with_constants(own))
+    return replace(node, binding=binding)
 
 
 def _over_own_dims(
@@ -182,19 +202,63 @@ def _labelled_values(column: Column, dim: Dim) -> object:
     return xr.DataArray(values, dims=(dim.name,), coords={dim.name: dim.labels}, name=column.name)
 
 
-def identities(prepared: Prepared) -> dict[str, dict[str, object]]:
-    """Return the token of each stage's code, that of the stages before it included."""
-    found: dict[str, dict[str, object]] = {}
+def identities(prepared: Prepared, seed: int) -> dict[str, Identity]:
+    """Return by what the results of each stage are known, in a sweep with this seed."""
+    found: dict[str, Identity] = {}
     for each in prepared.stages:
-        code = each.stage.code
-        token, parts = code.token, dict(code.parts)
-        before = [str(found[name]["token"]) for name in each.node.upstream]
-        if before:
-            token = hashlib.blake2b(
-                "\n".join([token, *before]).encode(), digest_size=16
-            ).hexdigest()
-        found[each.name] = {"token": token, "parts": parts}
+        binding = each.binding
+        is_random = binding.takes_rng or binding.takes_run_seed
+        found[each.name] = stage_identity(
+            each.stage.code,
+            {name: handle.identity for name, handle in frozen_in(binding.call).items()},
+            {name: found[name] for name in each.node.upstream},
+            wiring=each.stage.wiring,
+            # Streams depend on the name of the stage, too.
+            seed=f"{seed} for {each.name}" if is_random else None,
+        )
     return found
+
+
+def check_frozen_used(frozen: Iterable[str], bindings: Iterable[Binding]) -> None:
+    """Raise a StageError where a frozen input is taken by no stage."""
+    bindings = list(bindings)
+    taken = {
+        argument.source
+        for binding in bindings
+        for argument in binding.call.arguments
+        if argument.kind == "constant"
+    }
+    unused = [name for name in frozen if name not in taken]
+    if unused:
+        stages = "; ".join(
+            f"stage {each.name!r} takes {', '.join(each.stage.signature.names) or 'no arguments'}"
+            for each in bindings
+        )
+        raise StageError(
+            f"Nothing uses the frozen input {', '.join(map(repr, unused))}: {stages}. Name it "
+            "after the argument, use rename={'argument': 'input'}, or leave it out."
+        )
+
+
+def replaced(stages: Sequence[Stage], mended: Sequence[Stage]) -> tuple[Stage, ...]:
+    """Return stages with those of the same name as a mended one replaced; a single one anyway.
+
+    Raises
+    ------
+    SweepError
+        If no stage has the name of a mended one.
+    """
+    if len(stages) == len(mended) == 1:
+        return tuple(mended)
+    by_name = {stage.name: stage for stage in mended}
+    unknown = sorted(by_name.keys() - {stage.name for stage in stages})
+    if unknown:
+        raise SweepError(
+            f"There is no stage {', '.join(map(repr, unknown))} to replace; the sweep has "
+            f"{', '.join(repr(stage.name) for stage in stages)}. Give the mended function the "
+            "name of its stage: tk.stage(function, name=…)."
+        )
+    return tuple(by_name.get(stage.name, stage) for stage in stages)
 
 
 def require_current(stage: Stage) -> None:
@@ -213,7 +277,7 @@ def require_current(stage: Stage) -> None:
     present = getattr(found, "function", found)
     if present is None or present is held or not callable(present):
         return
-    if as_stage(present).code.token != stage.code.token:
+    if code_hash(present).token != code_hash(held).token:  # whatever version= says
         raise SweepError(
             f"{stage.name!r} was defined anew since this sweep was made, which still holds the "
             f"old function. Use sweep.replace(stages={stage.name}).retry()."

@@ -3,7 +3,6 @@
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Any, Literal, overload
 
 from toolkit.errors import StageError
@@ -41,7 +40,7 @@ class Stage:
     outputs: Any = None
     over: tuple[str, ...] = ()
     rename: Mapping[str, str] = field(default_factory=dict)
-    vectorized: bool = False
+    vectorized: bool | Literal["torch"] = False
     resources: Resources | ResourcesOf | None = None
     retry_on: tuple[str, ...] = ()
     max_attempts: int = 3
@@ -86,10 +85,28 @@ class Stage:
         ]
         return f"<stage {', '.join(said)}>"
 
-    @cached_property
+    @property
     def code(self) -> CodeHash:
-        """The hash of the code, by which changed functions are known."""
+        """The hash of the code as it is now: a helper may have been defined anew since."""
         return code_hash(self.function, version=self.version)
+
+    @property
+    def wiring(self) -> dict[str, str]:
+        """Options that change what results mean, as parts of the stage's identity.
+
+        With ``version=`` there are none: then the version says all.
+        """
+        if self.version is not None:
+            return {}
+        named = {
+            "rename=": ", ".join(f"{here}={there}" for here, there in sorted(self.rename.items())),
+            "over=": ", ".join(self.over),
+            "missing=": "" if self.missing == "block" else self.missing,
+            "outputs=": ", ".join(map(str, self.outputs))
+            if isinstance(self.outputs, list | tuple)
+            else "",
+        }
+        return {name: said for name, said in named.items() if said}
 
     @property
     def fixed_resources(self) -> Resources | None:
@@ -123,7 +140,7 @@ def stage(
     outputs: Any = None,
     over: str | Sequence[str] = (),
     rename: Mapping[str, str] | None = None,
-    vectorized: bool = False,
+    vectorized: bool | Literal["torch"] = False,
     resources: Resources | ResourcesOf | None = None,
     retry_on: Retryable | Iterable[Retryable] = (),
     max_attempts: int = 3,
@@ -140,7 +157,7 @@ def stage(
     outputs: Any = None,
     over: str | Sequence[str] = (),
     rename: Mapping[str, str] | None = None,
-    vectorized: bool = False,
+    vectorized: bool | Literal["torch"] = False,
     resources: Resources | ResourcesOf | None = None,
     retry_on: Retryable | Iterable[Retryable] = (),
     max_attempts: int = 3,
@@ -156,7 +173,7 @@ def stage(
     outputs: Any = None,
     over: str | Sequence[str] = (),
     rename: Mapping[str, str] | None = None,
-    vectorized: bool = False,
+    vectorized: bool | Literal["torch"] = False,
     resources: Resources | ResourcesOf | None = None,
     retry_on: Retryable | Iterable[Retryable] = (),
     max_attempts: int = 3,
@@ -184,6 +201,7 @@ def stage(
         ``{"argument": "parameter"}``, for arguments whose names are not those of the space.
     vectorized
         The function takes a batch at once: arrays ``(n_runs,)``, and returns ``(n_runs, …)``.
+        ``"torch"``: it takes one run, as tensors, and is run under ``torch.func.vmap``.
     resources
         What one run needs, or a function of parameters that returns it.
     retry_on
@@ -258,8 +276,8 @@ def _check(stage: Stage) -> None:
             f"A stage cannot be named {stage.name!r}. Give name= a word of letters, digits, '_', "
             "'-' and '.' that begins with a letter, other than 'axes'."
         )
-    if stage.vectorized not in (True, False):
-        raise StageError(f"vectorized={stage.vectorized!r}: write True or False.")
+    if stage.vectorized is not True and stage.vectorized not in (False, "torch"):
+        raise StageError(f"vectorized={stage.vectorized!r}: write True, False or 'torch'.")
     if (
         isinstance(stage.max_attempts, bool)
         or not isinstance(stage.max_attempts, int)

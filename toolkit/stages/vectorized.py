@@ -1,6 +1,6 @@
 """Run a batch as one call with arrays, halved where it raises until the culprits are known."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -9,6 +9,10 @@ from toolkit.stages.call import Positions, Seeds, StageCall
 from toolkit.stages.infer import Reading, read_result
 from toolkit.stages.patterns import Indices, Part
 from toolkit.stages.schema import Columns, RaggedColumn
+from toolkit.stages.torch_batch import TorchBatch, VmapRefused
+from toolkit.stages.trial import Trial, is_out_of_memory
+
+Alone = Callable[[int], Reading]
 
 
 def run_together(
@@ -17,42 +21,105 @@ def run_together(
     n: int,
     streams: Seeds | None,
     positions: Positions | None,
-) -> tuple[list[Part], dict[int, BaseException]]:
+    trial: Trial | None = None,
+) -> tuple[list[Part], dict[int, BaseException], Alone]:
     """Return what a vectorized stage returns for n runs, and the exceptions by position.
 
     A batch that raises is run again as two halves, down to the runs that raise alone. A result
     that cannot be read is the fault of the function, not of a run: all its runs fail at once.
+    A batch for which memory does not suffice is halved, and ``trial`` remembers.
+
+    The third value runs one run in the one-by-one form: a batch of one, or torch without vmap.
     """
-    function = call.positional_function()
-    arguments = call.arrays(values, n, streams, positions)
-    varies = [argument.kind != "constant" for argument in call.arguments]
+    trial = trial or Trial()
+    batch = _Torch(call, trial) if call.vectorized == "torch" else _Arrays(call)
+    batch.prepare(call.arrays(values, n, streams, positions), n)
     parts: list[Part] = []
     errors: dict[int, BaseException] = {}
-    waiting = [(0, n)] if n else []
+    waiting = [piece for group in batch.groups() for piece in trial.pieces(group)][::-1]
     while waiting:
-        lo, hi = waiting.pop()
-        some = [
-            values[lo:hi] if cut and (lo, hi) != (0, n) else values
-            for values, cut in zip(arguments, varies, strict=True)
-        ]
+        runs = waiting.pop()
         try:
-            result = function(*some)
+            result = batch.run(runs)
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # noqa: BLE001  (any exception is the runs' failure)
-            if hi - lo == 1:
-                errors[lo] = error
+            if len(runs) == 1 or isinstance(error, VmapRefused):
+                errors |= dict.fromkeys(runs.tolist(), error)
+                continue
+            if is_out_of_memory(error):
+                trial.limit_to(len(runs) // 2)
+                del error
+                batch.release()
+                waiting = [piece for each in (*waiting, runs) for piece in trial.pieces(each)[::-1]]
             else:
-                middle = (lo + hi) // 2
-                waiting += [(middle, hi), (lo, middle)]
+                middle = len(runs) // 2
+                waiting += [runs[middle:], runs[:middle]]
             continue
         try:
-            reading = read_result(result, call.rules, n=hi - lo)
+            reading = read_result(result, call.rules, n=len(runs))
         except Exception as error:  # noqa: BLE001  (odd objects raise odd things when looked at)
-            errors |= dict.fromkeys(range(lo, hi), error)
+            errors |= dict.fromkeys(runs.tolist(), error)
         else:
-            parts.append(_part(reading, np.arange(lo, hi)))
-    return parts, errors
+            parts.append(_part(reading, runs))
+
+    def alone(index: int) -> Reading:
+        return read_result(batch.alone(index), call.rules, n=1)
+
+    return parts, errors, alone
+
+
+class _Arrays:
+    """A function of arrays ``(n_runs,)``."""
+
+    def __init__(self, call: StageCall) -> None:
+        self.function = call.positional_function()
+        self.varies = [argument.kind != "constant" for argument in call.arguments]
+
+    def prepare(self, arguments: Sequence[Any], n: int) -> None:
+        self.arguments, self.n = arguments, n
+
+    def groups(self) -> list[Indices]:
+        return [np.arange(self.n)] if self.n else []
+
+    def run(self, runs: Indices) -> Any:
+        lo, hi = int(runs[0]), int(runs[-1]) + 1  # pieces of one group are neighbors
+        some = [
+            values[lo:hi] if cut and (lo, hi) != (0, self.n) else values
+            for values, cut in zip(self.arguments, self.varies, strict=True)
+        ]
+        return self.function(*some)
+
+    def alone(self, index: int) -> Any:
+        return self.run(np.array([index]))
+
+    def release(self) -> None:
+        """There is nothing to release."""
+
+
+class _Torch:
+    """A torch function of one run."""
+
+    def __init__(self, call: StageCall, trial: Trial) -> None:
+        self.batch = TorchBatch(call, trial.shared)
+
+    def prepare(self, arguments: Sequence[Any], n: int) -> None:
+        self.arguments, self.n = self.batch.prepare(arguments), n
+
+    def groups(self) -> list[Indices]:
+        return self.batch.groups(self.arguments, self.n)
+
+    def run(self, runs: Indices) -> Any:
+        return self.batch.together(self.arguments, runs)
+
+    def alone(self, index: int) -> Any:
+        result = self.batch.alone(self.arguments, index)
+        if isinstance(result, dict):
+            return {name: value[None] for name, value in result.items()}
+        return tuple(value[None] for value in result) if isinstance(result, tuple) else result[None]
+
+    def release(self) -> None:
+        self.batch.release()
 
 
 def _part(reading: Reading, indices: Indices) -> Part:

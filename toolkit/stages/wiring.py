@@ -132,7 +132,7 @@ def wire(
         nodes[stage.name] = _node(binding, links[stage.name], nodes, parameters)
     made = tuple(nodes.values())
     if len(stages) > 1:
-        _check_all_used(made, parameters, frozen)
+        _check_all_used(made, parameters)
     return made
 
 
@@ -265,9 +265,7 @@ def _keep_default(
     defaults[name] = value
 
 
-def _check_all_used(
-    nodes: Sequence[Node], parameters: Mapping[str, str], frozen: Collection[str]
-) -> None:
+def _check_all_used(nodes: Sequence[Node], parameters: Mapping[str, str]) -> None:
     used = {name for node in nodes for name in node.names}
     unused = [
         name
@@ -288,12 +286,6 @@ def _check_all_used(
             f"Replicates {', '.join(map(repr, repeated))} would repeat the same runs: no stage "
             f"takes rng, run_seed or that name.\n{sketch(nodes)}"
         )
-    taken = {source for node in nodes for source in node.binding.arguments.values()}
-    idle = [name for name in frozen if name not in taken]
-    if idle:
-        raise StageError(
-            f"No stage takes the frozen input {', '.join(map(repr, idle))}:\n{sketch(nodes)}"
-        )
 
 
 def _with_path(
@@ -304,7 +296,7 @@ def _with_path(
     givers: Mapping[str, tuple[str, str | None]],
 ) -> str:
     """Return a message with the way that leads to a stage, where there are several."""
-    if len(stages) == 1:
+    if len(stages) == 1 or "nothing provides" not in message:
         return message
     path = [stage.name]
     while links[path[0]] and links[path[0]][0].stage not in path:

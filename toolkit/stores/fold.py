@@ -8,10 +8,10 @@ import numpy as np
 import numpy.typing as npt
 
 from toolkit.run_status import Status
-from toolkit.stores.chunks import join
 from toolkit.stores.hierarchy import Hierarchy, pieces
+from toolkit.stores.layout import state_key
 from toolkit.stores.pending import Pending, merged, split
-from toolkit.stores.state import FIELDS, STATE_CHUNK, State
+from toolkit.stores.state import STATE_CHUNK, State
 from toolkit.stores.values import Values
 
 PATCH_S, STATE_S, PENDING_BYTES = 5.0, 2.0, 64 << 20
@@ -80,8 +80,16 @@ class Fold:
         if not force and begin - self._last_state < max(STATE_S, _STATE_SHARE * self._state_cost):
             return False
         if self._state.dirty:
-            for name, values in self._arrays().items():
-                self._write_array(name, values)
+            arrays = self._arrays()
+            if self._state.moved:
+                # A crash now must not leave an old value under a new number, so they are pending
+                # until their number is there; the journals still hold their outcomes.
+                between = np.array(arrays["status"])
+                between[np.concatenate(self._state.moved)] = Status.PENDING
+                self._write_array("status", between)
+                self._state.moved.clear()
+            for name in self._state.names:
+                self._write_array(name, arrays[name])
             self._state.dirty.clear()
         firsts = self._pending.first_offsets()
         self.folded = {
@@ -117,11 +125,11 @@ class Fold:
             status = np.array(status)
             for ids in self._pending.ids():
                 status[ids] = Status.PENDING
-        others = {name: getattr(self._state, name) for name in FIELDS if name != "status"}
-        return {"status": status, **others}
+        others = {name: getattr(self._state, name) for name in self._state.names}
+        return {**others, "status": status}
 
     def _write_array(self, name: str, values: npt.NDArray[Any]) -> None:
-        key = join(self._group, name)
+        key = state_key(self._group, name)
         length = self._hierarchy.array(key).chunk[0]
         for piece in sorted(self._state.dirty):
             first = piece * STATE_CHUNK

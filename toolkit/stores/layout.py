@@ -9,7 +9,15 @@ import numpy as np
 from toolkit.errors import StoreError
 from toolkit.run_status import FLAG_MEANINGS, Status
 from toolkit.stages.schema import Schema, Variable
-from toolkit.stores.chunks import ZSTD_LEVEL, Stored, array_name, fill_of, stored_variable
+from toolkit.stores.chunks import (
+    ZSTD_LEVEL,
+    Stored,
+    array_name,
+    fill_of,
+    join,
+    stored_variable,
+)
+from toolkit.stores.makers import MADE_BY
 from toolkit.stores.packing import element_dtype
 
 RUN = "run"
@@ -38,7 +46,13 @@ STATE_ATTRIBUTES: dict[str, Document] = {
     "attempts": {"long_name": "number of attempts"},
     "seconds": {"long_name": "wall time of the run", "units": "s"},
     "peak_memory": {"long_name": "peak memory of the worker during the run", "units": "byte"},
+    MADE_BY: {"long_name": "number of the code that made the run, see the stage's attributes"},
 }
+
+
+def state_key(group: str, name: str) -> str:
+    """Return the key of an array of the state; who made a run is no coordinate of it."""
+    return join(group, f"axes/~{name}" if name == MADE_BY else name)
 
 
 def array_document(

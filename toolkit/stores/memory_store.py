@@ -54,7 +54,8 @@ class MemoryStore:
         return self._roster.stage(name, create=create)
 
     def acquire(self) -> None:
-        """Nothing is to be done: nobody else sees this store."""
+        """Begin a turn: nobody else sees this store, but what runs now may be other code."""
+        self.epoch += 1
 
     def release(self) -> None:
         """Bring all that was collected into the arrays."""

@@ -49,7 +49,7 @@ def open(  # noqa: A001 - users write tk.open, as they write xr.open_dataset
     ------
     StoreError
         If there is no store at the path, or no such stage in it; or if several stages are asked
-        for and one of them can be read along ``run`` only.
+        for and two have an output of one name, or one can be read along ``run`` only.
     """
     from toolkit.stores.merged import merged
     from toolkit.stores.view import labelled
@@ -64,8 +64,15 @@ def open(  # noqa: A001 - users write tk.open, as they write xr.open_dataset
             flat=flat,
             mask=mask,
             load=False,
-            attrs={"store": store.path},
+            attrs={"store": os.fspath(path)},
             qualified=len(names) > 1,
+        )
+    outputs = [name for data in found.values() for name in data.data_vars]
+    twice = sorted({str(name) for name in outputs if outputs.count(name) > 1})
+    if twice:
+        raise StoreError(
+            f"Several stages have an output {', '.join(map(repr, twice))}: say which of "
+            f"{', '.join(map(repr, found))} to open, stage={next(iter(found))!r} for example."
         )
     flats = [name for name, data in found.items() if "run" in data.dims]
     if len(found) > 1 and flats:

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from toolkit.run_status import Status
 from toolkit.stages.columns import cast, take
-from toolkit.stages.failure import RunFailure
+from toolkit.stages.failure import RunFailure, type_name
 from toolkit.stages.schema import Columns, Schema, SchemaMismatch, widen
 from toolkit.stores.pending import Part, Pending, merged
 from toolkit.stores.records import Block
@@ -170,7 +170,11 @@ class Settler:
         attempts = np.repeat(np.array(tried, np.uint8), counts)
         is_late = [late for _, _, late in group]
         only_pending = np.repeat(np.array(is_late), counts) if any(is_late) else False
-        taken = self._state.settle(ids, status, seconds, peak, attempts, only_pending)
+        made_by = None
+        if self._state.makers.is_varied:
+            numbers = [self._state.makers.at(block.origin.epoch) for block in blocks]
+            made_by = np.repeat(np.array(numbers, np.uint16), counts)
+        taken = self._state.settle(ids, status, seconds, peak, attempts, only_pending, made_by)
         at = 0
         for (journal, block, _), (found, _) in zip(group, columns, strict=True):
             mask = taken[at : at + block.n]
@@ -233,8 +237,9 @@ class Settler:
     def _failed(self, block: Block, error: SchemaMismatch) -> npt.NDArray[np.uint8]:
         status = np.where(block.status == Status.DONE, np.uint8(Status.FAILED), block.status)
         ids = block.run_ids()[block.status == Status.DONE]
+        kind = type_name(SchemaMismatch)
         found = [
-            {"run": run, "exception": "SchemaMismatch", "message": str(error), "traceback": ""}
+            {"run": run, "exception": kind, "message": str(error), "traceback": ""}
             for run in ids.tolist()
         ]
         self._report(block.origin.attempt, block.origin.time, found)

@@ -8,11 +8,14 @@ import numpy as np
 
 from toolkit.errors import StoreError
 from toolkit.spaces.space import Space
+from toolkit.stages.identity import Identity
 from toolkit.stores.failures import failures_frame, joined
 from toolkit.stores.journal import Durability
 from toolkit.stores.memory_store import MemoryStore
 from toolkit.stores.provenance import provenance
+from toolkit.stores.seen import Seen
 from toolkit.stores.stage_runs import StageRuns
+from toolkit.stores.transfer import Shelf, note_of
 from toolkit.stores.zarr_store import ZarrStore
 
 if TYPE_CHECKING:
@@ -70,6 +73,7 @@ class Results:
         self._passing.clear()
         if self._folder is None:
             self._memory = self._memory or MemoryStore(provenance(code=code))
+            self._memory.acquire()
             return
         if self._disk is not None:
             raise StoreError(
@@ -108,32 +112,58 @@ class Results:
         self._passing[name] = MemoryStore()
         return self._passing[name].stage(name, create=True)
 
-    def settle_code(self, name: str, code: Mapping[str, object]) -> None:
-        """Mark the runs of a stage stale if its code has changed since, and note the new code.
+    def let_go(self, name: str) -> None:
+        """Drop what the runs of a stage that is not kept returned; state and failures stay."""
+        self._passing[name].stage(name).drop_values()
+
+    def settle_identity(self, name: str, identity: Identity) -> None:
+        """Let runs of a stage be done where this identity made them, and stale where another did.
 
         Parameters
         ----------
         name
             The stage, of the acquired store.
-        code
-            Its ``token``, and the hashes of its parts.
+        identity
+            Of the stage as it is now.
         """
         store = self._disk or self._memory
         assert store is not None, "acquire comes first"
+        store.stage(name, create=True).settle_identity(identity)
         made_by = store.provenance
         known = made_by.get("code") or {}
-        if known.get(name, {}).get("token") == code["token"]:
-            return
-        if name in known:
-            store.stage(name).mark_stale()
-        made_by = {**made_by, "code": {**known, name: dict(code)}}
-        store.hierarchy.set_attributes("", {"provenance": made_by})
+        if known.get(name) != identity.to_json():
+            made_by = {**made_by, "code": {**known, name: identity.to_json()}}
+            store.hierarchy.set_attributes("", {"provenance": made_by})
+            store.hierarchy.commit()
+
+    def note_reused(self, shelf: Shelf, count: int) -> None:
+        """Note in the acquired store's provenance that runs were copied from another store."""
+        store = self._disk or self._memory
+        assert store is not None, "acquire comes first"
+        made_by = store.provenance
+        reused = note_of(shelf, count, made_by.get("reused") or [])
+        store.hierarchy.set_attributes("", {"provenance": {**made_by, "reused": reused}})
         store.hierarchy.commit()
 
-    def has_other_code(self, name: str, token: str) -> bool:
-        """Whether the stored runs of a stage were made by code with another token."""
-        code = (self.attributes().get("code") or {}).get(name)
-        return code is not None and code.get("token") != token
+    def open(self) -> ZarrStore | MemoryStore:
+        """Return the store as it is by now, for reading.
+
+        Raises
+        ------
+        StoreError
+            If there is none.
+        """
+        if self._folder is not None:
+            return ZarrStore.read(self._folder)
+        if self._memory is None:
+            raise StoreError("This sweep has not run yet, and its results are in memory only.")
+        return self._memory
+
+    def is_same(self, other: "Results") -> bool:
+        """Whether another value stands for the same store."""
+        if self._folder is None or other._folder is None:
+            return self is other
+        return self._folder.resolve() == other._folder.resolve()
 
     def look(self, name: str) -> StageRuns | None:
         """Return the runs of a stage as they are by now, None where there are none yet."""
@@ -151,22 +181,33 @@ class Results:
         runs = self.look(name)
         return () if runs is None or runs.schema is None else runs.schema.names
 
-    def dataset(self, parts: Sequence[Part], *, mask: bool = True) -> "xr.Dataset":
+    def dataset(
+        self,
+        parts: Sequence[Part],
+        identities: Mapping[str, Identity] | None = None,
+        *,
+        mask: bool = True,
+    ) -> "xr.Dataset":
         """Return what is stored of some stages, each over its space, labelled, as one Dataset.
 
         Parameters
         ----------
         parts
             Of each stage its name, its space and its defaults.
+        identities
+            By stage: runs that another identity made are stale. None: another than the last
+            that ran.
         mask
             Whether only runs that are done or stale show values.
         """
         from toolkit.stores.merged import merged
         from toolkit.stores.view import labelled  # xarray takes 2 s to load
 
-        found = {
-            name: labelled(
-                self.look(name),
+        found = {}
+        for name, space, defaults in parts:
+            runs = self.look(name)
+            found[name] = labelled(
+                None if runs is None else Seen(runs, (identities or {}).get(name)),
                 space,
                 name=name,
                 mask=mask,
@@ -175,8 +216,6 @@ class Results:
                 qualified=len(parts) > 1,
                 unpickle=True,
             )
-            for name, space, defaults in parts
-        }
         return merged(found)
 
     def failures(self, parts: Sequence[Part]) -> "pd.DataFrame":

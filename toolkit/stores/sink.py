@@ -1,24 +1,26 @@
 """What a worker writes results through: its journal, and whole chunks."""
 
 import contextlib
+import copy
 import json
 import os
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from toolkit.stages.schema import Columns, Schema
+from toolkit.stages.schema import Column, Columns, RaggedColumn, Schema
 from toolkit.stores import records
 from toolkit.stores.chunks import as_stored, fill_of, stored_variable, write_chunk
 from toolkit.stores.epoch import StaleWorker, TurnFile
 from toolkit.stores.journal import Durability, Journal
 from toolkit.stores.packing import Buffer
 from toolkit.stores.storage import JOURNALS, Folder, reported
+from toolkit.stores.writer import LARGE, Pending, writer
 
 IDLE = -1
 
@@ -98,20 +100,21 @@ class _Output:
     def __init__(self, journal: Journal | None) -> None:
         self.journal = journal
         self.lock = threading.Lock()
+        self.names_lock = threading.Lock()  # a long write does not keep another batch from it
         self.pending: list[Buffer] = []
         self.numbers: dict[str, int] = {}
         self.said: dict[str, Schema | None] = {}
         self.threads: dict[int, int] = {}
 
     def number(self, stage: str) -> int:
-        with self.lock:
+        with self.names_lock:
             return self.numbers.setdefault(stage, len(self.numbers))
 
     def slot(self) -> memoryview:
         """Return the slot of this thread: the run in progress and its stage."""
         if self.journal is None:
             return memoryview(bytearray(b"\xff" * 16)).cast("q")
-        with self.lock:
+        with self.names_lock:
             return self.journal.slot(
                 self.threads.setdefault(threading.get_ident(), len(self.threads))
             )
@@ -139,6 +142,7 @@ class Sink:
     def __init__(self, spec: SinkSpec) -> None:
         self.spec = spec
         self._turn = None if spec.path is None else TurnFile(spec.path)
+        self._writer, self._pending = writer(), Pending()
         self._use(_output(spec, self._turn))
 
     def check(self) -> None:
@@ -157,7 +161,7 @@ class Sink:
 
     def started(self, run: int, attempt: int) -> None:
         """Record that a run begins."""
-        self._append([(records.STARTED, 0, 1, run, [])], None, attempt)
+        self._do(lambda: self._append([(records.STARTED, 0, 1, run, [])], None, attempt), 0)
 
     def block(
         self,
@@ -167,7 +171,7 @@ class Sink:
         *,
         begins: int | None = None,
     ) -> None:
-        """Record the outcomes of runs, values included.
+        """Record the outcomes of runs, values included; large ones while others are computed.
 
         Parameters
         ----------
@@ -186,13 +190,23 @@ class Sink:
             After the record is written, if another driver has taken over: it accepts what
             nobody has begun again.
         """
+        nbytes = self._size(result)
+        if nbytes:
+            result = _copied(result)
+        ids = np.asarray(runs, np.int64)
+        self._do(lambda: self._turned_block(ids, result, attempt, begins), nbytes)
+        self.mark[0] = IDLE
+
+    def _turned_block(
+        self, runs: npt.NDArray[np.int64], result: Outcomes, attempt: int, begins: int | None
+    ) -> None:
         if self._turn is not None:
             try:
                 self._turn.require(self.spec.identity, self.spec.epoch)
             except StaleWorker:
-                self._block(np.asarray(runs, np.int64), result, attempt)
+                self._block(runs, result, attempt)
                 raise
-        self._block(np.asarray(runs, np.int64), result, attempt, begins=begins)
+        self._block(runs, result, attempt, begins=begins)
 
     def chunk(self, lo: int, hi: int, result: Outcomes, attempt: int) -> None:
         """Write runs ``lo … hi - 1``, a whole chunk, into the arrays; then record them.
@@ -203,6 +217,13 @@ class Sink:
         if not self._is_chunk(lo, hi, result):
             self.block(np.arange(lo, hi), result, attempt)
             return
+        nbytes = self._size(result)
+        if nbytes:
+            result = _copied(result)
+        self._do(lambda: self._recorded_chunk(lo, hi, result, attempt), nbytes)
+        self.mark[0] = IDLE
+
+    def _recorded_chunk(self, lo: int, hi: int, result: Outcomes, attempt: int) -> None:
         try:
             self._write_chunk(lo, result)
         except StaleWorker:
@@ -210,8 +231,29 @@ class Sink:
             raise
         self._block(np.arange(lo, hi), result, attempt, in_chunk=True)
 
+    @property
+    def is_saving(self) -> bool:
+        """Whether outcomes of this batch are unwritten: a receipt would have to wait."""
+        return self._pending.count > 0
+
+    def _do(self, job: Callable[[], None], nbytes: int) -> None:
+        """Write now, or leave it to the writer: large outcomes, and what must come after them."""
+        if nbytes or self._pending.count or (self._turn is not None and self._writer.is_busy):
+            self._writer.put(self._pending, job, nbytes)
+        else:
+            job()
+
+    def _size(self, result: Outcomes) -> int:
+        """Bytes of outcomes that are worth a hand-over, else 0."""
+        if self._turn is None or result.columns is None:
+            return 0
+        size = sum(column.nbytes for column in map(_values, result.columns))
+        return size if size >= LARGE else 0
+
     def receipt(self) -> Receipt:
         """Return where the records are; in memory, they leave with the receipt."""
+        if self._pending.count or self._pending.error is not None:
+            self._writer.wait(self._pending)
         output = self._output
         if output.journal is not None:
             return Receipt(journal=output.journal.name, offset=output.journal.offset)
@@ -261,7 +303,6 @@ class Sink:
         if begins is not None:
             parts.append((records.STARTED, 0, 1, begins, []))
         self._append(parts, result.schema, attempt)
-        self.mark[0] = IDLE
 
     def _append(
         self,
@@ -348,6 +389,24 @@ class Sink:
             array = stored_variable(variable, spec.group, length)
             values = as_stored(np.asarray(column))
             write_chunk(storage, array, lo // length, values, fill_of(variable))
+
+
+def _values(column: Column) -> npt.NDArray[Any]:
+    return column.values if isinstance(column, RaggedColumn) else column
+
+
+def _copied(result: Outcomes) -> Outcomes:
+    """Return outcomes that the next run cannot change: a function may use its arrays again."""
+    assert result.columns is not None
+    columns = [
+        RaggedColumn(column.lengths.copy(), column.values.copy())
+        if isinstance(column, RaggedColumn)
+        else column.copy()
+        for column in result.columns
+    ]
+    copied = copy.copy(result)
+    copied.columns = columns
+    return copied
 
 
 def open_sink(spec: SinkSpec) -> Sink:

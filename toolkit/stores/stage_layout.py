@@ -6,7 +6,7 @@ from typing import Any
 from toolkit.stages.schema import Schema
 from toolkit.stores.axes import delete_outdated, load_catalogue, save_catalogue
 from toolkit.stores.catalogue import Catalogue
-from toolkit.stores.chunks import Stored, array_name, join
+from toolkit.stores.chunks import Stored, array_name
 from toolkit.stores.hierarchy import Hierarchy, pieces
 from toolkit.stores.layout import (
     ATTRIBUTE,
@@ -14,9 +14,11 @@ from toolkit.stores.layout import (
     STATE_ATTRIBUTES,
     array_document,
     plain_attributes,
+    state_key,
 )
+from toolkit.stores.makers import MADE_BY, Makers
 from toolkit.stores.parameters import Parameters, chunk_for, is_too_fine
-from toolkit.stores.state import FIELDS
+from toolkit.stores.state import FIELDS, NUMBERS
 from toolkit.stores.values import Values
 
 
@@ -46,12 +48,32 @@ class StageLayout:
             values.reconcile()
         return catalogue, values
 
-    def lay_out(self, catalogue: Catalogue, values: Values | None, parameters: Parameters) -> None:
+    def load_makers(self) -> Makers:
+        """Return which code made the runs; none where that was never noted."""
+        ours = self._hierarchy.attributes(self._group).get(ATTRIBUTE, {})
+        return Makers.from_json(ours["makers"]) if "makers" in ours else Makers()
+
+    def save_makers(self, makers: Makers, n_runs: int) -> None:
+        """Note which code made the runs, and commit."""
+        attributes = self._hierarchy.attributes(self._group)
+        ours = {**attributes.get(ATTRIBUTE, {}), "makers": makers.to_json()}
+        self._hierarchy.set_attributes(self._group, {ATTRIBUTE: ours})
+        if makers.is_varied:
+            self._lay_out_state(MADE_BY, n_runs)
+        self._hierarchy.commit()
+
+    def lay_out(
+        self,
+        catalogue: Catalogue,
+        values: Values | None,
+        parameters: Parameters,
+        fields: Iterable[str] = tuple(FIELDS),
+    ) -> None:
         """Bring all arrays to the present length and type, and commit."""
         hierarchy = self._hierarchy
         document, outdated = save_catalogue(hierarchy, self._group, catalogue, self._axes)
         self._axes = document["arrays"]
-        for name in FIELDS:
+        for name in fields:
             self._lay_out_state(name, catalogue.n_runs)
         if values is not None:
             values.resize(catalogue.n_runs)
@@ -95,8 +117,8 @@ class StageLayout:
         return [*FIELDS, *map(array_name, parameters), *groups]
 
     def _lay_out_state(self, name: str, n_runs: int) -> None:
-        hierarchy, key = self._hierarchy, join(self._group, name)
-        dtype, fill = FIELDS[name]
+        hierarchy, key = self._hierarchy, state_key(self._group, name)
+        dtype, fill = FIELDS.get(name, NUMBERS)
         known = key in hierarchy.documents
         if known and not is_too_fine(n_runs, hierarchy.array(key).chunk[0]):
             hierarchy.resize(key, n_runs)

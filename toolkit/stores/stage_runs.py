@@ -10,14 +10,17 @@ import numpy.typing as npt
 
 from toolkit.errors import StoreError
 from toolkit.run_status import Status
-from toolkit.stages.columns import cast, empty_columns, take
+from toolkit.stages.columns import cast, empty_columns
+from toolkit.stages.identity import Identity
 from toolkit.stages.schema import Column, Schema
-from toolkit.stores.chunks import join
+from toolkit.stores.begun import Begun
 from toolkit.stores.failure_log import FailureLog
 from toolkit.stores.fold import Fold
 from toolkit.stores.hierarchy import Hierarchy
 from toolkit.stores.journal import Durability
-from toolkit.stores.layout import check_names
+from toolkit.stores.layout import check_names, state_key
+from toolkit.stores.lineage import changes, recovered, restated, status_under, used_numbers
+from toolkit.stores.makers import MADE_BY
 from toolkit.stores.matching import SpaceLike
 from toolkit.stores.outcomes import Collected, Failed, Settler, failed
 from toolkit.stores.overlay import Overlay
@@ -31,6 +34,8 @@ from toolkit.stores.values import Values
 
 Array = npt.NDArray[Any]
 Ids = npt.NDArray[np.int64]
+
+_ALL = slice(None)
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -61,6 +66,10 @@ class Home(Protocol):
     hierarchy: Hierarchy
     failure_log: FailureLog
     lock: AbstractContextManager[Any]
+
+    @property
+    def provenance(self) -> dict[str, Any]:
+        """What made the store."""
 
     def pull(self, receipts: Iterable[Receipt]) -> None:
         """Hand new records to the stages they belong to."""
@@ -94,6 +103,7 @@ class StageRuns:
         self._layout = StageLayout(self._hierarchy, name, group)
         self.catalogue, self._values = self._layout.load()
         self.state = State(self.catalogue.n_runs, self._stored_state)
+        self.state.makers = self._layout.load_makers()
         self._parameters = Parameters(self._hierarchy, group, marker.get("parameters"))
         self._settler = Settler(self.state, self._pending, self._check_stored, self._report)
         self._settler.schema = self.schema
@@ -101,7 +111,7 @@ class StageRuns:
         self._fold = Fold(self._hierarchy, group, self.state, self._pending, done)
         self._inbox: list[tuple[str, Record]] = []
         self._failures: list[Failed] = []
-        self._started: dict[str, set[int]] = {}
+        self._begun = Begun()
         self._outcomes: list[tuple[list[Any], list[Any], list[Any], list[Part]]] = []
         self._held: set[int] = set()
 
@@ -156,7 +166,7 @@ class StageRuns:
         wanted = asked[self.state.status[asked] == Status.SKIPPED]
         if len(wanted):
             self.state.set_status(wanted, Status.PENDING)
-        self._layout.lay_out(catalogue, self._values, self._parameters)
+        self._layout.lay_out(catalogue, self._values, self._parameters, self.state.names)
         return ids
 
     @_alone
@@ -244,7 +254,7 @@ class StageRuns:
             seconds=np.concatenate([np.zeros(0, np.float32), *seconds]),
             parts=tuple(part for item in outcomes for part in item[3]),
             failures=tuple(failures),
-            started=self._in_progress(),
+            started=self._begun.in_progress(self.state.status, self._home.marks(self.name)),
             schema=self._settler.schema,
         )
 
@@ -263,12 +273,12 @@ class StageRuns:
                 self._fold.seen[journal] = record.origin.end
             is_late = record.origin.epoch < self._home.epoch and not self._home.accepts_late
             if isinstance(record, Block):
-                counting = self._counting(record) if is_late else record
+                counting = self._begun.counting(record) if is_late else record
                 if counting is not None:
                     blocks.append((journal, counting, is_late))
-                self._ended(journal, record)
+                self._begun.end(journal, record)
             elif isinstance(record, Started):
-                self._started.setdefault(journal, set()).add(record.run)
+                self._begun.begin(journal, record.run)
             elif isinstance(record, Errors):
                 self._report(record.origin.attempt, record.origin.time, record.failures)
         for journal, offset in self._home.offsets().items():
@@ -324,19 +334,44 @@ class StageRuns:
             self.state.set_status(np.asarray(ids, np.int64), Status.BLOCKED)
 
     @_alone
-    def mark_stale(self) -> None:
-        """Note on disk that the runs which are done were made by code that has changed since."""
-        done = np.flatnonzero(self.state.status == Status.DONE)
-        if len(done):
-            self.state.set_status(done, Status.STALE)
+    def drop_values(self) -> None:
+        """Forget what runs in memory returned, when nobody needs it any more."""
+        self._pending.keep([])
+        for key in filter(None, self._hierarchy.documents):
+            self._hierarchy.storage.delete_tree(key)
+
+    @_alone
+    def settle_identity(self, identity: Identity) -> None:
+        """Let an identity be the present one: runs made by it are done, those of others stale.
+
+        It is noted on disk before any of its runs is, so that a driver's turn says who made what.
+        """
+        state = self.state
+        noted = known = state.makers
+        if not noted.identities and self.n_runs:
+            known = recovered(state, (self._home.provenance.get("code") or {}).get(self.name))
+        makers = known.took(identity, self._home.epoch, used_numbers(state))
+        if makers != noted:
+            self._layout.save_makers(makers, self.n_runs)
+            state.take_over(makers)
             self.fold(force=True)
+
+    @_alone
+    def status_under(self, identity: Identity | None, ids: Ids | slice = _ALL) -> Array:
+        """Return the status of runs where one identity is the valid one; None: the present one."""
+        return status_under(self.state, identity, ids)
+
+    @_alone
+    def changes(self, identity: Identity, ids: Ids | slice = _ALL) -> tuple[str, ...]:
+        """Return the names of what has changed since the stale ones of some runs were made."""
+        return changes(self.state, identity, ids)
 
     def forget(self, journals: Iterable[str]) -> None:
         """Forget journals that were folded and deleted."""
         gone = list(journals)
         self._fold.forget(gone)
         for journal in gone:
-            self._started.pop(journal, None)
+            self._begun.forget(journal)
 
     @_alone
     def failures(self) -> list[dict[str, Any]]:
@@ -391,49 +426,6 @@ class StageRuns:
         names = ", ".join(schema.names) if schema is not None else "none yet"
         return StoreError(f"Stage {self.name!r} has no output {variable!r}. Its outputs: {names}.")
 
-    def _counting(self, block: Block) -> Block | None:
-        """Return what counts of a block that an older driver's worker wrote: runs not begun again.
-
-        Values that it put into a chunk may have been overwritten since, so these never count.
-        """
-        if block.in_chunk:
-            return None
-        begun = {run for runs in self._started.values() for run in runs}
-        ids = block.run_ids()
-        keep = np.flatnonzero([run not in begun for run in ids.tolist()])
-        if len(keep) == len(ids):
-            return block
-        if not len(keep):
-            return None
-        return block._replace(
-            n=len(keep),
-            ids=ids[keep],
-            status=block.status[keep],
-            seconds=block.seconds[keep],
-            peak_memory=None if block.peak_memory is None else block.peak_memory[keep],
-            columns=None if block.columns is None else take(block.columns, keep),
-        )
-
-    def _ended(self, journal: str, block: Block) -> None:
-        started = self._started.get(journal)
-        if started:
-            started.difference_update(block.run_ids().tolist())
-
-    def _in_progress(self) -> dict[str, tuple[int, ...]]:
-        runs = {journal: set(found) for journal, found in self._started.items() if found}
-        for journal, marked in self._home.marks(self.name).items():
-            runs.setdefault(journal, set()).update(marked)
-        status = self.state.status if runs else None
-        open_runs = {}
-        for journal, found in runs.items():
-            inside = (run for run in found if 0 <= run < self.state.n_runs)
-            left = [
-                run for run in inside if status is not None and status[run] not in (Status.DONE,)
-            ]
-            if left:
-                open_runs[journal] = tuple(sorted(left))
-        return open_runs
-
     def _report(self, attempt: int, when: float, found: list[dict[str, Any]]) -> None:
         self._home.failure_log.add(self.name, attempt, when, found)
         self._failures += [failed(attempt, item) for item in found]
@@ -458,7 +450,12 @@ class StageRuns:
             self._fold.patch(self._values, self._held, force=force)
 
     def _stored_state(self, name: str) -> Array | None:
-        key = join(self.group, name)
+        key = state_key(self.group, name)
         if key not in self._hierarchy.documents:
             return None
-        return self._hierarchy.read(key, 0, self._hierarchy.length(key))
+        stored = self._hierarchy.read(key, 0, self._hierarchy.length(key))
+        if name == "status":
+            stored = restated(
+                stored, self.state.makers, functools.partial(self._stored_state, MADE_BY)
+            )
+        return stored

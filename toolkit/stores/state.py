@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from toolkit.run_status import Status
+from toolkit.stores.makers import MADE_BY, Makers, Numbers
 
 FIELDS: dict[str, tuple[np.dtype[Any], float]] = {
     "status": (np.dtype("u1"), 0),
@@ -14,6 +15,7 @@ FIELDS: dict[str, tuple[np.dtype[Any], float]] = {
     "seconds": (np.dtype("<f4"), np.nan),
     "peak_memory": (np.dtype("<f4"), np.nan),
 }
+NUMBERS: tuple[np.dtype[Any], float] = (np.dtype("<u2"), 0)
 MOST_ATTEMPTS = 255
 STATE_CHUNK = 1 << 20
 
@@ -30,6 +32,13 @@ class State:
         Number of run ids.
     load
         Returns a stored array by its name, of at most ``n_runs`` values; None: nothing stored.
+
+    Attributes
+    ----------
+    makers
+        Which code made which run. While there was one only, runs have no numbers.
+    moved
+        Runs that have a value on disk and have got another number since: parts of shape ``(n,)``.
     """
 
     def __init__(self, n_runs: int = 0, load: Callable[[str], Array | None] | None = None) -> None:
@@ -37,6 +46,8 @@ class State:
         self._load = load
         self._arrays: dict[str, Array] = {}
         self.dirty: set[int] = set()
+        self.makers = Makers()
+        self.moved: list[npt.NDArray[np.int64]] = []
 
     @property
     def status(self) -> npt.NDArray[np.uint8]:
@@ -62,16 +73,37 @@ class State:
         peak_memory: npt.NDArray[np.float32] = self._get("peak_memory")
         return peak_memory
 
+    @property
+    def made_by(self) -> Numbers | None:
+        """Number of the code that made each run, shape ``(n_runs,)``; None: 0 for all."""
+        return self._get(MADE_BY) if self.makers.is_varied else None
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the arrays, in the order in which they are to be written.
+
+        Numbers come before statuses: a run that reads as done was made by whom its number says.
+        """
+        return (*((MADE_BY,) if self.makers.is_varied else ()), *FIELDS)
+
     def grow(self, n_runs: int) -> None:
         """Make room for more runs; they are pending."""
         if n_runs > self.n_runs:
             first = self.n_runs
-            for name in FIELDS:
+            for name in self.names:
                 self._get(name)
             self.n_runs = n_runs
-            for name in FIELDS:
+            for name in self.names:
                 self._get(name)
             self.touch_range(first, n_runs)
+
+    def take_over(self, makers: Makers) -> None:
+        """Let other code be the present one: what it made is done, what others made is stale."""
+        self.makers = makers
+        status = makers.seen(self.status, self.made_by)
+        changed = np.flatnonzero(status != self.status)
+        self.status[changed] = status[changed]
+        self.touch(changed)
 
     def settle(
         self,
@@ -81,6 +113,7 @@ class State:
         peak_memory: npt.NDArray[np.float32],
         attempts: npt.NDArray[np.uint8],
         only_pending: Mask | bool = False,
+        made_by: Numbers | None = None,
     ) -> Mask:
         """Take in outcomes of runs, no run twice; return which were taken.
 
@@ -93,12 +126,20 @@ class State:
             Shape ``(n,)``.
         only_pending
             Where an outcome counts only if the run has none.
+        made_by
+            Numbers of the code that made them, shape ``(n,)``; None where runs have none.
         """
         had, tried = self.status[ids], self.attempts[ids]
         is_pending = had == Status.PENDING
         is_open = is_pending | (had == Status.BLOCKED)
         is_again = (had == Status.FAILED) | (had == Status.STALE)
         taken: Mask = (is_open & (attempts >= tried)) | (is_again & (attempts > tried))
+        if made_by is not None:
+            # What an older driver's worker brought late gives way to what this one's makes.
+            is_present = made_by == self.makers.present
+            taken |= (had == Status.STALE) & is_present & (attempts >= tried)
+            is_old = (status == Status.DONE) & ~is_present
+            status = np.where(is_old, np.uint8(Status.STALE), status)
         taken &= (attempts == MOST_ATTEMPTS) | (attempts >= tried)
         if only_pending is not False:
             taken &= is_pending | ~np.asarray(only_pending)
@@ -106,6 +147,11 @@ class State:
         taken &= (status != Status.SKIPPED) & (status != Status.PENDING)
         chosen: Any = slice(None) if taken.all() else taken
         target = ids[chosen]
+        if made_by is not None:
+            self._get(MADE_BY)[target] = made_by[chosen]
+            again = target[tried[chosen] > 0]
+            if len(again):
+                self.moved.append(again)
         self.status[target] = status[chosen]
         self.attempts[target] = attempts[chosen]
         self.seconds[target] = seconds[chosen]
@@ -140,10 +186,10 @@ class State:
         array = self._arrays.get(name)
         if array is None:
             stored = self._load(name) if self._load is not None else None
-            array = np.zeros(0, FIELDS[name][0]) if stored is None else stored
+            array = np.zeros(0, FIELDS.get(name, NUMBERS)[0]) if stored is None else stored
         if len(array) < self.n_runs:
             # Half more room than needed: a source that adds few runs at a time stays linear.
-            dtype, fill = FIELDS[name]
+            dtype, fill = FIELDS.get(name, NUMBERS)
             room = array.base if isinstance(array.base, np.ndarray) else array
             if len(room) < self.n_runs or room.dtype != dtype or room.ndim != 1:
                 length = self.n_runs if not len(array) else max(self.n_runs, 3 * len(array) // 2)

@@ -1,5 +1,6 @@
 """What a stage takes from the stages before it: which runs each of its runs needs, and values."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
@@ -7,12 +8,13 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from toolkit.inputs.frozen import Frozen, freeze
 from toolkit.run_status import Status
 from toolkit.spaces.axis import Dim
 from toolkit.spaces.space import Space
 from toolkit.stages.columns import concatenate, empty_columns, take
 from toolkit.stages.passing import everything, passed, passed_together, passed_whole
-from toolkit.stages.schema import Array, Columns, Schema
+from toolkit.stages.schema import Array, Column, Columns, Schema
 from toolkit.stages.wiring import Link
 from toolkit.stores.catalogue import Catalogue
 from toolkit.stores.matching import Source, align
@@ -160,42 +162,72 @@ class Reader(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class StoredReader:
-    """Reads from the store's folder, which every worker sees."""
+    """Reads from the store's folder, which every worker sees.
+
+    Parameters
+    ----------
+    path
+        Folder of the store.
+    stage
+        Name of the stage.
+    version
+        Identity and epoch of the store: what was read under another is not taken for it.
+    """
 
     path: str
     stage: str
-    epoch: int
+    version: tuple[str, int]
 
     def schema(self) -> Schema:
         """Return what each run returned."""
-        return self._runs().widest_schema or Schema()
+        return self._opened.runs.widest_schema or Schema()
 
     def status(self, ids: Ids) -> npt.NDArray[np.uint8]:
         """Return the status of runs."""
-        return self._runs().state.status[ids]
+        return self._opened.runs.state.status[ids]
 
     def columns(self, names: Sequence[str], ids: Ids) -> Columns:
         """Return outputs of runs with ascending ids."""
-        return [self._runs().read(name, ids) for name in names]
+        return [self._opened.column(name, ids) for name in names]
 
-    def _runs(self) -> StageRuns:
-        key = (self.path, self.stage, self.epoch)
-        if key not in _opened:
-            while len(_opened) > _MOST_OPENED:
-                _opened.pop(next(iter(_opened)))
-            _opened[key] = ZarrStore.read(self.path).stage(self.stage)
-        return _opened[key]
+    @property
+    def _opened(self) -> "_Opened":
+        if self not in _open_stores:
+            while len(_open_stores) >= _MOST_OPENED:
+                _open_stores.pop(next(iter(_open_stores)))
+            _open_stores[self] = _Opened(ZarrStore.read(self.path).stage(self.stage))
+        return _open_stores[self]
 
 
-_opened: dict[tuple[str, str, int], StageRuns] = {}
+class _Opened:
+    """The runs of a stage that has ended; small outputs are read once."""
+
+    def __init__(self, runs: StageRuns) -> None:
+        self.runs = runs
+        self._kept: dict[str, Column] = {}
+
+    def column(self, name: str, ids: Ids) -> Column:
+        if name not in self._kept:
+            schema = self.runs.widest_schema or Schema()
+            variable = schema.variables[schema.names.index(name)]
+            width = math.prod(variable.shape) * 8 if variable.kind == "fixed" else math.inf
+            if width * self.runs.n_runs > _KEPT_BYTES:
+                return self.runs.read(name, ids)
+            self._kept[name] = self.runs.read(name, slice(0, self.runs.n_runs))
+        return take([self._kept[name]], ids)[0]
+
+
+_open_stores: dict[StoredReader, _Opened] = {}
 _MOST_OPENED = 8
+_KEPT_BYTES = 32 * 2**20
 
 
-@dataclass(kw_only=True)
 class HeldReader:
-    """Reads from runs in memory; what travels to workers are their columns."""
+    """Reads from runs in memory; what travels to workers are their columns, frozen if large."""
 
-    runs: StageRuns
+    def __init__(self, runs: StageRuns) -> None:
+        self.runs = runs
+        self._frozen: Frozen | None = None
 
     def schema(self) -> Schema:
         """Return what each run returned."""
@@ -209,29 +241,48 @@ class HeldReader:
         """Return outputs of runs with ascending ids."""
         return [self.runs.read(name, ids) for name in names]
 
+    def freeze(self) -> Frozen | None:
+        """Freeze the columns, to reach each machine once; None where they are small."""
+        if self._frozen is None:
+            held = self._held()
+            if sum(column.nbytes for column in held[2]) > _FROZEN_BYTES:
+                self._frozen = freeze(held, f"results of {self.runs.name}")
+        return self._frozen
+
     def __reduce__(self) -> tuple[Any, ...]:
         """Travel as columns."""
+        return _Sent, (self.freeze() or self._held(),)
+
+    def _held(self) -> "_Held":
         schema = self.schema()
         every = np.arange(self.runs.n_runs)
-        columns = self.columns(schema.names, every)
-        return _Sent, (schema, np.array(self.runs.state.status), columns)
+        return schema, np.array(self.runs.state.status), self.columns(schema.names, every)
+
+
+_Held = tuple[Schema, npt.NDArray[np.uint8], Columns]
+_FROZEN_BYTES = 2**20
 
 
 class _Sent:
-    """Columns that came with the batch's description."""
+    """Columns that came with the batch's description, or as a frozen input."""
 
-    def __init__(self, schema: Schema, status: npt.NDArray[np.uint8], columns: Columns) -> None:
-        self._schema, self._status = schema, status
-        self._columns = dict(zip(schema.names, columns, strict=True))
+    def __init__(self, given: "Frozen | _Held") -> None:
+        self._given = given
 
     def schema(self) -> Schema:
-        return self._schema
+        return self._held[0]
 
     def status(self, ids: Ids) -> npt.NDArray[np.uint8]:
-        return self._status[ids]
+        return self._held[1][ids]
 
     def columns(self, names: Sequence[str], ids: Ids) -> Columns:
-        return take([self._columns[name] for name in names], ids)
+        schema, _, columns = self._held
+        return take([columns[schema.names.index(name)] for name in names], ids)
+
+    @property
+    def _held(self) -> _Held:
+        held: _Held = self._given.get() if isinstance(self._given, Frozen) else self._given
+        return held
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -254,6 +305,10 @@ class Input:
     lookup: Lookup
     reader: Reader
     together: bool = False
+
+    def frozen(self) -> Frozen | None:
+        """Return what travels as a frozen input, if anything does."""
+        return self.reader.freeze() if isinstance(self.reader, HeldReader) else None
 
     def values(self, positions: Positions) -> dict[str, Any]:
         """Return the arguments of n runs by what they ask for, a sequence of n each."""

@@ -3,15 +3,17 @@
 import inspect
 import os
 from html import escape
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from toolkit.errors import ToolkitError
 from toolkit.markup import folded, rows, view
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Mapping
 
     from toolkit.execution.plan import Plan
+    from toolkit.inputs.frozen import Frozen
     from toolkit.spaces.space import Space
     from toolkit.stages.stage import Stage
 
@@ -27,7 +29,11 @@ class SweepLike(Protocol):
     seed: int
 
     @property
-    def store(self) -> "Path | None":
+    def frozen(self) -> "Mapping[str, Frozen]":
+        """The frozen inputs by name."""
+
+    @property
+    def store(self) -> Path | None:
         """Folder of the store."""
 
     def explain(self) -> "Plan":
@@ -41,6 +47,7 @@ def sweep_html(sweep: SweepLike) -> str:
     names = ", ".join(stage.name for stage in sweep.stages)
     plural = "" if count == 1 else "s"
     lines = [(stage.name, _function(stage)) for stage in sweep.stages]
+    lines += [(f"frozen {name}", escape(repr(each))) for name, each in sweep.frozen.items()]
     lines.append(("store", "in memory" if sweep.store is None else escape(str(sweep.store))))
     if count <= _LOOKED_UP:
         lines.append(("stored", escape(_stored(sweep))))
@@ -62,9 +69,18 @@ def _function(stage: "Stage") -> str:
     name = getattr(stage.function, "__name__", type(stage.function).__name__)
     code = getattr(inspect.unwrap(stage.function), "__code__", None)
     place = ""
-    if code is not None and not code.co_filename.startswith("<"):
+    if code is not None and _is_cell(code.co_filename):
+        place = "a notebook cell"
+    elif code is not None and not code.co_filename.startswith("<"):
         place = f"{os.path.basename(code.co_filename)}, line {code.co_firstlineno}"
     return f"{escape(name + signature)} <span class='tk-dim'>{escape(place)}</span>"
+
+
+def _is_cell(file: str) -> bool:
+    """Whether a file is what a kernel keeps of a cell, under a name that says nothing."""
+    return file.startswith("<ipython-input-") or any(
+        part.startswith("ipykernel_") for part in Path(file).parts[:-1]
+    )
 
 
 def _stored(sweep: SweepLike) -> str:

@@ -1,0 +1,1 @@
+"""Frozen inputs: objects that every run reads and none may change."""
