@@ -1,6 +1,6 @@
 """Where runs come from: a space, or something that chooses its next points by what it is told."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -29,7 +29,7 @@ class Outcomes:
         Of the failed ones.
     """
 
-    points: Mapping[str, list[object]]
+    points: Mapping[str, Sequence[object]]
     status: NDArray[np.uint8]
     values: Mapping[str, object]
     failures: tuple[RunFailure, ...]

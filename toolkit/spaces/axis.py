@@ -1,7 +1,6 @@
 """What a space is made of: columns of labels along dims, and fields over several dims."""
 
-import functools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
@@ -9,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from toolkit.spaces import labels as lb
+from toolkit.spaces.sliced import Sliced
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -293,9 +293,11 @@ class Field:
         """
         if not self.inner:
             return lb.scalars(self.array(positions))
-        count = len(positions[0]) if positions else 1
-        read = functools.lru_cache(maxsize=64)(self._slice)
-        return [read(*(int(p[at]) for p in positions)) for at in range(count)]
+        return list(self.sliced(positions))
+
+    def sliced(self, positions: tuple[Positions, ...]) -> Sequence[Any]:
+        """Return values with inner dims of runs, each read when it is asked for."""
+        return Sliced(self._slice, positions) if positions else [self._slice()]
 
     def array(self, positions: tuple[Positions, ...]) -> Array:
         """Return the values for a vectorized stage, shape ``(n, *inner shape)``."""

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from toolkit.errors import StageError
 from toolkit.spaces.axis import INACTIVE
+from toolkit.spaces.sliced import Sliced
 from toolkit.stages.infer import Rules
 from toolkit.stages.output import Declared
 from toolkit.stages.schema import Array
@@ -190,6 +191,8 @@ def _known(positions: Positions | None) -> Positions:
 def _active(values: Any, argument: Argument, may_be_inactive: bool) -> Any:
     """Return the values with the argument's default wherever the parameter does not matter."""
     if not may_be_inactive or (isinstance(values, np.ndarray) and values.dtype != object):
+        return values
+    if isinstance(values, Sliced):  # what is read when it is asked for matters in every run
         return values
     if type(INACTIVE) not in set(map(type, values)):
         return values

@@ -186,17 +186,18 @@ class Catalogue:
 
     def values(
         self, ids: npt.ArrayLike | range, names: Iterable[str] | None = None
-    ) -> dict[str, list[Any]]:
-        """Return what runs receive, by parameter: lists of n scalars or objects.
+    ) -> dict[str, Sequence[Any]]:
+        """Return what runs receive, by parameter: n scalars or objects.
 
-        ``INACTIVE`` where a parameter does not matter to a run.
+        ``INACTIVE`` where a parameter does not matter to a run. Values with inner dims are read
+        when they are asked for.
 
         Raises
         ------
         StoreError
             If a label stands for an object that is not in memory.
         """
-        found: dict[str, list[Any]] = {}
+        found: dict[str, Sequence[Any]] = {}
         for holder, positions in self._holders(ids, names):
             if isinstance(holder, Column):
                 found[holder.name] = _checked(holder, holder.values(positions[0]))

@@ -42,12 +42,15 @@ class HeldField:
     source: Field | None = None
     places: tuple[Ints, ...] = ()
 
-    def take(self, positions: tuple[Ints, ...], n: int) -> list[Any]:
+    def take(self, positions: tuple[Ints, ...], n: int) -> Sequence[Any]:
         """Return what n runs receive at these positions (one array for each dim)."""
         inactive = self.inactive(positions, n)
         if self.values is None:
             field, places = self._in_source(positions)
-            taken = list(field.values(places)) * (1 if places else n)
+            sliced = field.sliced(places)
+            if places and not inactive.any():
+                return sliced
+            taken = list(sliced) * (1 if places else n)
         else:
             taken = list(scalars(self.values[positions]))
         for at in np.flatnonzero(inactive).tolist():
