@@ -24,6 +24,7 @@ from table import NOTES, markdown, table
 
 STUDIES = {
     "frozen": ("frozen.py",),
+    "graphs": ("graphs.py",),
     "torch": ("torch_batches.py",),
     "saving": ("torch_batches.py", "--saving"),
 }

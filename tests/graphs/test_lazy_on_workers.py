@@ -8,6 +8,7 @@ import subprocess
 import sys
 from typing import ClassVar
 
+import dask
 import numpy as np
 import pytest
 from distributed import Client, SchedulerPlugin
@@ -236,3 +237,20 @@ def test_a_restarted_worker_asks_again(client, calls):
     client.restart()
     client.compute(lazy.good.isel(x=0), sync=True)
     assert calls.taken("score") == 16
+
+
+def test_frozen_inputs_arrive_as_objects(separate):
+    weights = np.arange(200_000.0)
+
+    def f(x, weights):
+        return float(weights.sum()) * x
+
+    sweep = tk.Sweep(
+        tk.stage(f, outputs={"f": float}), {"x": range(6)}, frozen={"weights": weights}
+    )
+    lazy = sweep.lazy()
+    assert len(pickle.dumps(lazy.f.data.dask)) < 100_000
+    with dask.config.set(scheduler="synchronous"):
+        here = lazy.f.compute()
+    assert here.values.tolist() == [weights.sum() * x for x in range(6)]
+    assert np.array_equal(separate.client.compute(lazy.f, sync=True), here)

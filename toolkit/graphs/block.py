@@ -175,13 +175,14 @@ class _Runs:
         )
         try:
             result = run_batch(
-                stage.call,
+                stage.ready,
                 values,
                 numbers,
                 streams=Streams(seed, stage.name, catalogue.dims),
                 positions=positions,
                 schema=stage.schema,
                 context=context,
+                trial=stage.trial,
             )
         finally:
             shutil.rmtree(folder, ignore_errors=True)

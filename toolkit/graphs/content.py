@@ -17,9 +17,11 @@ from toolkit.spaces.axis import Field
 from toolkit.spaces.condition import Condition
 from toolkit.spaces.space import Space
 from toolkit.stages.call import StageCall
+from toolkit.stages.frozen_arguments import thaw
 from toolkit.stages.pickling import dumps
 from toolkit.stages.preparing import PreparedStage
 from toolkit.stages.schema import Schema
+from toolkit.stages.trial import Trial
 from toolkit.stages.wiring import Link
 from toolkit.stores.frame import AlongDim
 
@@ -127,9 +129,20 @@ class LazyStage:
         axes = {axis.dim.name: axis for axis in self.axes}
         return {name: axes[name].positions(at) for name, at in indices.items()}
 
+    @cached_property
+    def ready(self) -> StageCall:
+        """The call with its frozen inputs loaded in this process."""
+        return thaw(self.call)
+
+    @cached_property
+    def trial(self) -> Trial | None:
+        """What this process knows of how many runs fit in one call of a vectorized stage."""
+        return Trial() if self.call.vectorized else None
+
     def __getstate__(self) -> dict[str, Any]:
         """Leave out what is made again where it is used."""
-        return {name: value for name, value in self.__dict__.items() if name != "axes"}
+        made_here = ("axes", "ready", "trial")
+        return {name: value for name, value in self.__dict__.items() if name not in made_here}
 
     def identity(self) -> bytes:
         """Return what two stages have in common if they give the same values."""

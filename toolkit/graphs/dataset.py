@@ -122,9 +122,12 @@ def _seconds(shelf: Shelf, stage: str) -> float | None:
 
 
 def _warn_of_other_code(prepared: Prepared, results: Results, seed: int) -> None:
+    stored = {each.name: results.look(each.name) for each in prepared.stages}
+    if all(runs is None for runs in stored.values()):
+        return  # hashing the code takes longer than all the rest
     changed = []
     for name, identity in identities(prepared, seed).items():
-        runs = results.look(name)
+        runs = stored[name]
         if runs is not None and (runs.status_under(identity) == Status.STALE).any():
             changed.append(name)
     if changed:
