@@ -9,6 +9,12 @@ import numpy as np
 
 from toolkit.execution.choosing import is_due
 from toolkit.execution.engine import Engine, Work
+from toolkit.execution.outdated import (
+    failed_parts,
+    lack_mended_parts,
+    mark_made_of,
+    mark_made_of_stale,
+)
 from toolkit.execution.progress import Progress
 from toolkit.execution.requests import Requests
 from toolkit.execution.reuse import Reuse
@@ -47,6 +53,7 @@ class Step:
     lookups: dict[str, Lookup] = field(default_factory=dict)
     ids: Ids = field(default_factory=lambda: np.zeros(0, np.int64))
     wanted: Mask | None = None  # by run id; None for all that the space asks for
+    outdated: Mask | None = None  # by run id: to be made anew, for what it was made of is
     reuse: Reuse | None = None  # what other stores hold, for stages that are kept
     let_go: Callable[[], None] | None = None  # drops what its runs returned, if that is not kept
 
@@ -117,7 +124,10 @@ class Chain:
             if before is not None:
                 engine.follow(before)
                 self.requests.focus_again()
-            engine.run()
+            try:
+                engine.run()
+            finally:
+                mark_made_of_stale(step.runs, step.ids, self._before(step))
             if engine.stopped_because is not None:
                 break
             before = engine
@@ -174,6 +184,8 @@ class Chain:
                     before.prepared.space,
                     step.prepared.whole,
                 )
+        for step in self.steps:  # left so by a driver that died
+            mark_made_of_stale(step.runs, step.ids, self._before(step))
         for step in reversed(self.steps):
             if not step.is_kept and step.wanted is None:
                 step.wanted = np.zeros(step.runs.n_runs, bool)
@@ -200,7 +212,31 @@ class Chain:
         due = is_due(status, self._rerun)
         if all(self._by_name[name].is_kept for name in step.lookups):
             due |= status == Status.BLOCKED  # what it needs may have been mended since
-        return due
+        if step.outdated is not None:
+            due |= step.outdated[ids]
+        return due | self._lacks(step, ids)
+
+    def _lacks(self, step: Step, ids: Ids) -> Mask:
+        """Return which runs went on without failed parts that are there now, or are made again."""
+        if not step.runs.incomplete:
+            return np.zeros(len(ids), bool)
+        before = self._before(step)
+        if all(self._by_name[name].is_kept for name in step.lookups):
+            return lack_mended_parts(step.runs, ids, before)
+        # What is not kept does not tell any more whether it failed.
+        return np.isin(ids, list(step.runs.incomplete)) & ("failed" in self._rerun)
+
+    def _before(self, step: Step) -> list[tuple[Lookup, StageRuns]]:
+        return [(lookup, self._by_name[name].runs) for name, lookup in step.lookups.items()]
+
+    def _outdate_after(self, step: Step, again: Ids) -> None:
+        """Let later stages make anew what they made of runs that are to have other values."""
+        for later in self.steps:
+            if len(again) and step.name in later.lookups:
+                found = mark_made_of(again, later.lookups[step.name], later.runs, later.ids)
+                if later.outdated is None:
+                    later.outdated = np.zeros(later.runs.n_runs, bool)
+                later.outdated[found] = True
 
     def _prepare_engine(self, step: Step) -> Engine:
         prepared, name = step.prepared, step.name
@@ -227,6 +263,10 @@ class Chain:
         status = step.runs.state.status[todo]
         again = todo[status != Status.PENDING]
         if len(again):
+            other = self._lacks(step, again)
+            if step.outdated is not None:
+                other |= step.outdated[again]
+            self._outdate_after(step, again[other])
             step.runs.reset(again)
         if step.reuse is not None:
             todo = step.reuse.take(step.runs, space, ids, todo)
@@ -234,7 +274,10 @@ class Chain:
             return asked, todo
         is_ready, is_blocked = self._readiness(step, todo)
         step.runs.block(todo[is_blocked])
-        return asked, todo[is_ready]
+        todo = todo[is_ready]
+        if step.prepared.stage.missing == "allow":
+            step.runs.note_incomplete(todo, failed_parts(step.runs, todo, self._before(step)))
+        return asked, todo
 
     def _readiness(self, step: Step, todo: Ids) -> tuple[Mask, Mask]:
         """Return which runs have what they need, and which of the others never will."""

@@ -1,6 +1,5 @@
 """Frozen inputs as arguments: handles become objects, and who writes to one is told which."""
 
-import hashlib
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -13,7 +12,6 @@ from toolkit.errors import FrozenMutatedError
 from toolkit.inputs import held
 from toolkit.inputs.frozen import Frozen
 from toolkit.stages.call import StageCall
-from toolkit.stages.stage import Stage
 
 _MAY_BE_WRITES = (ValueError, TypeError, BufferError, RuntimeError)
 _READ_ONLY = ("read-only", "readonly", "WRITEABLE")
@@ -41,44 +39,6 @@ def thaw(call: StageCall) -> StageCall:
     objects = {name: handle.get() for name, handle in handles.items()}
     guard = Guard(function=call.function, handles=handles, stage=call.name, places=_places(call))
     return replace(call, function=guard).with_constants(objects)
-
-
-def identity_of(stage: Stage, frozen: Mapping[str, Frozen]) -> dict[str, Any]:
-    """Return what a stage's stored results depend on: its code and the frozen inputs it takes.
-
-    Parameters
-    ----------
-    stage
-        The stage.
-    frozen
-        The inputs that it takes, by name.
-
-    Returns
-    -------
-    dict
-        ``token``, which differs if any of it does; ``parts``, a hash for each name of the code;
-        and for stages with inputs ``inputs``, their hashes, sizes and summaries.
-    """
-    code = stage.code
-    found: dict[str, Any] = {"token": code.token, "parts": dict(code.parts)}
-    if frozen:
-        inputs = {
-            name: {"token": each.identity, "nbytes": each.nbytes, "holds": each.summary}
-            for name, each in sorted(frozen.items())
-        }
-        lines = "\n".join(f"{name} {each['token']}" for name, each in inputs.items())
-        digest = hashlib.blake2b(lines.encode(), digest_size=12).hexdigest()
-        found |= {"token": f"{code.token}+{digest}", "inputs": inputs}
-    return found
-
-
-def changed_inputs(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """Return the names of the inputs that differ between two identities, sorted."""
-    old, new = before.get("inputs", {}), now.get("inputs", {})
-    names = {*old, *new}
-    return sorted(
-        name for name in names if old.get(name, {}).get("token") != new.get(name, {}).get("token")
-    )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,6 +1,6 @@
 """The arrays and attributes of one stage, laid out for the runs and outputs it has."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from toolkit.stages.schema import Schema
@@ -60,6 +60,18 @@ class StageLayout:
         self._hierarchy.set_attributes(self._group, {ATTRIBUTE: ours})
         if makers.is_varied:
             self._lay_out_state(MADE_BY, n_runs)
+        self._hierarchy.commit()
+
+    def load_incomplete(self) -> dict[int, int]:
+        """Return the runs that were made without failed parts, and how many these were."""
+        ours = self._hierarchy.attributes(self._group).get(ATTRIBUTE, {})
+        return {int(run): int(count) for run, count in ours.get("incomplete", [])}
+
+    def save_incomplete(self, incomplete: Mapping[int, int]) -> None:
+        """Note which runs are made without failed parts, and commit."""
+        attributes = self._hierarchy.attributes(self._group)
+        ours = {**attributes.get(ATTRIBUTE, {}), "incomplete": sorted(incomplete.items())}
+        self._hierarchy.set_attributes(self._group, {ATTRIBUTE: ours})
         self._hierarchy.commit()
 
     def lay_out(

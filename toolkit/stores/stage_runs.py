@@ -3,6 +3,7 @@
 import functools
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 import numpy as np
@@ -20,7 +21,7 @@ from toolkit.stores.hierarchy import Hierarchy
 from toolkit.stores.journal import Durability
 from toolkit.stores.layout import check_names, state_key
 from toolkit.stores.lineage import changes, recovered, restated, status_under, used_numbers
-from toolkit.stores.makers import MADE_BY
+from toolkit.stores.makers import MADE_BY, NOBODY
 from toolkit.stores.matching import SpaceLike
 from toolkit.stores.outcomes import Collected, Failed, Settler, failed
 from toolkit.stores.overlay import Overlay
@@ -104,6 +105,7 @@ class StageRuns:
         self.catalogue, self._values = self._layout.load()
         self.state = State(self.catalogue.n_runs, self._stored_state)
         self.state.makers = self._layout.load_makers()
+        self.incomplete = self._layout.load_incomplete()
         self._parameters = Parameters(self._hierarchy, group, marker.get("parameters"))
         self._settler = Settler(self.state, self._pending, self._check_stored, self._report)
         self._settler.schema = self.schema
@@ -332,6 +334,36 @@ class StageRuns:
         """Note that runs cannot be made, for a run that they need has failed."""
         if len(ids):
             self.state.set_status(np.asarray(ids, np.int64), Status.BLOCKED)
+
+    @_alone
+    def outdate(self, ids: Ids) -> None:
+        """Make runs stale for good: what they were made of is not what they would be made of now.
+
+        They keep their values, and no code counts as having made them. It is on disk at once.
+        """
+        ids = np.asarray(ids, np.int64)
+        state = self.state
+        if not len(ids):
+            return
+        if state.makers.identities:
+            if not state.makers.is_varied:
+                makers = replace(state.makers, is_varied=True)
+                self._layout.save_makers(makers, self.n_runs)
+                state.makers = makers
+            assert state.made_by is not None
+            state.made_by[ids] = NOBODY
+        state.set_status(ids, Status.STALE)
+        self.fold(force=True)
+
+    @_alone
+    def note_incomplete(self, ids: Ids, counts: npt.NDArray[np.int64]) -> None:
+        """Note of runs that are about to be made without how many failed parts, 0 for none."""
+        begun = set(ids.tolist())
+        noted = {run: n for run, n in self.incomplete.items() if run not in begun}
+        noted |= {run: n for run, n in zip(ids.tolist(), counts.tolist(), strict=True) if n}
+        if noted != self.incomplete:
+            self.incomplete = noted
+            self._layout.save_incomplete(noted)
 
     @_alone
     def drop_values(self) -> None:

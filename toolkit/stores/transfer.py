@@ -46,7 +46,8 @@ class Shelf:
             return np.full(len(space.points()), -1, np.int64)
         there = np.flatnonzero(found >= 0)
         status = self.runs.status_under(self.identity, found[there])
-        found[there[status != Status.DONE]] = -1
+        is_whole = ~np.isin(found[there], list(self.runs.incomplete))
+        found[there[(status != Status.DONE) | ~is_whole]] = -1
         return found
 
 
