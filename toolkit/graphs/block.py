@@ -175,7 +175,7 @@ class _Runs:
         )
         try:
             result = run_batch(
-                stage.call,
+                stage.thawed_call,
                 values,
                 numbers,
                 streams=Streams(seed, stage.name, catalogue.dims),

@@ -17,6 +17,7 @@ from toolkit.spaces.axis import Field
 from toolkit.spaces.condition import Condition
 from toolkit.spaces.space import Space
 from toolkit.stages.call import StageCall
+from toolkit.stages.frozen_arguments import thaw
 from toolkit.stages.pickling import dumps
 from toolkit.stages.preparing import PreparedStage
 from toolkit.stages.schema import Schema
@@ -24,6 +25,7 @@ from toolkit.stages.wiring import Link
 from toolkit.stores.frame import AlongDim
 
 _HASHED = 4_000_000
+_MADE_AGAIN = ("axes", "thawed_call")
 _ENDED = np.isin(np.arange(256), [Status.DONE, Status.STALE, Status.FAILED])
 
 
@@ -97,6 +99,11 @@ class LazyStage:
         """The dims that are seen, as a Dataset has them."""
         return tuple(AlongDim.of(dim) for dim in self.space.dims if not dim.hidden)
 
+    @cached_property
+    def thawed_call(self) -> StageCall:
+        """How its function is called in this process: with frozen inputs as objects."""
+        return thaw(self.call)
+
     @property
     def dims(self) -> tuple[str, ...]:
         """Names of the dims that are seen."""
@@ -129,7 +136,7 @@ class LazyStage:
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave out what is made again where it is used."""
-        return {name: value for name, value in self.__dict__.items() if name != "axes"}
+        return {name: value for name, value in self.__dict__.items() if name not in _MADE_AGAIN}
 
     def identity(self) -> bytes:
         """Return what two stages have in common if they give the same values."""
