@@ -90,9 +90,9 @@ class Lookup:
             labels[held.name] = asked.labels
         left_out = None
         if whole and space.conditions:
-            asked = np.asarray(before.find(space))
+            kept = np.asarray(before.find(space))
             left_out = np.ones(before.n_runs, bool)
-            left_out[asked[asked >= 0]] = False
+            left_out[kept[kept >= 0]] = False
         return cls(
             catalogue=Catalogue(blocks=before.blocks),
             sources=tuple(sources),
