@@ -389,3 +389,20 @@ def test_stages_over_other_labels_read_as_one_dataset(tmp_path) -> None:
     stored = tk.open(path, mask=False)
     assert stored.b.dtype == np.int64
     assert int(stored.b.sel(model="forest", x=3)) == 19
+
+
+def test_a_reduction_leaves_out_what_its_space_leaves_out_though_it_is_stored(store) -> None:
+    def a(x, k):
+        return x * k
+
+    @tk.stage(over="x")
+    def total(a):
+        return float(a.sum())
+
+    whole = tk.grid(x=[1, 2, 3], k=[1, 10])
+    sweep = tk.Sweep([a, total], whole, store=store)
+    assert sweep.run(progress=False).total.values.tolist() == [6, 60]
+    part = sweep.where(lambda x, k: (x < 3) | (k > 1))
+    assert part.run(progress=False).total.values.tolist() == [3, 60]
+    assert part.reproduce(stage="total", k=1) == 3
+    assert sweep.run(progress=False).total.values.tolist() == [6, 60]

@@ -43,12 +43,16 @@ class Lookup:
         By number of its dim: the positions that are taken whole.
     labels
         By name: the labels of these.
+    left_out
+        By run id: which runs the space leaves out, though a former one may have asked for them;
+        None for none.
     """
 
     catalogue: Catalogue
     sources: tuple[Source | None, ...]
     whole: Mapping[int, Ids] = field(default_factory=dict)
     labels: Mapping[str, Array] = field(default_factory=dict)
+    left_out: Mask | None = None
 
     @classmethod
     def of(cls, before: Catalogue, after: Catalogue, space: Space, over: Sequence[str]) -> "Lookup":
@@ -84,11 +88,17 @@ class Lookup:
             asked = next(dim for dim in space.dims if dim.name == held.name)
             whole[n] = align((held,), (), _Dims((asked,)), {}).sources[0].positions
             labels[held.name] = asked.labels
+        left_out = None
+        if whole and space.conditions:
+            kept = np.asarray(before.find(space))
+            left_out = np.ones(before.n_runs, bool)
+            left_out[kept[kept >= 0]] = False
         return cls(
             catalogue=Catalogue(blocks=before.blocks),
             sources=tuple(sources),
             whole=whole,
             labels=labels,
+            left_out=left_out,
         )
 
     @property
@@ -118,7 +128,10 @@ class Lookup:
                 )
         if not points:
             return np.zeros((n, 1), np.int64)
-        return self.catalogue.lookup(points, pointwise=True).reshape(n, self.width)
+        found = self.catalogue.lookup(points, pointwise=True)
+        if self.left_out is not None:
+            found[(found >= 0) & self.left_out[found]] = -1
+        return found.reshape(n, self.width)
 
 
 def readiness(
