@@ -26,7 +26,7 @@ def merged(stages: Mapping[str, xr.Dataset], *, mask: bool = True) -> xr.Dataset
         return only.drop_vars(_taken_whole(only))
     parts = [data.drop_vars(_taken_whole(data)) for data in stages.values()]
     parts = [_over_all(data, parts, mask=mask) for data in parts]
-    whole = xr.merge(parts, compat="override", join="outer", combine_attrs="drop")
+    whole = xr.merge(parts, compat="override", join="outer", combine_attrs="override")
     attrs = dict(next(iter(stages.values())).attrs)
     attrs.pop("stage", None)
     objects = [name for data in stages.values() for name in data.attrs.get("objects", [])]
