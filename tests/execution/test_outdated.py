@@ -85,6 +85,17 @@ def test_a_reduction_that_lacks_a_part_is_not_reused(tmp_path) -> None:
     assert second.run(progress=False)["mean"].values.tolist() == [12, 22]
 
 
+def test_what_was_made_of_a_reduction_that_lacks_a_part_is_not_reused(tmp_path) -> None:
+    stages = folds(tmp_path / "faults")
+    (tmp_path / "faults" / "1-1").touch()
+    space = tk.grid(x=[1, 2], fold=[0, 1, 5], gain=1)
+    tk.Sweep(stages, space, store=tmp_path / "first.zarr").run(progress=False)
+    (tmp_path / "faults" / "1-1").unlink()
+    second = tk.Sweep(stages, space, reuse=[tmp_path / "first.zarr"])
+    assert second.explain().stages.reused.to_dict() == {"score": 5, "mean": 1, "after": 0}
+    assert second.run(progress=False).after.values.tolist() == [12, 22]
+
+
 def test_failed_parts_that_are_not_kept_are_made_again_by_retry(store, tmp_path) -> None:
     score, mean, after = folds(tmp_path / "faults")
     (tmp_path / "faults" / "1-1").touch()

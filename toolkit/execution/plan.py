@@ -135,7 +135,7 @@ def explain(
     changed: dict[str, tuple[str, ...]] = {}
     rows = {}
     for each in prepared.stages:
-        rows[each.name], names = _row(each, results, known[each.name], tuple(others))
+        rows[each.name], names = _row(prepared, each, results, known[each.name], tuple(others))
         if names:
             changed[each.name] = names
     return Plan(
@@ -149,7 +149,11 @@ def explain(
 
 
 def _row(
-    prepared: PreparedStage, results: "Results", identity: Identity, others: Sequence["Results"]
+    whole: Prepared,
+    prepared: PreparedStage,
+    results: "Results",
+    identity: Identity,
+    others: Sequence["Results"],
 ) -> tuple[Row, tuple[str, ...]]:
     """Return what one stage would do, and the names of what changed since its stale runs."""
     name = prepared.name
@@ -157,7 +161,7 @@ def _row(
     total = len(prepared.space)
     counts = np.zeros(len(Status), np.int64)
     changed: tuple[str, ...] = ()
-    reuse = Reuse(prepared, identity, results, others)
+    reuse = Reuse(prepared, identity, results, others, whole.before(prepared.name))
     held = reuse.held(prepared.space, runs)
     per_run = bytes_each = np.nan
     if runs is not None:

@@ -1,7 +1,7 @@
 """``reuse=``: results that other stores hold are read from there instead of being computed."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,9 +12,11 @@ from toolkit.errors import StoreError, SweepError
 from toolkit.spaces.space import Space
 from toolkit.stages.identity import Identity
 from toolkit.stages.preparing import PreparedStage
+from toolkit.stores.memory_store import MemoryStore
 from toolkit.stores.results import Results
 from toolkit.stores.stage_runs import StageRuns
 from toolkit.stores.transfer import Shelf, copy, fits, shelf_of
+from toolkit.stores.zarr_store import ZarrStore
 
 if TYPE_CHECKING:
     from toolkit.execution.run_queue import Ids
@@ -61,6 +63,9 @@ class Reuse:
         Its own store, which is told what was taken.
     others
         The stores.
+    before
+        The stages that it needs. Where one of them may have gone on without failed parts in another
+        store, nothing is taken from there.
 
     Raises
     ------
@@ -74,6 +79,7 @@ class Reuse:
         identity: Identity,
         results: Results,
         others: Iterable[Results],
+        before: Sequence[PreparedStage] = (),
     ) -> None:
         self._prepared = prepared
         self._results = results
@@ -90,7 +96,7 @@ class Reuse:
             except StoreError as error:
                 raise StoreError(f"reuse= cannot read {place}. {error}") from error
             shelf = shelf_of(store, prepared.stage.name, identity, place)
-            if shelf is not None:
+            if shelf is not None and not _may_lack_parts(store, before):
                 self._shelves.append(shelf)
 
     def held(self, space: Space, runs: StageRuns | None) -> NDArray[np.bool_]:
@@ -133,3 +139,13 @@ class Reuse:
 
     def _fitting(self, runs: StageRuns | None) -> list[Shelf]:
         return [shelf for shelf in self._shelves if runs is None or fits(shelf, runs)]
+
+
+def _may_lack_parts(store: ZarrStore | MemoryStore, stages: Sequence[PreparedStage]) -> bool:
+    """Whether a reduction among some stages went on without failed parts, or nobody knows."""
+    for each in stages:
+        if each.stage.missing != "allow":
+            continue
+        if each.name not in store.stage_names or store.stage(each.name).incomplete:
+            return True
+    return False

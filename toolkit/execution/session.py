@@ -81,7 +81,13 @@ def make_job(start: Start) -> Job:
         dumps_function(each.stage.function, each.name)
     known = identities(start.prepared, start.seed)
     reuse = {
-        each.name: Reuse(each, known[each.name], start.results, start.reuse)
+        each.name: Reuse(
+            each,
+            known[each.name],
+            start.results,
+            start.reuse,
+            start.prepared.before(each.name),
+        )
         for each in start.prepared.stages
         if each.stage.keep
     }

@@ -83,6 +83,17 @@ class Prepared:
             f"{name!r} is not a stage of this sweep: {', '.join(s.name for s in self.stages)}."
         )
 
+    def before(self, name: str) -> tuple[PreparedStage, ...]:
+        """Return the stages that a stage needs, directly or through others."""
+        needed: dict[str, PreparedStage] = {}
+        waiting = list(self.named(name).node.upstream)
+        while waiting:
+            found = self.named(waiting.pop())
+            if found.name not in needed:
+                needed[found.name] = found
+                waiting += found.node.upstream
+        return tuple(needed.values())
+
     @property
     def nodes(self) -> tuple[Node, ...]:
         """The stages' wiring, in the order of running."""
