@@ -406,3 +406,18 @@ def test_a_reduction_leaves_out_what_its_space_leaves_out_though_it_is_stored(st
     assert part.run(progress=False).total.values.tolist() == [3, 60]
     assert part.reproduce(stage="total", k=1) == 3
     assert sweep.run(progress=False).total.values.tolist() == [6, 60]
+
+
+def test_a_dim_taken_whole_ascends_in_whatever_order_it_was_given(store) -> None:
+    def draw(x, fold):
+        return fold * 10
+
+    @tk.stage(over="fold")
+    def first(draw, fold):
+        assert fold.values.tolist() == draw.fold.values.tolist()
+        return draw.values[0]
+
+    for folds in ([3, 1, 2], [2, 3, 1]):
+        sweep = tk.Sweep([draw, first], tk.grid(x=[1], fold=folds), store=store)
+        assert sweep.run(progress=False)["first"].values.tolist() == [10]
+        assert sweep.lazy().first.values.tolist() == [10]

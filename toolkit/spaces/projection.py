@@ -82,6 +82,13 @@ def project(
     return Space((*kept, *constants), fields, tuple(conditions))
 
 
+def ascending(dim: Dim) -> Dim:
+    """Return a dim with numbers and dates ascending, as stages get dims that they take whole."""
+    if dim.labels.dtype.kind not in "iufmM":
+        return dim
+    return dim.take(np.argsort(dim.labels, kind="stable"), hidden=dim.hidden)
+
+
 def over_name(dim: str) -> str:
     """Return the name of the constant that says which labels of a dim a stage took whole."""
     return f"over_{dim}"

@@ -9,7 +9,7 @@ import numpy as np
 from toolkit.errors import StageError, SweepError
 from toolkit.inputs.frozen import Frozen, freeze
 from toolkit.spaces.axis import Column, Dim
-from toolkit.spaces.projection import needed_dims, project, taken_label
+from toolkit.spaces.projection import ascending, needed_dims, project, taken_label
 from toolkit.spaces.space import Space
 from toolkit.stages.binding import Binding
 from toolkit.stages.code import code_hash
@@ -191,7 +191,7 @@ def _with_whole_labels(binding: Binding, space: Space) -> Binding:
     """Return a binding whose arguments along dims taken whole are arrays of all their labels."""
     whole: dict[str, object] = {}
     for name in binding.stage.over:
-        dim = space.dim(name)
+        dim = ascending(space.dim(name))
         for column in dim.columns:
             whole[column.name] = _labelled_values(column, dim)
     arguments = tuple(

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from toolkit.inputs.frozen import Frozen, freeze
 from toolkit.run_status import Status
 from toolkit.spaces.axis import Dim
+from toolkit.spaces.projection import ascending
 from toolkit.spaces.space import Space
 from toolkit.stages.columns import concatenate, empty_columns, take
 from toolkit.stages.passing import everything, passed, passed_together, passed_whole
@@ -85,7 +86,7 @@ class Lookup:
         whole, labels = {}, {}
         for n in sorted(numbers):
             held = before.dims[n]
-            asked = next(dim for dim in space.dims if dim.name == held.name)
+            asked = ascending(next(dim for dim in space.dims if dim.name == held.name))
             whole[n] = align((held,), (), _Dims((asked,)), {}).sources[0].positions
             labels[held.name] = asked.labels
         left_out = None
