@@ -63,6 +63,7 @@ def test_outputs_are_small_and_free_of_errors_and_machine_paths(path: Path) -> N
 
 
 @pytest.mark.notebook
+@pytest.mark.timeout(300)
 @each_notebook
 def test_it_runs_and_says_what_is_committed(path: Path) -> None:
     notebook = script.read(path)

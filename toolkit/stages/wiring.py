@@ -113,7 +113,7 @@ def wire(
     [('fit', ['size']), ('score', ['noise', 'size'])]
     """
     _check_names(stages)
-    givers = _givers(stages, stored)
+    givers = _givers(stages, stored) if len(stages) > 1 else {}
     links = {stage.name: _links(stage, givers) for stage in stages}
     nodes: dict[str, Node] = {}
     for stage in _ordered(stages, links):

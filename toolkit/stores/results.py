@@ -188,7 +188,10 @@ class Results:
 
     def output_names(self, name: str) -> tuple[str, ...]:
         """Return the outputs that stored runs of a stage have; none where nothing is stored."""
-        runs = self.look(name)
+        try:
+            runs = self.look(name)
+        except StoreError:  # said where the store is to be read or written
+            return ()
         return () if runs is None or runs.schema is None else runs.schema.names
 
     def dataset(
