@@ -41,6 +41,14 @@ def test_a_run_is_told_its_threads_and_held_to_them(client, n):
         assert set(data[name].values.tolist()) == {n}
 
 
+def test_runs_of_one_thread_have_one_after_runs_of_several(client):
+    for n in (2, 1):
+        resources = Resources(threads=n)
+        again = sweep(what_is_allowed, {"x": range(6)}, resources=resources)
+        data = again.run(client, progress=False)
+        assert set(data.pools.values.tolist()) == {n}
+
+
 def test_what_was_set_before_is_put_back(monkeypatch):
     from threadpoolctl import threadpool_info
 

@@ -30,6 +30,7 @@ class _Before:
         self.pools: Any = None
         self.torch_threads = 0
         self.cpu_count: Any = None
+        self.has_been_raised = False  # a library may have been loaded for several threads
 
 
 _before = _Before()
@@ -72,9 +73,9 @@ def release_threads() -> None:
             torch.set_num_threads(_before.torch_threads)
         if _before.cpu_count is not None:
             os.cpu_count = _before.cpu_count
-        lock = _before.lock
+        lock, has_been_raised = _before.lock, _before.has_been_raised
         _before.__init__()  # type: ignore[misc]
-        _before.lock = lock
+        _before.lock, _before.has_been_raised = lock, has_been_raised
     _thread.state = None
 
 
@@ -168,7 +169,10 @@ def _set_libraries(n: int) -> None:
     for name in _VARIABLES:
         _before.variables.setdefault(name, os.environ.get(name))
         os.environ[name] = str(n)
-    if not (is_set and n == 1):  # a worker that was started with one thread a library has that
+    if n > 1:
+        _before.has_been_raised = True
+    # A worker started with one thread a library has that, but for what was loaded under more.
+    if not (is_set and n == 1 and not _before.has_been_raised):
         limits = _pools().limit(limits=n)
         _before.pools = _before.pools or limits
     if _is_worker():
