@@ -111,10 +111,6 @@ class LayerSpec:
         """Number of blocks along each dim."""
         return tuple(axis.n_blocks for axis in self.axes)
 
-    def numbers(self) -> Iterator[BlockNumber]:
-        """Yield the numbers of all blocks."""
-        return itertools.product(*map(range, self.numblocks))
-
     def needed(self, number: BlockNumber) -> Iterator[BlockKey]:
         """Yield the keys of the blocks that a block takes."""
         at = {axis.name: block for axis, block in zip(self.axes, number, strict=True)}

@@ -40,7 +40,54 @@ def _block_task(key: Key, named: tuple[str, BlockNumber], needed: tuple[Key, ...
     return BlockTask(key, run_block, *named, *map(TaskRef, needed))
 
 
-class StageLayer(Layer):
+class BlockLayer(Layer):
+    """A layer with a key for each block, or for some of them; nothing is made to describe it.
+
+    Parameters
+    ----------
+    name
+        Of the layer; the first part of its keys.
+    numblocks
+        Number of blocks along each dim.
+    only
+        Numbers of the blocks that are asked for; None for all.
+    annotations
+        As for any layer of Dask.
+    """
+
+    has_legacy_tasks = False
+
+    def __init__(
+        self,
+        name: str,
+        numblocks: tuple[int, ...],
+        only: frozenset[BlockNumber] | None,
+        annotations: Mapping[str, Any] | None,
+    ) -> None:
+        super().__init__(annotations=annotations)
+        self.name, self.numblocks, self.only = name, numblocks, only
+
+    def is_materialized(self) -> bool:
+        """Return False: tasks are made when they are asked for."""
+        return False
+
+    def get_output_keys(self) -> Set[Key]:
+        """Return the keys of the blocks, as a view."""
+        return KeysView(self)
+
+    def __iter__(self) -> Iterator[BlockKey]:
+        every = itertools.product(*map(range, self.numblocks))
+        return ((self.name, *number) for number in (every if self.only is None else self.only))
+
+    def __len__(self) -> int:
+        return math.prod(self.numblocks) if self.only is None else len(self.only)
+
+    def __contains__(self, key: object) -> bool:
+        is_mine = is_block(key, self.name, self.numblocks)
+        return is_mine and (self.only is None or key[1:] in self.only)  # type: ignore[index]
+
+
+class StageLayer(BlockLayer):
     """The blocks of a stage, or some of them.
 
     Parameters
@@ -53,35 +100,14 @@ class StageLayer(Layer):
         As for any layer of Dask.
     """
 
-    has_legacy_tasks = False
-
     def __init__(
         self,
         spec: LayerSpec,
         only: frozenset[BlockNumber] | None = None,
         annotations: Mapping[str, Any] | None = None,
     ) -> None:
-        super().__init__(annotations=annotations)
-        self.spec, self.only = spec, only
-
-    def is_materialized(self) -> bool:
-        """Return False: tasks are made when they are asked for."""
-        return False
-
-    def get_output_keys(self) -> Set[Key]:
-        """Return the keys of the blocks, as a view."""
-        return KeysView(self)
-
-    def __iter__(self) -> Iterator[BlockKey]:
-        numbers = self.spec.numbers() if self.only is None else self.only
-        return ((self.spec.name, *number) for number in numbers)
-
-    def __len__(self) -> int:
-        return _product(self.spec.numblocks) if self.only is None else len(self.only)
-
-    def __contains__(self, key: object) -> bool:
-        is_mine = is_block(key, self.spec.name, self.spec.numblocks)
-        return is_mine and (self.only is None or key[1:] in self.only)  # type: ignore[index]
+        super().__init__(spec.name, spec.numblocks, only, annotations)
+        self.spec = spec
 
     def __getitem__(self, key: Any) -> Task:
         if key not in self:
@@ -107,7 +133,7 @@ class StageLayer(Layer):
         return StageLayer, (self.spec, self.only, self.annotations)
 
 
-class PickLayer(Layer):
+class PickLayer(BlockLayer):
     """One output of the blocks of a stage, the outer blocks trimmed to what is shown.
 
     Parameters
@@ -120,36 +146,14 @@ class PickLayer(Layer):
         As for any layer of Dask.
     """
 
-    has_legacy_tasks = False
-
     def __init__(
         self,
         shown: Shown,
         only: frozenset[BlockNumber] | None = None,
         annotations: Mapping[str, Any] | None = None,
     ) -> None:
-        super().__init__(annotations=annotations)
-        self.shown, self.only = shown, only
-        self.name, self.numblocks, self._seen = shown.name, shown.numblocks, shown.seen
-
-    def is_materialized(self) -> bool:
-        """Return False: tasks are made when they are asked for."""
-        return False
-
-    def get_output_keys(self) -> Set[Key]:
-        """Return the keys of the blocks, as a view."""
-        return KeysView(self)
-
-    def __iter__(self) -> Iterator[BlockKey]:
-        numbers = _numbers(self.numblocks) if self.only is None else iter(self.only)
-        return ((self.name, *number) for number in numbers)
-
-    def __len__(self) -> int:
-        return _product(self.numblocks) if self.only is None else len(self.only)
-
-    def __contains__(self, key: object) -> bool:
-        is_mine = is_block(key, self.name, self.numblocks)
-        return is_mine and (self.only is None or key[1:] in self.only)  # type: ignore[index]
+        super().__init__(shown.name, shown.numblocks, only, annotations)
+        self.shown, self._seen = shown, shown.seen
 
     def __getitem__(self, key: Any) -> Task:
         if key not in self:
@@ -199,11 +203,3 @@ def _mine(layer: Layer, keys: Collection[Key]) -> list[Any]:
     if len(layer) < len(keys):
         return [key for key in layer if key in keys]
     return [key for key in keys if key in layer]
-
-
-def _numbers(numblocks: tuple[int, ...]) -> Iterator[BlockNumber]:
-    return itertools.product(*map(range, numblocks))
-
-
-def _product(numbers: tuple[int, ...]) -> int:
-    return math.prod(numbers)
