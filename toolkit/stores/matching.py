@@ -35,8 +35,8 @@ class NotStored(Enum):
 NOT_STORED = NotStored.NOT_STORED
 
 
-class SpaceLike(Protocol):
-    """What a catalogue needs of a space."""
+class Labelled(Protocol):
+    """What has labels along dims."""
 
     @property
     def dims(self) -> tuple[Dim, ...]:
@@ -45,6 +45,10 @@ class SpaceLike(Protocol):
     @property
     def fields(self) -> tuple[Field, ...]:
         """Parameters over several dims."""
+
+
+class SpaceLike(Labelled, Protocol):
+    """What a catalogue needs of a space."""
 
     def points(self) -> Points:
         """Return the runs."""
@@ -102,7 +106,7 @@ class Alignment:
 def align(
     dims: tuple[Dim, ...],
     held_fields: Sequence[str],
-    space: SpaceLike,
+    space: Labelled,
     defaults: Mapping[str, object],
 ) -> Alignment:
     """Return the catalogue's dims with the space's labels added, and the space's positions there.
@@ -139,7 +143,7 @@ def align(
 def _check_names(
     dims: tuple[Dim, ...],
     held_fields: Sequence[str],
-    space: SpaceLike,
+    space: Labelled,
     defaults: Mapping[str, object],
 ) -> None:
     held = [column.name for dim in dims for column in dim.columns]

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from toolkit.inputs.frozen import Frozen, freeze
 from toolkit.run_status import Status
-from toolkit.spaces.axis import Dim
+from toolkit.spaces.axis import Dim, Field
 from toolkit.spaces.projection import ascending
 from toolkit.spaces.space import Space
 from toolkit.stages.columns import concatenate, empty_columns, take
@@ -376,13 +376,10 @@ class Input:
 
 @dataclass(frozen=True)
 class _Dims:
-    """A space of some dims, for aligning them."""
+    """Some dims, for aligning them."""
 
     dims: tuple[Dim, ...]
-    fields: tuple[Any, ...] = ()
-
-    def points(self) -> Any:
-        raise NotImplementedError
+    fields: tuple[Field, ...] = ()
 
 
 def _taken(dim: Dim, over: Sequence[str]) -> bool:
