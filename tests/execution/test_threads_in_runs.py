@@ -49,6 +49,28 @@ def test_runs_of_one_thread_have_one_after_runs_of_several(client):
         assert set(data.pools.values.tolist()) == {n}
 
 
+def sweep_beside_a_child(found):
+    """Run a sweep in this process, which has a child and cores of its own."""
+    beside = subprocess.Popen(["sleep", "60"])
+    cpus = os.cpu_count()
+    try:
+        data = sweep(lambda x: os.cpu_count(), {"x": range(6)}).run(progress=False)
+        found.put((beside.poll(), set(data.result.values.tolist()) == {cpus}))
+    finally:
+        beside.kill()
+        beside.wait()
+
+
+def test_a_process_that_the_user_started_is_no_worker_of_ours():
+    spawning = multiprocessing.get_context("spawn")
+    found = spawning.Queue()
+    process = spawning.Process(target=sweep_beside_a_child, args=(found,))
+    process.start()
+    assert found.get(timeout=120) == (None, True)
+    process.join(60)
+    assert process.exitcode == 0
+
+
 def test_what_was_set_before_is_put_back(monkeypatch):
     from threadpoolctl import threadpool_info
 

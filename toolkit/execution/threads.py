@@ -112,7 +112,7 @@ def allow_children() -> None:
     Functions that came to this worker by value go on to its children by value.
     """
     process = multiprocessing.current_process()
-    if process.daemon:
+    if process.daemon and _is_worker():
         process._config["daemon"] = False  # type: ignore[attr-defined]
         ForkingPickler.reducer_override = _by_value  # type: ignore[method-assign]
 
@@ -160,7 +160,15 @@ def _by_value(pickler: object, given: Any) -> Any:
 
 
 def _is_worker() -> bool:
-    return multiprocessing.parent_process() is not None
+    """Whether this process is a Dask worker's own, and not one that the user has started."""
+    distributed = sys.modules.get("distributed")
+    if multiprocessing.parent_process() is None or distributed is None:
+        return False
+    try:
+        distributed.get_worker()
+    except ValueError:
+        return False
+    return True
 
 
 def _set_libraries(n: int) -> None:
