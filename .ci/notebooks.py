@@ -88,6 +88,7 @@ def _without_numbers(text: str) -> str:
     text = " ".join(text.split())
     text = re.sub(r"[-+]?\d[\d.,:]*(e[-+]?\d+)?|\bnan\b", "#", text)
     text = re.sub(r"#\s?[kMG]?B\b", "#B", text)
+    text = re.sub(r"\s*(?:\.{2,}|…)[\s.…]*", " ", text)  # where a repr was cut off moves
     return re.sub(r"#(?:[\s.…-]*#)+", "#", text)
 
 
