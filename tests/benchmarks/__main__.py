@@ -26,6 +26,7 @@ STUDIES = {
     "frozen": ("frozen.py",),
     "graphs": ("graphs.py",),
     "torch": ("torch_batches.py",),
+    "factorial": ("factorial.py",),
     "saving": ("torch_batches.py", "--saving"),
 }
 """Comparisons of one feature each, with other competitors; each is a script of its own."""

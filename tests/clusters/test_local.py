@@ -1,9 +1,12 @@
 import os
+import platform
+import resource
 import subprocess
 import sys
 import time
 
 import dask
+import numpy as np
 import psutil
 import pytest
 
@@ -60,3 +63,18 @@ with tk.cluster("local", workers=1, dashboard=None) as cluster:
     driver.wait()
     driver.stdout.close()
     worker.wait(timeout=30)
+
+
+def refetched(n: int) -> int:
+    """Return how many pages are fetched from the system to make one array after the other."""
+    for _ in range(2):
+        before = resource.getrusage(resource.RUSAGE_THREAD).ru_minflt
+        for _ in range(n):
+            np.ones(32_000)
+    return resource.getrusage(resource.RUSAGE_THREAD).ru_minflt - before
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="sets what glibc reads")
+def test_memory_that_runs_free_is_there_for_the_next():
+    with tk.cluster("local", workers=1, dashboard=None) as cluster:
+        assert cluster.client.submit(refetched, 100).result(timeout=30) < 100  # of 6,300 pages

@@ -97,3 +97,23 @@ def test_focus_puts_a_region_first():
     queue.focus(wanted)
     task = queue.next_batch(seconds=1.0, expected=0.1)
     assert sorted(task.run_ids().tolist()) == list(range(40, 50))
+
+
+def test_neighbors_that_are_kept_together_share_a_time_and_no_order():
+    queue = queue_of(1000)
+    wave = queue.first_wave(2, seconds=0.01)
+    for task in wave:
+        queue.give_back(task, 1)
+    queue.keep_together(100)
+    runs = np.array(runs_of(drained(queue)))
+    groups = runs // 100
+    assert np.count_nonzero(np.diff(groups)) == 9
+    assert groups[np.flatnonzero(np.diff(groups))].tolist() != list(range(9))
+    assert not (np.diff(runs[groups == 3]) > 0).all()
+    assert sorted([*runs, *(task.run_ids()[0] for task in wave)]) == list(range(1000))
+
+
+def test_keeping_together_changes_no_order_but_the_random_one():
+    queue = queue_of(50, order="given")
+    queue.keep_together(10)
+    assert runs_of(drained(queue)) == list(range(50))

@@ -20,7 +20,13 @@ from toolkit.execution.order import Order
 from toolkit.execution.progress import Progress
 from toolkit.execution.requests import Requests
 from toolkit.execution.run_queue import Ids, RunQueue
-from toolkit.execution.sizing import ChunkPlan, batch_seconds, choose_chunks, window_size
+from toolkit.execution.sizing import (
+    ChunkPlan,
+    batch_seconds,
+    choose_chunks,
+    runs_together,
+    window_size,
+)
 from toolkit.execution.sources import Source, SpaceSource, tell
 from toolkit.resources import Resources
 from toolkit.run_status import Status
@@ -423,7 +429,11 @@ class Engine:
         if schema != self.runs.schema:
             with self.lock:
                 self.runs.set_schema(schema, length)
-        return replace(plan, length=length)
+        plan = replace(plan, length=length)
+        self.queue.keep_together(
+            runs_together(plan, n_runs=len(self.queue), bytes_per_run=schema.nbytes_per_run)
+        )
+        return plan
 
     def _apply_requests(self) -> None:
         self._failures.check_limit()

@@ -22,7 +22,9 @@ def check_order(order: str) -> Order:
     return order  # type: ignore[return-value]
 
 
-def arrange(ids: Ids, order: Order, positions: Sequence[Ids], *, seed: int = 0) -> Ids:
+def arrange(
+    ids: Ids, order: Order, positions: Sequence[Ids], *, seed: int = 0, together: int = 0
+) -> Ids:
     """Return the run ids in the order in which to run them.
 
     Parameters
@@ -37,6 +39,9 @@ def arrange(ids: Ids, order: Order, positions: Sequence[Ids], *, seed: int = 0) 
         does not matter. Only ``"coarse"`` looks at them.
     seed
         Of the shuffle. It changes no result, only the order.
+    together
+        Only ``"random"`` looks at it: so many neighboring ids are shuffled among themselves, and
+        such groups as wholes; 0 shuffles all as one.
 
     Examples
     --------
@@ -47,6 +52,10 @@ def arrange(ids: Ids, order: Order, positions: Sequence[Ids], *, seed: int = 0) 
         return ids
     shuffled = np.random.default_rng(seed).permutation(len(ids))
     if order == "random":
+        if together:
+            group = ids // together
+            place = np.random.default_rng(seed).permutation(int(group.max()) + 1)
+            shuffled = shuffled[np.argsort(place[group[shuffled]], kind="stable")]
         return ids[shuffled]
     levels = np.zeros(len(ids), np.int16)
     for along in positions:

@@ -33,6 +33,7 @@ class RunQueue:
         self._wanted: NDArray[np.bool_] | None = None
         self._catalogue = Catalogue.empty()
         self._seed = 0
+        self._together = 0
 
     def __len__(self) -> int:
         return (
@@ -82,6 +83,13 @@ class RunQueue:
             self._unbegun.append(left)
         else:
             self._singles.appendleft(left)
+
+    def keep_together(self, n_runs: int) -> None:
+        """Shuffle from now on so many neighboring runs among themselves, and such groups."""
+        self._together = n_runs
+        if self.order == "random" and self._singles:
+            self._unbegun.append(np.concatenate(self._singles))
+            self._singles.clear()
 
     def use_chunks(
         self,
@@ -215,7 +223,7 @@ class RunQueue:
     def _arranged(self, ids: Ids) -> Ids:
         positions = self._catalogue.positions(ids) if self.order == "coarse" else ()
         self._seed += 1
-        return arrange(ids, self.order, positions, seed=self._seed)
+        return arrange(ids, self.order, positions, seed=self._seed, together=self._together)
 
     def _task(
         self, ids: Ids, attempt: int, seconds: float, expected: float, *, first_wave: bool = False

@@ -6,6 +6,7 @@ from typing import Literal
 MIB = 2**20
 _WIDE_RUN = 64_000
 _CHUNK_BYTES, _WIDE_CHUNK_BYTES = MIB // 2, 8 * MIB
+_WAITING_BYTES = 32 * MIB
 _CHUNK_SECONDS = 0.25
 _CHUNKS_PER_THREAD = 8
 _FEW_CHUNKS = 256
@@ -104,6 +105,34 @@ def choose_chunks(
     if fixed and by_bytes == 1:
         return ChunkPlan(length=1, mode="whole")
     return ChunkPlan(length=by_bytes, mode="inline")
+
+
+def runs_together(plan: ChunkPlan, *, n_runs: int, bytes_per_run: int) -> int:
+    """Return how many neighboring runs are made at about the same time; 0: it does not matter.
+
+    Where more is stored than waits in memory, runs in random order would fall into all chunks at
+    all times, and each would be rewritten for every few of its runs. So whole chunks are begun,
+    as many as wait in 32 MiB.
+
+    Parameters
+    ----------
+    plan
+        The chunk length.
+    n_runs
+        Runs to store now.
+    bytes_per_run
+        Bytes of all outputs of one run.
+
+    Examples
+    --------
+    >>> runs_together(ChunkPlan(length=32, mode="inline"), n_runs=10_000, bytes_per_run=480_000)
+    64
+    >>> runs_together(ChunkPlan(length=65536, mode="inline"), n_runs=10_000, bytes_per_run=8)
+    0
+    """
+    if n_runs * bytes_per_run <= _WAITING_BYTES:
+        return 0
+    return plan.length * max(1, _WAITING_BYTES // (plan.length * bytes_per_run))
 
 
 def _power_of_two(value: float) -> int:

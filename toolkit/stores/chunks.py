@@ -110,8 +110,11 @@ def read_chunk(storage: Storage, array: Stored, number: int) -> Array | None:
 
 
 def chunk_key(array: Stored, number: int) -> str:
-    """Return the key of a chunk in zarr's default encoding, such as ``peak/c/3/0``."""
-    return f"{array.key}/c/{number}" + "/0" * (len(array.chunk) - 1)
+    """Return the key of a chunk in zarr's default encoding, such as ``peak/c.3.0``.
+
+    With dots, a chunk is one file and no folder, however many dims it has.
+    """
+    return f"{array.key}/c.{number}" + ".0" * (len(array.chunk) - 1)
 
 
 def encode(array: Stored, values: Array) -> Buffer:

@@ -57,22 +57,27 @@ class Fold:
         if not self._pending.parts:
             return
         now = time.monotonic()
-        everything = force or self.is_full or now - self._last_patch > PATCH_S
-        length, n_runs = values.chunk_length, self._state.n_runs
-        n_chunks = -(-n_runs // length)
-        wanted = np.ones(n_chunks, bool) if everything else self._complete(length, n_chunks)
-        wanted[[chunk for chunk in held if chunk < n_chunks]] = False
+        everything = force or now - self._last_patch > PATCH_S
+        n_chunks = -(-self._state.n_runs // values.chunk_length)
+        if not everything:
+            self._patch(values, held, self._complete(values.chunk_length, n_chunks))
+            everything = self.is_full
+        if everything:
+            self._patch(values, held, np.ones(n_chunks, bool))
+            self._last_patch = now
+
+    def _patch(self, values: Values, held: Iterable[int], wanted: npt.NDArray[np.bool_]) -> None:
+        """Put what waits for the wanted chunks into them."""
+        wanted[[chunk for chunk in held if chunk < len(wanted)]] = False
         if not wanted.any():
             return
-        chosen, others = split(self._pending.parts, wanted, length)
+        chosen, others = split(self._pending.parts, wanted, values.chunk_length)
         if chosen:
             ids, columns = merged(chosen, values.schema)
-            values.patch(ids, columns, n_runs)
+            values.patch(ids, columns, self._state.n_runs)
             # Until now these runs were written as pending.
             self._state.touch(ids)
         self._pending.keep(others)
-        if everything:
-            self._last_patch = now
 
     def write_state(self, *, force: bool = False) -> bool:
         """Write the state arrays if it is time; return whether the marker may go on."""

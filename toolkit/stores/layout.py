@@ -24,6 +24,7 @@ RUN = "run"
 FORMAT_VERSION = 1
 ATTRIBUTE = "toolkit"
 RAGGED_CHUNK = 1 << 17
+CHUNK_KEYS = {"name": "default", "configuration": {"separator": "."}}
 
 Document = dict[str, Any]
 
@@ -78,7 +79,7 @@ def array_document(
         "shape": list(shape),
         "data_type": data_type,
         "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": list(array.chunk)}},
-        "chunk_key_encoding": {"name": "default", "configuration": {"separator": "/"}},
+        "chunk_key_encoding": CHUNK_KEYS,
         "fill_value": _json_fill(array.fill if fill is None else fill),
         "codecs": codecs,
         "attributes": dict(attributes),
@@ -107,10 +108,13 @@ def stored_of(key: str, document: Mapping[str, Any]) -> Stored:
         dtype = None if text else np.dtype(document["data_type"]).newbyteorder("<")
         chunk = tuple(int(n) for n in document["chunk_grid"]["configuration"]["chunk_shape"])
         compressed = any(codec["name"] == "zstd" for codec in document["codecs"])
+        keys = document["chunk_key_encoding"]
     except (KeyError, TypeError) as error:
         raise ValueError(f"array {key} is none of ours: {error}") from error
     if dtype is not None and (dtype.hasobject or dtype.kind not in "biufc"):
         raise ValueError(f"array {key} has type {dtype}")
+    if keys != CHUNK_KEYS:
+        raise ValueError(f"array {key} names its chunks by {keys}")
     if not chunk or min(chunk) < 1:
         raise ValueError(f"array {key} has chunks of {chunk}")
     return Stored(key=key, dtype=dtype, chunk=chunk, compressed=compressed)

@@ -38,7 +38,7 @@ from toolkit.stores.matching import SpaceLike
 from toolkit.stores.objects import read_objects
 
 LOADED = 100_000_000
-"""Bytes up to which a variable is loaded at once, and above which it is read where it is used."""
+"""Bytes of the variables, the small ones first, that are loaded; others are read where used."""
 
 Array = npt.NDArray[Any]
 Variables = dict[str, xr.Variable]
@@ -122,8 +122,10 @@ def labelled(
         data.attrs["objects"] = objects
     if load:
         pickled = {v.name for v in schema_of(runs).variables if v.kind == "object"}
-        for label, variable in data.variables.items():
-            if variable.nbytes <= LOADED and label not in pickled:
+        left = LOADED
+        for label, variable in sorted(data.variables.items(), key=lambda item: item[1].nbytes):
+            left -= variable.nbytes
+            if left >= 0 and label not in pickled:
                 # An output that cannot be read masked is an error where somebody looks at it,
                 # and none for the sweep that has just computed it and all others.
                 with contextlib.suppress(StoreError):
