@@ -24,7 +24,7 @@ class PeakMemory:
         """Reset the mark, if this process may and runs one thread of work."""
         self._is_measuring = self._is_alone and _reset()
         if self._is_measuring:
-            self._children, self._before = _largest_child(), _high_water()
+            self._children, self._before = _largest_child(), _resident()
 
     def end(self, seconds: float) -> float:
         """Return the peak since ``begin`` in bytes, NaN for a run that short or unmeasured."""
@@ -50,6 +50,15 @@ def _reset() -> bool:
         return os.write(_file("clear_refs", os.O_WRONLY), b"5") == 1
     except OSError:
         return False
+
+
+def _resident() -> float:
+    """Return what the process holds now: the high-water mark where that was just reset."""
+    try:  # a tenth of the time of reading ``status``
+        pages = os.pread(_file("statm", os.O_RDONLY), 256, 0).split(None, 2)[1]
+    except (OSError, IndexError):
+        return math.nan
+    return int(pages) * float(resource.getpagesize())
 
 
 def _high_water() -> float:

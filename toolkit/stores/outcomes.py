@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, fields
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -260,10 +261,21 @@ def _is_unique(ids: Ids) -> bool:
     return not bool((ordered[1:] == ordered[:-1]).any())
 
 
+def _are_apart(blocks: list[Block]) -> bool:
+    """Whether all of each block's ids lie between those of others, which is quick to see."""
+    bounds = sorted(
+        (block.lo, block.lo + block.n)
+        if block.ids is None
+        else (int(block.ids.min()), int(block.ids.max()) + 1)
+        for block in blocks
+    )
+    return all(end <= begin for (_, end), (begin, _) in pairwise(bounds))
+
+
 def _without_repeats(
     group: list[tuple[str, Block, bool]],
 ) -> Iterable[list[tuple[str, Block, bool]]]:
-    if len(group) > 1:
+    if len(group) > 1 and not _are_apart([block for _, block, _ in group]):
         ids = np.concatenate([block.run_ids() for _, block, _ in group])
         ids.sort()
         if bool((ids[1:] == ids[:-1]).any()):
