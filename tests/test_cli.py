@@ -123,3 +123,10 @@ def test_the_commands_of_the_documents_can_be_typed(document: str) -> None:
         name, *arguments = shlex.split(line, comments=True)
         if name != "--help":
             main.commands[name].make_context(name, arguments)
+
+
+def test_python_runs_the_command_too() -> None:
+    ended = subprocess.run(
+        [sys.executable, "-m", "toolkit", "--version"], capture_output=True, text=True, check=True
+    )
+    assert ended.stdout.startswith("toolkit, version ")
