@@ -25,8 +25,9 @@ def main() -> None:
     # Threads of a run that spin while they wait take the cores of other runs: small matrix products
     # by two threads on two busy cores took 50 times as long.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-    # glibc keeps this much freed memory, where Dask has it return all but 64 kB: fetching it anew
-    # took half of the time of runs that work on arrays of 250 kB.
+    # glibc keeps 64 MB of freed memory at the end of its heap, where Dask has it keep 64 kB, and
+    # takes arrays of up to 8 MB from there: fetching pages anew took half of the time of runs that
+    # work on arrays of 250 kB.
     os.environ.setdefault("MALLOC_TRIM_THRESHOLD_", str(64 << 20))
     os.environ.setdefault("MALLOC_MMAP_THRESHOLD_", str(8 << 20))
     scheduler, options = sys.argv[1], json.loads(sys.argv[2])

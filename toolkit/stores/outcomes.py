@@ -262,7 +262,7 @@ def _is_unique(ids: Ids) -> bool:
 
 
 def _are_apart(blocks: list[Block]) -> bool:
-    """Whether all of each block's ids lie between those of others, which is quick to see."""
+    """Whether no two blocks overlap between their lowest and highest ids: no run comes twice."""
     bounds = sorted(
         (block.lo, block.lo + block.n)
         if block.ids is None
