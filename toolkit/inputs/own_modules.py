@@ -29,7 +29,15 @@ def is_own(module: types.ModuleType) -> bool:
 def own_modules_by_value() -> Iterator[None]:
     """Have cloudpickle pickle functions and classes of the user's modules by value."""
     registered = set(cloudpickle.list_registry_pickle_by_value())
-    own = [module for module in _own() if module.__name__ not in registered]
+    # By the name it gives itself: a module may be loaded under another one, too.
+    named = {
+        module.__name__: module
+        for module in list(sys.modules.values())
+        if isinstance(module, types.ModuleType) and is_own(module)
+    }
+    own = [
+        module for name, module in named.items() if name not in registered and name in sys.modules
+    ]
     for module in own:
         cloudpickle.register_pickle_by_value(module)
     try:
@@ -37,26 +45,6 @@ def own_modules_by_value() -> Iterator[None]:
     finally:
         for module in own:
             cloudpickle.unregister_pickle_by_value(module)
-
-
-def _own() -> list[types.ModuleType]:
-    """Return the user's modules among those that are loaded; each is looked at once."""
-    loaded = list(sys.modules.items())
-    for name, module in loaded:
-        if _looked_at.get(name) is not module:
-            _looked_at[name] = module
-            _found.pop(name, None)
-            if isinstance(module, types.ModuleType) and is_own(module):
-                _found[name] = module
-    if len(loaded) != len(_looked_at):
-        for name in _looked_at.keys() - sys.modules.keys():
-            _looked_at.pop(name, None)
-            _found.pop(name, None)
-    return list(_found.values())
-
-
-_looked_at: dict[str, object] = {}
-_found: dict[str, types.ModuleType] = {}
 
 
 @functools.cache
