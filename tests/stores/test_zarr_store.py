@@ -12,6 +12,7 @@ from toolkit.errors import StoreError
 from toolkit.run_status import Status
 from toolkit.spaces.grid import grid
 from toolkit.stages.schema import Coord, RaggedColumn, Schema, Variable
+from toolkit.stores import open as stores_open
 from toolkit.stores.epoch import StaleWorker, StoreGone, Turn, read_turn, write_turn
 from toolkit.stores.sink import close_sinks, open_sink
 from toolkit.stores.zarr_store import ZarrStore
@@ -345,6 +346,19 @@ def test_damaged_metadata_is_an_error_with_the_file(path, text):
     (path / "zarr.json").write_text(text)
     with pytest.raises(StoreError, match=r"zarr.json|is no store"):
         ZarrStore.read(path)
+
+
+def test_chunks_that_are_named_otherwise_are_an_error_that_says_what_to_do(path, kit):
+    driver = kit.driver(opened(path))
+    driver.register(grid(a=np.arange(3)))
+    driver.runs.set_schema(kit.number, 4)
+    driver.store.release()
+    root = path / "zarr.json"
+    said = root.read_text()
+    assert '"separator":"."' in said
+    root.write_text(said.replace('"separator":"."', '"separator":"/"'))
+    with pytest.raises(StoreError, match=r"another version.*into a new one"):
+        stores_open.open(path)
 
 
 def test_no_array_may_lie_outside_of_the_store(path):

@@ -96,8 +96,20 @@ class Hierarchy:
         self._changed.clear()
 
     def array(self, key: str) -> Stored:
-        """Return how an array is stored."""
-        return stored_of(key, self.documents[key])
+        """Return how an array is stored.
+
+        Raises
+        ------
+        StoreError
+            If its metadata is damaged, or of another version of this package.
+        """
+        try:
+            return stored_of(key, self.documents[key])
+        except ValueError as error:
+            raise StoreError(
+                f"The metadata of the store is damaged, or of another version: {error}. "
+                "Restore the store from a copy, or run the sweep into a new one."
+            ) from error
 
     def length(self, key: str) -> int:
         """Return the length of an array's first dim."""
