@@ -109,7 +109,7 @@ def stored_of(key: str, document: Mapping[str, Any]) -> Stored:
         chunk = tuple(int(n) for n in document["chunk_grid"]["configuration"]["chunk_shape"])
         compressed = any(codec["name"] == "zstd" for codec in document["codecs"])
         keys = document["chunk_key_encoding"]
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, AttributeError, OverflowError) as error:
         raise ValueError(f"array {key} is none of ours: {error}") from error
     if dtype is not None and (dtype.hasobject or dtype.kind not in "biufc"):
         raise ValueError(f"array {key} has type {dtype}")

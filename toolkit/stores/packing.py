@@ -106,6 +106,8 @@ def _read_lengths(payload: memoryview, count: int) -> tuple[npt.NDArray[np.int64
 
 
 def _read_text(payload: memoryview, shape: tuple[int, ...]) -> tuple[Array, memoryview]:
+    if min(shape) < 0:
+        raise ValueError("a negative length")
     count = math.prod(shape)
     lengths, payload = _read_lengths(payload, count)
     total = int(lengths.sum())
