@@ -145,7 +145,7 @@ def _target(name: str, folder: Path) -> Callable[[random.Random], str]:
         shutil.copytree(rng.choice(stores)[1], place)
         done = mutations.mutate_store(place, rng, only)
         try:
-            errors = readers.read_store(place, thoroughly=rng.randrange(4) == 0)
+            errors = readers.read_store(place, rng)
             if rng.randrange(4) == 0:
                 with contextlib.suppress(ToolkitError):
                     readers.write_store(place)

@@ -35,6 +35,9 @@ def _address(value: str | None) -> str | None:
     return value
 
 
+_Amount = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
 class WorkerKind(BaseModel):
     """One kind of worker: how many, and what each has."""
 
@@ -43,9 +46,7 @@ class WorkerKind(BaseModel):
     count: Literal["auto"] | Annotated[int, Field(ge=0, le=_MOST)] = "auto"
     threads: Annotated[int, Field(ge=1, le=_MOST)] = 1
     memory: Annotated[str | None, BeforeValidator(_memory)] = "auto"
-    resources: dict[str, Annotated[float, Field(gt=0, allow_inf_nan=False)]] = Field(
-        default_factory=dict
-    )
+    resources: dict[str, _Amount] = Field(default_factory=dict)
 
 
 class LocalProfile(BaseModel):
