@@ -204,7 +204,10 @@ def _mutated_record(record: bytes, rng: random.Random) -> bytes:
     payload = record[HEADER.size :]
     how = rng.randrange(4)
     if how == 0 and payload[:1] in (b"{", b"["):
-        payload = json.dumps(mutate_json(json.loads(payload), rng)).encode("utf-8", "replace")
+        try:
+            payload = json.dumps(mutate_json(json.loads(payload), rng)).encode("utf-8", "replace")
+        except (ValueError, RecursionError):  # damaged before
+            payload = mutate_bytes(payload, rng)
     elif how <= 1:
         payload = mutate_bytes(payload, rng)
     else:
@@ -268,7 +271,7 @@ def _mutate_document(raw: bytes, rng: random.Random) -> bytes:
     at = rng.randrange(len(lines))
     try:
         lines[at] = json.dumps(mutate_json(json.loads(lines[at]), rng)).encode()
-    except ValueError:
+    except (ValueError, RecursionError):
         return mutate_bytes(raw, rng)
     return b"\n".join(lines)
 

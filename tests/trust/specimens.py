@@ -51,15 +51,17 @@ def make_folded(path: Path) -> None:
     runs = registered(store, space)
     n = runs.n_runs
     finish(runs, SCHEMA, np.arange(n // 2), columns(n // 2), failed=(1, 2))
-    finish(runs, SCHEMA, np.arange(n // 2, n - 2), columns(n - 2 - n // 2), failed=(20,), fold=False)
+    finish(
+        runs, SCHEMA, np.arange(n // 2, n - 2), columns(n - 2 - n // 2), failed=(20,), fold=False
+    )
     _abandon(store)
 
 
 def make_journalled(path: Path) -> None:
     """Make a store of which nothing is folded, of runs in a table and of blocks left out."""
-    space = (grid(a=range(20), b=[1.0, 2.0]) * zipped("site", rate=[1, 2, 2], size=[1, 1, 3])).where(
-        lambda a, b, rate: a + b + rate > 5
-    )
+    space = (
+        grid(a=range(20), b=[1.0, 2.0]) * zipped("site", rate=[1, 2, 2], size=[1, 1, 3])
+    ).where(lambda a, b, rate: a + b + rate > 5)
     store = on_disk(path)
     runs = registered(store, space)
     finish(runs, SCHEMA, np.arange(9), columns(9), failed=(4,), fold=False)

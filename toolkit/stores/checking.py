@@ -9,8 +9,10 @@ import numpy as np
 
 from toolkit.errors import StoreError, ToolkitError
 
+CHUNK_KEYS = {"name": "default", "configuration": {"separator": "."}}
 _LARGEST = 1 << 62
 _MOST_DIMS = 32
+_CODECS = (["bytes"], ["bytes", "zstd"], ["vlen-utf8"], ["vlen-utf8", "zstd"])
 _TYPES = re.compile(r"bool|string|u?int(8|16|32|64)|float(16|32|64)|complex(64|128)")
 
 
@@ -82,6 +84,13 @@ def check_document(key: str, document: Mapping[str, Any]) -> None:
     fits = len(shape) == len(chunk) >= 1 and min(chunk) >= 1
     if not fits or any(c != max(n, 1) for c, n in zip(chunk[1:], shape[1:], strict=True)):
         raise ValueError(f"array {key} has shape {shape} in chunks of {chunk}")
+    if document.get("chunk_key_encoding") != CHUNK_KEYS:
+        raise ValueError(f"array {key} names its chunks in a way of its own")
+    codecs = document.get("codecs")
+    if not isinstance(codecs, list) or not all(isinstance(codec, dict) for codec in codecs):
+        raise ValueError(f"array {key} has no codecs")
+    if [codec.get("name") for codec in codecs] not in _CODECS:
+        raise ValueError(f"array {key} has codecs that no store has: {str(codecs)[:200]}")
     fill, is_text = document.get("fill_value"), data_type == "string"
     if is_text != isinstance(fill, str) and not (isinstance(fill, str) and fill == "NaN"):
         raise ValueError(f"array {key} is filled with {str(fill)[:80]}")

@@ -9,6 +9,7 @@ import numpy as np
 from toolkit.errors import StoreError
 from toolkit.run_status import FLAG_MEANINGS, Status
 from toolkit.stages.schema import Schema, Variable
+from toolkit.stores.checking import CHUNK_KEYS
 from toolkit.stores.chunks import (
     ZSTD_LEVEL,
     Stored,
@@ -24,7 +25,6 @@ RUN = "run"
 FORMAT_VERSION = 1
 ATTRIBUTE = "toolkit"
 RAGGED_CHUNK = 1 << 17
-CHUNK_KEYS = {"name": "default", "configuration": {"separator": "."}}
 
 Document = dict[str, Any]
 

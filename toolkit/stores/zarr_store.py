@@ -152,11 +152,12 @@ class ZarrStore:
         Raises
         ------
         StoreError
-            If a living process holds the store.
+            If a living process holds the store, or it is damaged.
         """
         self._lock.acquire()
         try:
-            self._acquire()
+            with readable(self._folder):
+                self._acquire()
         except BaseException:
             self._lock.release()
             raise
@@ -226,9 +227,8 @@ class ZarrStore:
         self.hierarchy, self._turn = _load(self._folder, self.hierarchy.storage)
         self.identity, self.epoch = self._turn
         self.hierarchy.finish_replacing()
-        with readable(self._folder):
-            self._prepare()
-            self._roster.open_all()
+        self._prepare()
+        self._roster.open_all()
         self.accepts_late = True
         self.pull()
         self._turn = Turn(self.identity, self.epoch + 1)
