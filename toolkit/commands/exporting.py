@@ -48,6 +48,13 @@ def export(store: Path, out: Path, stage: str | None) -> ExitCode:
             _write_table(table, part, kind)
             size = f"{len(table):,} rows of {len(table.columns)} columns"
         os.replace(part, out)
+    except (AttributeError, LookupError, OverflowError, TypeError, ValueError) as error:
+        # What a store holds, a format need not be able to: texts with NUL, attributes of objects.
+        raise CommandError(
+            f"{out} cannot hold what is in {store}: {type(error).__name__}: {str(error)[:500]}. "
+            f"Export it as another of {', '.join(_SUFFIXES)}, or read the store in Python.",
+            f"toolkit export {store} {out.with_suffix('.csv' if kind == '.nc' else '.nc')}",
+        ) from error
     finally:
         part.unlink(missing_ok=True)
     click.echo(f"{out}: {size}")

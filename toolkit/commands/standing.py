@@ -1,11 +1,13 @@
 """How a store stands: its runs by state, and whether somebody runs it now."""
 
+import contextlib
 import socket
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from toolkit.commands.origin import origin_of, provenance_of
+from toolkit.commands.outcome import printable
 
 STATES = ("done", "failed", "pending", "stale", "blocked")
 
@@ -51,7 +53,7 @@ class Standing:
             for name, counts in self.stages.items()
         ]
         lines = [table(headers, rows, width=1000) if rows else "no runs yet", self._driver_line()]
-        return "\n".join([f"{self.store}", *lines])
+        return printable("\n".join([f"{self.store}", *lines]))
 
     @property
     def pending(self) -> int:
@@ -112,8 +114,10 @@ class Standing:
         driver = self.driver
         if driver is None:
             return "not running"
-        since = datetime.datetime.fromtimestamp(driver.since).astimezone()
-        who = f"process {driver.pid} on {driver.host}, since {since:%Y-%m-%d %H:%M:%S}"
+        who = f"process {driver.pid} on {driver.host}"
+        with contextlib.suppress(ValueError, OverflowError, OSError):  # whatever the file says
+            since = datetime.datetime.fromtimestamp(driver.since).astimezone()
+            who += f", since {since:%Y-%m-%d %H:%M:%S}"
         if driver.is_alive is None:
             return f"running, as it seems: {who} (it cannot be seen from here whether it lives)"
         return f"running: {who}" if driver.is_alive else f"not running: {who} has died"

@@ -162,7 +162,10 @@ def array_name(name: str) -> str:
     >>> array_name("peak"), array_name("a/b"), array_name("..")
     ('peak', 'a%2Fb', '%2E.')
     """
-    safe = "".join(f"%{ord(c):02X}" if c in "/\\%" or ord(c) < 32 else c for c in name)
+    safe = "".join(
+        f"%{ord(c):02X}" if c in "/\\%\x7f" or c < " " or "\ud800" <= c <= "\udfff" else c
+        for c in name
+    )
     if safe.startswith((".", "__")) or safe in ("", "zarr.json", "axes"):
         safe = f"%{ord(safe[0]):02X}{safe[1:]}" if safe else "%"
     return safe

@@ -304,4 +304,7 @@ def _cut(values: Array, inner: tuple[int, ...]) -> Array:
 
 
 def _dumps(document: object) -> bytes:
-    return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
+    try:
+        return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
+    except UnicodeEncodeError:  # a file name, such as that of a script, need not be text
+        return json.dumps(document, separators=(",", ":")).encode()
