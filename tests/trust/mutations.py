@@ -212,7 +212,7 @@ def _mutated_record(record: bytes, rng: random.Random) -> bytes:
         payload = mutate_bytes(payload, rng)
     else:
         at = rng.randrange(3, 11)
-        limit = {3: 8, 4: 16, 5: 8, 6: 32, 7: 32, 8: 32}.get(at)
+        limit = {3: 8, 4: 8, 5: 16, 6: 32, 7: 32, 8: 32}.get(at)
         if limit is not None:
             fields[at] = rng.choice([fields[at] ^ 1 << rng.randrange(limit), _word(rng)]) % 2**limit
             if at == 8:

@@ -1,6 +1,7 @@
 """How a store stands: its runs by state, and whether somebody runs it now."""
 
 import contextlib
+import shlex
 import socket
 from dataclasses import dataclass
 from pathlib import Path
@@ -100,12 +101,12 @@ class Standing:
     def next_steps(self) -> list[str]:
         """Lines with the commands that one may want next."""
         origin = origin_of(self.made_by)
-        typed = "FILE.py:sweep" if origin is None else str(origin.target)
+        typed = "FILE.py:sweep" if origin is None else origin.typed
         lines = []
         if self.pending and not self.is_running:
             lines.append(f"Go on:        toolkit run {typed}")
         if self.failed:
-            lines.append(f"What failed:  toolkit errors {self.store} --group")
+            lines.append(f"What failed:  toolkit errors {shlex.quote(str(self.store))} --group")
         return lines
 
     def _driver_line(self) -> str:
