@@ -1,11 +1,11 @@
 """What a store claims costs neither memory nor time before it is shown to be so."""
 
+import contextlib
 import json
 import random
 import struct
 import time
 import tracemalloc
-import zlib
 from pathlib import Path
 
 import numpy as np
@@ -15,13 +15,13 @@ from numcodecs.zstd import Zstd
 import toolkit as tk
 from tests.trust.mutations import signed, zstd_bomb
 from tests.trust.readers import read_store, write_store
-from toolkit.stages.schema import Schema, Variable
+from toolkit.stages.schema import Schema
 from toolkit.stores import limits, records
 from toolkit.stores.chunks import Stored, decode
 from toolkit.stores.journal import PAGE
 from toolkit.stores.storage import Folder
 
-HUGE = (10**9, 10**12, 10**15, 2**62 - 1, 2**63, 10**30)
+HUGE = (10**9, 10**15, 2**63)
 DEEP = b'{"a":' * 100_000
 
 
@@ -99,11 +99,9 @@ def test_a_claim_to_be_huge_is_refused_or_costs_nothing(
     path = specimen("folded")
     edit(path, lambda ours, inside: CLAIMS[what](ours, inside, size))
     begin = time.process_time()
-    read_store(path)
-    try:
+    read_store(path, random.Random(0))
+    with contextlib.suppress(tk.ToolkitError):
         write_store(path)
-    except tk.ToolkitError:
-        pass
     assert time.process_time() - begin < 60
 
 
@@ -150,15 +148,33 @@ def test_a_chunk_as_large_as_its_metadata_says_is_weighed_first(frugal) -> None:
         decode(Stored(key="x", dtype=np.dtype("u1"), chunk=(size,)), zstd_bomb(size, 8192))
 
 
-@pytest.mark.parametrize("name", ["zarr.json", ".journal/fold.json", ".journal/epoch.json",
-                                  ".journal/lock.json", ".journal/failures.jsonl"])  # fmt: skip
 @pytest.mark.parametrize(
-    "raw", [DEEP, b"[" * 100_000, b"1" * 10_000, b"Infinity", b"\xff\xfe", b"", b"null", b'{"epoch": 1e999, "identity": 1}']
-)  # fmt: skip
+    "name",
+    [
+        "zarr.json",
+        ".journal/fold.json",
+        ".journal/epoch.json",
+        ".journal/lock.json",
+        ".journal/failures.jsonl",
+    ],
+)
+@pytest.mark.parametrize(
+    "raw",
+    [
+        DEEP,
+        b"[" * 100_000,
+        b"1" * 10_000,
+        b"Infinity",
+        b"\xff\xfe",
+        b"",
+        b"null",
+        b'{"epoch": 1e999, "identity": 1}',
+    ],
+)
 def test_documents_that_no_parser_likes_are_damage(specimen, name: str, raw: bytes) -> None:
     path = specimen("journalled")
     (path / name).write_bytes(raw)
-    errors = read_store(path)
+    errors = read_store(path, random.Random(0))
     assert bool(errors) == (name == "zarr.json")
 
 
@@ -274,7 +290,5 @@ def test_a_page_that_is_signed_and_wrong_is_left_alone(specimen) -> None:
     file, raw = _journal(path)
     head = bytearray(raw[:PAGE])
     head[512:] = struct.pack("<qq", 10**15, 10**15) * 224
-    assert zlib.crc32(raw[:128]) is not None
     file.write_bytes(bytes(head) + raw[PAGE:])
     assert read_store(path) == []
-    assert Variable(name="x").shape == ()

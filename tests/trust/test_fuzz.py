@@ -1,5 +1,6 @@
 """The fuzzer in its short form: damage by hypothesis, and the driver for a second."""
 
+import contextlib
 import random
 import shutil
 import subprocess
@@ -20,7 +21,7 @@ from toolkit.stores import records
 ROOT = Path(__file__).parents[2]
 SEEDS = st.integers(0, 2**63)
 QUICK = settings(
-    max_examples=15,
+    max_examples=6,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 
@@ -39,10 +40,8 @@ def test_a_damaged_store_is_read_or_refused(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         read_store(path, rng)
-        try:
+        with contextlib.suppress(tk.ToolkitError):
             write_store(path)
-        except tk.ToolkitError:
-            pass
 
 
 @settings(max_examples=200)
@@ -59,7 +58,7 @@ def test_signed_records_of_any_content_are_scanned(parts) -> None:
         assert found.origin.end <= len(data)
 
 
-@settings(max_examples=60)
+@settings(max_examples=40)
 @given(seed=SEEDS)
 def test_a_damaged_profile_is_read_or_refused(tmp_path_factory, seed: int) -> None:
     path = tmp_path_factory.getbasetemp() / "fuzzed.yaml"
@@ -67,12 +66,15 @@ def test_a_damaged_profile_is_read_or_refused(tmp_path_factory, seed: int) -> No
     try:
         read_profile(path)
     except tk.ClusterError as error:
-        assert len(str(error)) < 20_000
+        refused = str(error)
+    else:
+        refused = ""
+    assert len(refused) < 20_000
 
 
-@pytest.mark.parametrize("target", ["journal", "store", "profile"])
-def test_the_driver_repeats_an_input(target: str) -> None:
-    command = [sys.executable, "-m", "tests.trust", "--only", target, "--seed", "1", "--input", "3"]
+def test_the_driver_repeats_an_input() -> None:
+    command = [sys.executable, "-m", "tests.trust", "--only", "profile"]
+    command += ["--seed", "1", "--input", "3"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert f"{target}: seed 1, 1 inputs" in done.stdout
+    assert "profile: seed 1, 1 inputs" in done.stdout

@@ -1,5 +1,6 @@
 """Nothing in a store leads out of it, and files have the modes that they should."""
 
+import contextlib
 import json
 import os
 import stat
@@ -22,8 +23,9 @@ def edit(path: Path, change) -> None:
 
 
 @pytest.mark.parametrize(
-    "key", ["../out", "/tmp/out", "a/../../out", "..", ".", "a//b", "", ".journal/x", "a\\b", "a\0b"]
-)  # fmt: skip
+    "key",
+    ["../out", "/tmp/out", "a/../../out", "..", ".", "a//b", "", ".journal/x", "a\\b", "a\0b"],
+)
 def test_a_key_that_leads_out_is_refused(specimen, key: str) -> None:
     path = specimen("folded")
 
@@ -142,10 +144,8 @@ def test_no_file_of_the_journal_folder_is_reached_through_a_link(
     file.unlink(missing_ok=True)
     file.symlink_to(target)
     read_store(path)
-    try:
+    with contextlib.suppress(tk.ToolkitError):
         write_store(path)
-    except tk.ToolkitError:
-        pass
     assert target.read_text() == "precious\n"
 
 
