@@ -4,6 +4,7 @@
 #   make test          all tests but the long ones; says what it left out, why, and how to add it
 #   make test-newest   the unmarked tests on Python 3.12 or later, without torch
 #   make test-long     the tests that take minutes
+#   make fuzz          damages journals, stores and profiles for MINUTES=10 each; says what breaks a reader
 #   make bench         beside multiprocessing, joblib, pipefunc and xyzpy
 #   make lint          ruff and mypy
 #   make docs          docs/_build/html/index.html; a warning is an error
@@ -16,7 +17,7 @@
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := setup
-.PHONY: setup demo test test-newest test-long bench docs lint notebooks constraints \
+.PHONY: setup demo test test-newest test-long fuzz bench docs lint notebooks constraints \
 	unmarked-on-newest debian
 
 # Processes start three times as fast from modules that are compiled once.
@@ -80,6 +81,10 @@ ifneq ($(strip $(DEBIAN)),)
 			|| echo "Could not install $(DEBIAN): the tests that need them are skipped."; \
 	fi
 endif
+
+MINUTES ?= 10
+fuzz: setup
+	@$(BIN)/python -m tests.trust --minutes $(MINUTES) $(ARGS)
 
 bench: setup
 	@$(BIN)/python tests/benchmarks $(ARGS)

@@ -9,7 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from toolkit.commands.described import Described, describe, part_option, sweep_options
+from toolkit.commands.described import (
+    Described,
+    describe,
+    part_option,
+    shown_path,
+    sweep_options,
+)
 from toolkit.commands.outcome import (
     CommandError,
     ExitCode,
@@ -227,7 +233,8 @@ def _tell(described: Described, counts: dict[str, int]) -> None:
     if counts["failed"]:
         click.echo(f"See why:     toolkit errors {store} --group")
         click.echo(f"Run again:   toolkit retry {described.typed}")
-    click.echo(f"In Python:   tk.open({store!r})")
+    assert described.sweep.store is not None
+    click.echo(f"In Python:   tk.open({str(shown_path(described.sweep.store))!r})")
 
 
 def _whole(row: Mapping[Any, Any]) -> dict[str, Any]:

@@ -3,12 +3,17 @@
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Protocol
 
-from toolkit.stores.storage import JOURNALS, reported
+from toolkit.stores.inside import open_plain
+from toolkit.stores.storage import JOURNALS, explain, reported
 
 FILE = f"{JOURNALS}/failures.jsonl"
+
+_ALWAYS = ("exception", "message", "traceback")
+_TEXTS = (*_ALWAYS, "host", "log", "tier")
+_NUMBERS = ("attempt", "time", "exit_code")
 
 
 class FailureLog(Protocol):
@@ -75,7 +80,10 @@ class FileLog:
             lines.append(json.dumps(line | {"traceback": token}))
         # It begins with a line end: what a crash left of the last line is a line of its own.
         raw = ("\n" + "\n".join(lines) + "\n").encode()
-        with reported(self._store), open(self._path, "ab", buffering=0) as file:
+        with (
+            reported(self._store),
+            open(self._path, "ab", buffering=0, opener=open_plain) as file,
+        ):
             file.write(raw)
         self._waiting = []
 
@@ -83,16 +91,34 @@ class FileLog:
         """Yield the failures of a stage, the oldest first."""
         texts: dict[str, str] = {}
         try:
-            with open(self._path, "rb") as file:
+            with open(self._path, "rb", opener=open_plain) as file:
                 for raw in file:
                     line = _parsed(raw)
                     if "token" in line:
                         texts[str(line["token"])] = str(line.get("text", ""))
-                    elif line.get("stage") == stage and isinstance(line.get("run"), int):
-                        yield line | {"traceback": texts.get(str(line.get("traceback")), "")}
+                    elif line.get("stage") == stage and type(line.get("run")) is int:
+                        traceback = texts.get(str(line.get("traceback")), "")
+                        yield as_failure(line) | {"traceback": traceback}
         except FileNotFoundError:
             pass
+        except OSError as error:
+            raise explain(error, self._store) from error
         yield from (dict(line) for line in self._waiting if line["stage"] == stage)
+
+
+def as_failure(line: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a failure with texts where texts belong, and numbers where numbers do.
+
+    A file or journal from elsewhere may say anything; what it says beyond that is left as it is.
+    """
+    texts = {name: _text(line.get(name)) for name in _TEXTS if name in line or name in _ALWAYS}
+    numbers = {name: line[name] for name in _NUMBERS if type(line.get(name)) in (int, float)}
+    rest = {name: line[name] for name in line if name not in _TEXTS and name not in _NUMBERS}
+    return {**rest, **texts, "attempt": 0, **numbers}
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else "" if value is None else str(value)[:4000]
 
 
 def _line(stage: str, attempt: int, time: float, failure: dict[str, Any]) -> dict[str, Any]:

@@ -11,9 +11,11 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 
 from toolkit.errors import StoreError
+from toolkit.stores.inside import open_plain
 from toolkit.stores.storage import JOURNALS, reported, write_file
 
 FILE = f"{JOURNALS}/lock.json"
+_LONGEST = 1 << 16
 HEARTBEAT_S = 5.0
 MISSED_BEATS = 3
 
@@ -234,8 +236,8 @@ def process_start(pid: int) -> str | None:
 
 def _read(path: str) -> Holder | None:
     try:
-        with open(path, encoding="utf-8") as file:
-            found = json.load(file)
+        with open(path, encoding="utf-8", opener=open_plain) as file:
+            found = json.loads(file.read(_LONGEST))
         return Holder(
             host=str(found["host"]),
             pid=int(found["pid"]),
@@ -244,5 +246,5 @@ def _read(path: str) -> Holder | None:
             since=float(found["since"]),
             beat=int(found["beat"]),
         )
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return None

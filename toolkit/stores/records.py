@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from toolkit.stages.schema import Columns, Schema
+from toolkit.stores.failure_log import as_failure
 from toolkit.stores.packing import Buffer, element_dtype, pack, unpack
 
 # magic, crc, length of the payload, kind, flags, stage, attempt, epoch, n, lo, time
@@ -354,7 +355,7 @@ def _parse(
         failures = json.loads(bytes(payload))
         if not isinstance(failures, list) or not all(_is_failure(item) for item in failures):
             raise ValueError("not a list of failures")
-        return Errors(origin, failures)
+        return Errors(origin, [as_failure(item) for item in failures])
     if kind != BLOCK:
         raise ValueError(f"unknown kind {kind}")
     ids = None
@@ -399,7 +400,7 @@ def _schema(text: str) -> Schema:
 
 
 def _is_failure(item: object) -> bool:
-    return isinstance(item, dict) and isinstance(item.get("run"), int)
+    return isinstance(item, dict) and type(item.get("run")) is int
 
 
 def _cut(payload: memoryview, size: int) -> tuple[memoryview, memoryview]:

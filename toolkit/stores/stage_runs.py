@@ -30,7 +30,7 @@ from toolkit.stores.pending import Part, Pending
 from toolkit.stores.records import Block, Errors, Record, Started
 from toolkit.stores.sink import Receipt, SinkSpec
 from toolkit.stores.stage_layout import StageLayout, coordinate_names
-from toolkit.stores.state import FIELDS, State
+from toolkit.stores.state import FIELDS, NUMBERS, State
 from toolkit.stores.values import Values
 
 Array = npt.NDArray[Any]
@@ -273,6 +273,8 @@ class StageRuns:
         for journal, record in inbox:
             if journal:
                 self._fold.seen[journal] = record.origin.end
+            if isinstance(record, Block) and not self._settler.is_inside(record):
+                continue
             is_late = record.origin.epoch < self._home.epoch and not self._home.accepts_late
             if isinstance(record, Block):
                 counting = self._begun.counting(record) if is_late else record
@@ -485,7 +487,11 @@ class StageRuns:
         key = state_key(self.group, name)
         if key not in self._hierarchy.documents:
             return None
-        stored = self._hierarchy.read(key, 0, self._hierarchy.length(key))
+        dtype = FIELDS.get(name, NUMBERS)[0]
+        if self._hierarchy.array(key).dtype != dtype or len(self._hierarchy.shape(key)) != 1:
+            raise StoreError(f"Array {key!r} of the store is not of type {dtype} along the runs.")
+        length = min(self._hierarchy.length(key), self.catalogue.n_runs)
+        stored = self._hierarchy.read(key, 0, length)
         if name == "status":
             stored = restated(
                 stored, self.state.makers, functools.partial(self._stored_state, MADE_BY)

@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from toolkit.run_status import Status
+from toolkit.stores.limits import require_room
 from toolkit.stores.makers import MADE_BY, Makers, Numbers
 
 FIELDS: dict[str, tuple[np.dtype[Any], float]] = {
@@ -193,6 +194,7 @@ class State:
             room = array.base if isinstance(array.base, np.ndarray) else array
             if len(room) < self.n_runs or room.dtype != dtype or room.ndim != 1:
                 length = self.n_runs if not len(array) else max(self.n_runs, 3 * len(array) // 2)
+                require_room(dtype.itemsize * length, f"The {name} of {self.n_runs:,} runs")
                 room = np.full(length, fill, dtype)
                 room[: len(array)] = array
             array = room[: self.n_runs]

@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
+from toolkit.stores.inside import open_plain
 from toolkit.stores.journal import PAGE, SUFFIX, Tail, read_page, read_slots
 from toolkit.stores.records import Record
 from toolkit.stores.storage import JOURNALS
@@ -71,7 +72,7 @@ class Tails:
             tail = self.tails.pop(name, None)
             path = os.path.join(self._folder, name)
             try:
-                with open(path, "rb") as file:
+                with open(path, "rb", opener=open_plain) as file:
                     os.unlink(path)
                     if tail is not None:
                         left += [Sent(name, record) for record in tail.read_from(file.fileno())]

@@ -8,11 +8,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from toolkit.errors import StoreError
 from toolkit.stages.columns import cast
 from toolkit.stages.schema import Column, Columns, RaggedColumn, Schema, Variable, exact
 from toolkit.stores.chunks import array_name, as_stored, join, stored_dtype
 from toolkit.stores.hierarchy import Hierarchy, pieces, put_array
 from toolkit.stores.layout import cf_attributes, output_documents, plain_attributes
+from toolkit.stores.limits import require_room
 from toolkit.stores.packing import element_dtype
 
 Array = npt.NDArray[Any]
@@ -60,14 +62,22 @@ class Values:
         return cls(hierarchy, group, schema, chunk_length)
 
     def reconcile(self) -> None:
-        """Take over types that were widened just before a crash."""
+        """Take over types that were widened just before a crash; refuse arrays that do not fit.
+
+        Raises
+        ------
+        ValueError
+            If an array has not the dims, shape or chunks that the schema says.
+        """
         variables = []
         for variable in self.schema.variables:
-            if variable.kind == "fixed" and element_dtype(variable).kind not in "mM":
+            is_number = variable.kind in ("fixed", "ragged")
+            if is_number and element_dtype(variable).kind not in "mM":
                 found = self._hierarchy.array(self.key(variable)).dtype
                 if found is not None and found != element_dtype(variable):
                     variable = replace(variable, dtype=found.str)
             variables.append(variable)
+            self._check_arrays(variable)
         if tuple(variables) != self.schema.variables:
             self.schema = replace(self.schema, variables=tuple(variables))
 
@@ -147,13 +157,37 @@ class Values:
             return self._as_type(variable, self._rows(key, ids))
         starts = self._rows(f"{key}.start", ids)
         lengths = np.array(self._rows(f"{key}.length", ids))
+        if len(lengths) and min(int(lengths.min()), int(starts.min())) < 0:
+            raise StoreError(
+                f"Output {variable.name!r} has runs whose values lie nowhere in its array. "
+                "Find all damaged parts of the store with `toolkit check`."
+            )
         ends = np.cumsum(lengths)
-        total = int(ends[-1]) if len(ends) else 0
+        total = int(lengths.sum(dtype=np.float64))
         if not total:
             return RaggedColumn(lengths, np.zeros(0, element_dtype(variable)))
+        require_room(32 * total, f"Output {variable.name!r} of {len(lengths):,} runs")
         within = np.arange(total) - np.repeat(ends - lengths, lengths)
         values = self._hierarchy.take(key, np.repeat(starts, lengths) + within)
         return RaggedColumn(lengths, self._as_type(variable, values))
+
+    def _check_arrays(self, variable: Variable) -> None:
+        """Refuse arrays that do not fit what the schema says of an output."""
+        hierarchy, key = self._hierarchy, self.key(variable)
+        element = element_dtype(variable) if variable.kind != "text" else None
+        stored = None if element is None else stored_dtype(element)
+        if variable.kind in ("fixed", "text"):
+            wanted = {key: (stored, variable.shape, self.chunk_length)}
+        else:
+            row = (np.dtype("<i8"), (), self.chunk_length)
+            wanted = {key: (stored, (), 0), f"{key}.start": row, f"{key}.length": row}
+        for name, (dtype, inner, length) in wanted.items():
+            array = hierarchy.array(name)
+            fits = hierarchy.shape(name)[1:] == inner and array.chunk[0] == (
+                length or array.chunk[0]
+            )
+            if array.dtype != dtype or not fits:
+                raise ValueError(f"array {name} is not as the outputs are described")
 
     def trim(self) -> None:
         """Cut the room that ragged values were given in advance."""
