@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from toolkit.stages.output import Output, ragged
     from toolkit.stages.stage import Stage, stage
     from toolkit.stages.torch_batch import device
+    from toolkit.stores.check import check
     from toolkit.stores.open import failures, open, status
     from toolkit.sweep import Sweep
 
@@ -56,6 +57,7 @@ _HOMES = {
     "Sweep": "sweep",
     "SweepError": "errors",
     "ToolkitError": "errors",
+    "check": "stores.check",
     "choice": "spaces.distribution",
     "cluster": "clusters.cluster",
     "current_run": "stages.current",
@@ -96,6 +98,7 @@ __all__ = [
     "Sweep",
     "SweepError",
     "ToolkitError",
+    "check",
     "choice",
     "cluster",
     "current_run",

@@ -192,8 +192,8 @@ class Sweep:
             client that is there; without one, a sweep of under two seconds runs in this process
             and a longer one on a local cluster that is closed afterwards.
         rerun
-            Run these again though they have an outcome: ``"failed"``, ``"stale"``, ``"all"``, or
-            several.
+            Run these again though they have an outcome: ``"failed"``, ``"stale"``, ``"damaged"``
+            (their stored values cannot be read; see ``tk.check``), ``"all"``, or several.
         order
             ``"random"``, ``"coarse"`` (a coarse grid first, then finer ones) or ``"given"``.
         max_failures
@@ -246,9 +246,16 @@ class Sweep:
         return self._job(client, rerun, order, max_failures, time_limit, profile).begin()
 
     def retry(
-        self, client: object = None, resources: Resources | None = None, *, progress: bool = True
+        self,
+        client: object = None,
+        resources: Resources | None = None,
+        *,
+        damaged: bool = False,
+        progress: bool = True,
     ) -> "xr.Dataset":
         """Run the failed runs again, with other resources where they are given.
+
+        With ``damaged`` those whose stored values are damaged instead; all others stay.
 
         Raises
         ------
@@ -262,7 +269,7 @@ class Sweep:
             sweep = self.replace(
                 stages=[dataclasses.replace(stage, resources=resources) for stage in self.stages]
             )
-        return sweep.run(client, rerun="failed", progress=progress)
+        return sweep.run(client, rerun="damaged" if damaged else "failed", progress=progress)
 
     def dataset(self, *, mask: bool = True) -> "xr.Dataset":
         """Return what is stored of this space; the rest is missing.

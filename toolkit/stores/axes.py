@@ -71,7 +71,7 @@ def load_catalogue(hierarchy: Hierarchy, group: str, document: dict[str, Any]) -
     arrays = {}
     for name, stored in document["arrays"].items():
         key = join(join(group, AXES), stored)
-        values = hierarchy.read(key, 0, hierarchy.length(key))
+        values = hierarchy.read(key, 0, hierarchy.length(key), whole=True)
         if values.dtype == object:
             values = np.array(values.tolist(), dtype=str).reshape(values.shape)
         arrays[str(name)] = values

@@ -18,6 +18,10 @@ SWAP = f"{JOURNALS}/swap"
 Array = npt.NDArray[Any]
 
 
+class DamagedChunk(StoreError):  # noqa: N818  (what was found, not an error of the user)
+    """A chunk is there and cannot be decoded."""
+
+
 class Hierarchy:
     """Groups and arrays of one store.
 
@@ -29,6 +33,7 @@ class Hierarchy:
         self.storage = storage
         self.documents: dict[str, Document] = dict(documents or {})
         self._changed: set[str] = set()
+        self._swapped = ""
 
     @classmethod
     def load(cls, storage: Storage) -> "Hierarchy | None":
@@ -114,15 +119,18 @@ class Hierarchy:
     def read_chunk(self, key: str, number: int) -> Array | None:
         """Return one chunk at its full length, None where nothing was written."""
         array = self.array(key)
-        raw = self.storage.get(chunk_key(array, number))
+        place = chunk_key(array, number)
+        if key == self._swapped and self.storage.get(f"{SWAP}/{key}/{METADATA}"):
+            place = f"{SWAP}/{place}"
+        raw = self.storage.get(place)
         if raw is None:
             return None
         try:
             return decode(array, raw)
         except ValueError as error:
-            raise StoreError(
+            raise DamagedChunk(
                 f"Chunk {chunk_key(array, number)} of the store cannot be read: {error}. "
-                "Find all damaged chunks with `toolkit check`, and run them again."
+                "`toolkit check` names all damage, `toolkit retry --damaged` makes it anew."
             ) from error
 
     def write_chunk(self, key: str, number: int, values: Array) -> None:
@@ -134,14 +142,19 @@ class Hierarchy:
             values = full
         self.storage.put(chunk_key(array, number), encode(array, values))
 
-    def read(self, key: str, first: int, last: int) -> Array:
-        """Return rows ``first … last - 1``."""
+    def read(self, key: str, first: int, last: int, *, whole: bool = False) -> Array:
+        """Return rows ``first … last - 1``; ``whole``: every chunk has to be there."""
         array = self.array(key)
         inner = tuple(self.documents[key]["shape"][1:])
         dtype = object if array.dtype is None else array.dtype
         values = np.empty((last - first, *inner), dtype)
         for number, rows, inside in pieces(first, last, array.chunk[0]):
             chunk = self.read_chunk(key, number)
+            if chunk is None and whole:
+                raise DamagedChunk(
+                    f"Chunk {chunk_key(array, number)} of the store is gone, and cannot be made "
+                    "again. Restore it from a copy of the store."
+                )
             if chunk is None:
                 values[rows] = self.fill(key)
             else:
@@ -193,6 +206,14 @@ class Hierarchy:
         self.storage.put(f"{place}/{METADATA}", _dumps(document))
         self.storage.put(f"{SWAP}.json", _dumps({"key": key, "document": document}))
         self.finish_replacing()
+
+    def see_replacing(self) -> None:
+        """Read as if an exchange that was interrupted were complete; nothing is written."""
+        raw = self.storage.get(f"{SWAP}.json")
+        if raw and raw != b"null":
+            intention = json.loads(raw)
+            self._swapped = _checked(str(intention["key"]))
+            self.documents[self._swapped] = intention["document"]
 
     def finish_replacing(self) -> None:
         """Complete an exchange that ``replace`` has begun; do nothing where there is none."""

@@ -90,6 +90,20 @@ class Results:
         if self.script is not None and disk.provenance.get("script") != self.script:
             disk.set_attributes({"provenance": {**disk.provenance, "script": dict(self.script)}})
 
+    def repair(self) -> int:
+        """Make runs pending whose stored values are damaged; return how many.
+
+        Raises
+        ------
+        StoreError
+            If somebody else runs the store, or its labels are damaged.
+        """
+        from toolkit.stores.repair import repair
+
+        if self._folder is None or not (self._folder / "zarr.json").exists():
+            return 0
+        return sum(map(len, repair(self._folder).values()))
+
     def release(self) -> None:
         """Fold everything and let go of the store."""
         disk, self._disk = self._disk, None

@@ -366,6 +366,11 @@ class StageRuns:
             self._layout.save_incomplete(noted)
 
     @_alone
+    def waiting(self) -> Ids:
+        """Return the runs whose values are journalled and not yet in their chunks."""
+        return np.concatenate([np.zeros(0, np.int64), *self._pending.ids()])
+
+    @_alone
     def drop_values(self) -> None:
         """Forget what runs in memory returned, when nobody needs it any more."""
         self._pending.keep([])
