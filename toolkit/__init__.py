@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from toolkit.stages.stage import Stage, stage
     from toolkit.stages.torch_batch import device
     from toolkit.stores.check import check
+    from toolkit.stores.compaction import compact
     from toolkit.stores.open import failures, open, status
     from toolkit.sweep import Sweep
 
@@ -60,6 +61,7 @@ _HOMES = {
     "check": "stores.check",
     "choice": "spaces.distribution",
     "cluster": "clusters.cluster",
+    "compact": "stores.compaction",
     "current_run": "stages.current",
     "device": "stages.torch_batch",
     "draws": "stages.draws_by_counter",
@@ -101,6 +103,7 @@ __all__ = [
     "check",
     "choice",
     "cluster",
+    "compact",
     "current_run",
     "device",
     "draws",

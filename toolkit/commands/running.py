@@ -140,7 +140,9 @@ def run(
 @part_option
 @_cluster_option
 @click.option(
-    "--damaged", is_flag=True, help="Instead, runs whose stored values `toolkit check` finds damaged."
+    "--damaged",
+    is_flag=True,
+    help="Instead, runs whose stored values `toolkit check` finds damaged.",
 )
 @_progress_option
 @_json_option

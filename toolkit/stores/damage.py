@@ -149,6 +149,7 @@ def _of_elements(
     lengths = hierarchy.take(f"{key}.length", runs)
     room, length = hierarchy.length(key), hierarchy.array(key).chunk[0]
     outside = (starts < 0) | (lengths < 0) | (lengths > room) | (starts > room - lengths)
+    outside &= lengths != 0
     if outside.any():
         what = f"holds {room:,} elements, and runs have theirs beyond (output {variable.name!r})"
         yield Damage(key, -1, what, runs[outside])
