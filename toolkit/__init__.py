@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from toolkit.stages.torch_batch import device
     from toolkit.stores.check import check
     from toolkit.stores.compaction import compact
+    from toolkit.stores.merging import merge
     from toolkit.stores.open import failures, open, status
     from toolkit.sweep import Sweep
 
@@ -71,6 +72,7 @@ _HOMES = {
     "integers": "spaces.distribution",
     "log": "spaces.distribution",
     "logit": "spaces.distribution",
+    "merge": "stores.merging",
     "normal": "spaces.distribution",
     "open": "stores.open",
     "ragged": "stages.output",
@@ -113,6 +115,7 @@ __all__ = [
     "integers",
     "log",
     "logit",
+    "merge",
     "normal",
     "open",
     "ragged",

@@ -271,6 +271,27 @@ class Sweep:
             )
         return sweep.run(client, rerun="damaged" if damaged else "failed", progress=progress)
 
+    def forget(self) -> int:
+        """Drop the stored runs of this space: they are pending, and their values missing.
+
+        ``sweep.sel(beta=0.3).forget()`` drops a part. A run of an earlier stage stays where runs
+        outside of this space were made of it; a run outside of it that took a dim whole, and with
+        it what is dropped, is stale from now on. All other runs stay as they are.
+
+        Returns
+        -------
+        int
+            How many runs were dropped.
+
+        Raises
+        ------
+        StoreError
+            If the store is in use, or cannot be mapped to this sweep.
+        """
+        from toolkit.execution.forgetting import forget
+
+        return forget(self._prepared, self._results, identities(self._prepared, self.seed))
+
     def dataset(self, *, mask: bool = True) -> "xr.Dataset":
         """Return what is stored of this space; the rest is missing.
 

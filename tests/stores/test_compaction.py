@@ -97,6 +97,7 @@ def test_a_compacted_store_takes_more_runs(used, tmp_path):
     assert tk.check(tmp_path / "s.zarr").is_sound
 
 
+@pytest.mark.faults
 def test_a_kill_at_any_moment_loses_nothing(used, tmp_path):
     path, wanted = used
     environment = {**os.environ, "PYTHONWARNINGS": "error"}

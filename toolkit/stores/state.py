@@ -169,6 +169,23 @@ class State:
         else:
             self.touch(ids)
 
+    def copy(
+        self,
+        ids: npt.NDArray[np.int64],
+        other: "State",
+        found: npt.NDArray[np.int64],
+        made_by: Numbers,
+    ) -> None:
+        """Let runs be as some are in another state, made by whom these numbers say."""
+        status = self.makers.seen(other.status[found], made_by)
+        if self.made_by is not None:
+            self._get(MADE_BY)[ids] = made_by
+        self.attempts[ids] = other.attempts[found]
+        self.seconds[ids] = other.seconds[found]
+        self.peak_memory[ids] = other.peak_memory[found]
+        self.status[ids] = status
+        self.touch(ids)
+
     def forget(self, ids: npt.NDArray[np.int64]) -> None:
         """Make runs as if they had never been run."""
         self.set_status(ids, Status.PENDING)
