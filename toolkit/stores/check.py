@@ -23,12 +23,14 @@ from toolkit.stores.damage import (
     unsound_chunks,
 )
 from toolkit.stores.hierarchy import METADATA, DamagedChunk, Hierarchy
+from toolkit.stores.journal import SUFFIX
 from toolkit.stores.journal_check import examine_journals
 from toolkit.stores.layout import ATTRIBUTE, state_key
 from toolkit.stores.left_over import left_overs
 from toolkit.stores.lock import is_in_use
+from toolkit.stores.makers import MADE_BY
 from toolkit.stores.state import FIELDS, HAS_VALUE
-from toolkit.stores.storage import Folder
+from toolkit.stores.storage import JOURNALS, Folder
 from toolkit.stores.zarr_store import MARKER, ZarrStore
 
 if TYPE_CHECKING:
@@ -261,13 +263,22 @@ class StageCheck:
 
     def state_damage(self) -> Iterator[tuple[str, int, str]]:
         """Yield key, number and state of unsound chunks of the state."""
-        for name in (*FIELDS, "made_by"):
+        # Written in this order when the first outcomes are folded, so that a later one tells that
+        # those before it were. The last, memory, may have been known of no run.
+        followers = {"status": "attempts", "attempts": "seconds"}
+        for name in (*FIELDS, MADE_BY):
             key = state_key(self.group, name)
-            if key in self.hierarchy.documents:
-                n_chunks = self._n_chunks(key)
-                needed = np.full(n_chunks, name in ("status", "attempts", "seconds"))
-                for number, what in unsound_chunks(self.hierarchy, key, needed):
-                    yield key, number, what
+            if key not in self.hierarchy.documents:
+                continue
+            needed = np.zeros(self._n_chunks(key), bool)
+            if name in followers:
+                after = chunk_numbers(self.hierarchy, state_key(self.group, followers[name]))
+                needed[[number for number in after if number < len(needed)]] = True
+            elif name == "seconds" and not self._is_journalled():
+                before = chunk_numbers(self.hierarchy, state_key(self.group, "attempts"))
+                needed[[number for number in before if number < len(needed)]] = True
+            for number, what in unsound_chunks(self.hierarchy, key, needed):
+                yield key, number, what
 
     def parameter_damage(self) -> Iterator[tuple[str, int, str]]:
         """Yield the same of the parameters along ``run``, which are written from the axes."""
@@ -351,6 +362,11 @@ class StageCheck:
             needed = np.ones(self._n_chunks(key), bool)
             for number, what in unsound_chunks(self.hierarchy, key, needed):
                 yield key, number, what
+
+    def _is_journalled(self) -> bool:
+        folder = getattr(self.hierarchy.storage, "path", "")
+        names = os.listdir(os.path.join(folder, JOURNALS))
+        return any(name.endswith(SUFFIX) for name in names)
 
     def _n_chunks(self, key: str) -> int:
         return -(-self.hierarchy.length(key) // self.hierarchy.array(key).chunk[0])
