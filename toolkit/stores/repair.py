@@ -6,7 +6,6 @@ import os
 import numpy as np
 
 from toolkit.run_status import Status
-from toolkit.stores.check import StageCheck, readable_rows
 from toolkit.stores.chunks import array_name, as_stored, chunk_key, join
 from toolkit.stores.damage import Ids, stage_damage
 from toolkit.stores.hierarchy import METADATA, Hierarchy
@@ -14,6 +13,7 @@ from toolkit.stores.journal import SUFFIX
 from toolkit.stores.layout import ATTRIBUTE, state_key
 from toolkit.stores.lock import Lock
 from toolkit.stores.makers import MADE_BY, NOBODY
+from toolkit.stores.stage_check import StageCheck, readable_rows
 from toolkit.stores.storage import JOURNALS, reported
 from toolkit.stores.zarr_store import MARKER, ZarrStore
 
