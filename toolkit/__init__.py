@@ -33,6 +33,9 @@ if TYPE_CHECKING:
     from toolkit.stages.output import Output, ragged
     from toolkit.stages.stage import Stage, stage
     from toolkit.stages.torch_batch import device
+    from toolkit.stores.check import check
+    from toolkit.stores.compaction import compact
+    from toolkit.stores.merging import merge
     from toolkit.stores.open import failures, open, status
     from toolkit.sweep import Sweep
 
@@ -56,8 +59,10 @@ _HOMES = {
     "Sweep": "sweep",
     "SweepError": "errors",
     "ToolkitError": "errors",
+    "check": "stores.check",
     "choice": "spaces.distribution",
     "cluster": "clusters.cluster",
+    "compact": "stores.compaction",
     "current_run": "stages.current",
     "device": "stages.torch_batch",
     "draws": "stages.draws_by_counter",
@@ -67,6 +72,7 @@ _HOMES = {
     "integers": "spaces.distribution",
     "log": "spaces.distribution",
     "logit": "spaces.distribution",
+    "merge": "stores.merging",
     "normal": "spaces.distribution",
     "open": "stores.open",
     "ragged": "stages.output",
@@ -96,8 +102,10 @@ __all__ = [
     "Sweep",
     "SweepError",
     "ToolkitError",
+    "check",
     "choice",
     "cluster",
+    "compact",
     "current_run",
     "device",
     "draws",
@@ -107,6 +115,7 @@ __all__ = [
     "integers",
     "log",
     "logit",
+    "merge",
     "normal",
     "open",
     "ragged",

@@ -2,6 +2,7 @@
 
 import click
 
+from toolkit.commands.caring import check, compact
 from toolkit.commands.clusters import cluster
 from toolkit.commands.doctor import doctor
 from toolkit.commands.exporting import export
@@ -31,5 +32,7 @@ def main(context: click.Context, debug: bool) -> None:
     context.obj = debug
 
 
-for _command in (run, explain, retry, reproduce, status, errors, export, cluster, doctor):
+for _command in (
+    run, explain, retry, reproduce, status, errors, export, check, compact, cluster, doctor,
+):  # fmt: skip
     main.add_command(_command)

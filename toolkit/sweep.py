@@ -192,8 +192,8 @@ class Sweep:
             client that is there; without one, a sweep of under two seconds runs in this process
             and a longer one on a local cluster that is closed afterwards.
         rerun
-            Run these again though they have an outcome: ``"failed"``, ``"stale"``, ``"all"``, or
-            several.
+            Run these again though they have an outcome: ``"failed"``, ``"stale"``, ``"damaged"``
+            (their stored values cannot be read; see ``tk.check``), ``"all"``, or several.
         order
             ``"random"``, ``"coarse"`` (a coarse grid first, then finer ones) or ``"given"``.
         max_failures
@@ -246,9 +246,16 @@ class Sweep:
         return self._job(client, rerun, order, max_failures, time_limit, profile).begin()
 
     def retry(
-        self, client: object = None, resources: Resources | None = None, *, progress: bool = True
+        self,
+        client: object = None,
+        resources: Resources | None = None,
+        *,
+        damaged: bool = False,
+        progress: bool = True,
     ) -> "xr.Dataset":
         """Run the failed runs again, with other resources where they are given.
+
+        With ``damaged`` those whose stored values are damaged instead; all others stay.
 
         Raises
         ------
@@ -262,7 +269,28 @@ class Sweep:
             sweep = self.replace(
                 stages=[dataclasses.replace(stage, resources=resources) for stage in self.stages]
             )
-        return sweep.run(client, rerun="failed", progress=progress)
+        return sweep.run(client, rerun="damaged" if damaged else "failed", progress=progress)
+
+    def forget(self) -> int:
+        """Drop the stored runs of this space: they are pending, and their values missing.
+
+        ``sweep.sel(beta=0.3).forget()`` drops a part. A run of an earlier stage stays where runs
+        outside of this space were made of it; a run outside of it that took a dim whole, and with
+        it what is dropped, is stale from now on. All other runs stay as they are.
+
+        Returns
+        -------
+        int
+            How many runs were dropped.
+
+        Raises
+        ------
+        StoreError
+            If the store is in use, or cannot be mapped to this sweep.
+        """
+        from toolkit.execution.forgetting import forget
+
+        return forget(self._prepared, self._results, identities(self._prepared, self.seed))
 
     def dataset(self, *, mask: bool = True) -> "xr.Dataset":
         """Return what is stored of this space; the rest is missing.

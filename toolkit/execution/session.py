@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from toolkit.spaces.space import Space
 
-RERUN = ("failed", "stale", "all")
+RERUN = ("failed", "stale", "damaged", "all")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,6 +91,8 @@ def make_job(start: Start) -> Job:
         for each in start.prepared.stages
         if each.stage.keep
     }
+    if "damaged" in start.rerun:
+        start.results.repair()
     start.results.acquire(code={name: identity.to_json() for name, identity in known.items()})
     try:
         start.results.note_inputs(

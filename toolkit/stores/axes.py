@@ -72,7 +72,7 @@ def load_catalogue(hierarchy: Hierarchy, group: str, document: dict[str, Any]) -
     arrays = {}
     for name, stored in document["arrays"].items():
         key = join(join(group, AXES), stored)
-        values = hierarchy.read(key, 0, hierarchy.length(key))
+        values = hierarchy.read(key, 0, hierarchy.length(key), whole=True)
         if values.dtype == object:
             longest = max(map(len, values.flat), default=0)
             require_room(4 * longest * values.size, f"The labels {key!r} as fixed-width text")

@@ -3,11 +3,11 @@
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Protocol
 
 from toolkit.stores.inside import open_plain
-from toolkit.stores.storage import JOURNALS, explain, reported
+from toolkit.stores.storage import JOURNALS, explain, reported, write_file
 
 FILE = f"{JOURNALS}/failures.jsonl"
 
@@ -30,6 +30,9 @@ class FailureLog(Protocol):
     def read(self, stage: str) -> Iterator[dict[str, Any]]:
         """Yield the failures of a stage, the oldest first."""
 
+    def keep(self, is_kept: Callable[[dict[str, Any]], bool]) -> None:
+        """Drop all failures but those of which this is true."""
+
 
 class MemoryLog:
     """Failures in memory."""
@@ -49,6 +52,10 @@ class MemoryLog:
     def read(self, stage: str) -> Iterator[dict[str, Any]]:
         """Yield the failures of a stage, the oldest first."""
         return (dict(line) for line in self._lines if line["stage"] == stage)
+
+    def keep(self, is_kept: Callable[[dict[str, Any]], bool]) -> None:
+        """Drop all failures but those of which this is true."""
+        self._lines = [line for line in self._lines if is_kept(line)]
 
 
 class FileLog:
@@ -70,16 +77,8 @@ class FileLog:
         """Append what was taken in to the file."""
         if not self._waiting:
             return
-        lines = []
-        for line in self._waiting:
-            text = str(line.get("traceback", ""))
-            token = hashlib.blake2b(text.encode("utf-8", "replace"), digest_size=12).hexdigest()
-            if token not in self._said:
-                lines.append(json.dumps({"token": token, "text": text}))
-                self._said.add(token)
-            lines.append(json.dumps(line | {"traceback": token}))
         # It begins with a line end: what a crash left of the last line is a line of its own.
-        raw = ("\n" + "\n".join(lines) + "\n").encode()
+        raw = b"\n" + self._written(self._waiting)
         with (
             reported(self._store),
             open(self._path, "ab", buffering=0, opener=open_plain) as file,
@@ -89,6 +88,20 @@ class FileLog:
 
     def read(self, stage: str) -> Iterator[dict[str, Any]]:
         """Yield the failures of a stage, the oldest first."""
+        yield from (line for line in self._stored() if line["stage"] == stage)
+        yield from (dict(line) for line in self._waiting if line["stage"] == stage)
+
+    def keep(self, is_kept: Callable[[dict[str, Any]], bool]) -> None:
+        """Drop all failures but those of which this is true, in one rename."""
+        self.flush()
+        if os.path.exists(self._path):
+            self._said.clear()
+            raw = self._written([line for line in self._stored() if is_kept(line)])
+            with reported(self._store):
+                write_file(self._store, FILE, raw)
+
+    def _stored(self) -> Iterator[dict[str, Any]]:
+        """Yield the lines of the file, tracebacks put in."""
         texts: dict[str, str] = {}
         try:
             with open(self._path, "rb", opener=open_plain) as file:
@@ -96,14 +109,25 @@ class FileLog:
                     line = _parsed(raw)
                     if "token" in line:
                         texts[str(line["token"])] = str(line.get("text", ""))
-                    elif line.get("stage") == stage and type(line.get("run")) is int:
+                    elif isinstance(line.get("stage"), str) and type(line.get("run")) is int:
                         traceback = texts.get(str(line.get("traceback")), "")
                         yield as_failure(line) | {"traceback": traceback}
         except FileNotFoundError:
             pass
         except OSError as error:
             raise explain(error, self._store) from error
-        yield from (dict(line) for line in self._waiting if line["stage"] == stage)
+
+    def _written(self, failures: Iterable[dict[str, Any]]) -> bytes:
+        """Return failures as lines, each traceback that was not said before them."""
+        lines = []
+        for line in failures:
+            text = str(line.get("traceback", ""))
+            token = hashlib.blake2b(text.encode("utf-8", "replace"), digest_size=12).hexdigest()
+            if token not in self._said:
+                lines.append(json.dumps({"token": token, "text": text}))
+                self._said.add(token)
+            lines.append(json.dumps(line | {"traceback": token}))
+        return ("\n".join(lines) + "\n").encode()
 
 
 def as_failure(line: Mapping[str, Any]) -> dict[str, Any]:

@@ -22,6 +22,10 @@ SWAP = f"{JOURNALS}/swap"
 Array = npt.NDArray[Any]
 
 
+class DamagedChunk(StoreError):  # noqa: N818  (what was found, not an error of the user)
+    """A chunk is there and cannot be decoded."""
+
+
 class Hierarchy:
     """Groups and arrays of one store.
 
@@ -33,6 +37,7 @@ class Hierarchy:
         self.storage = storage
         self.documents: dict[str, Document] = dict(documents or {})
         self._changed: set[str] = set()
+        self._swapped = ""
 
     @classmethod
     def load(cls, storage: Storage) -> "Hierarchy | None":
@@ -127,15 +132,18 @@ class Hierarchy:
     def read_chunk(self, key: str, number: int) -> Array | None:
         """Return one chunk at its full length, None where nothing was written."""
         array = self.array(key)
-        raw = self.storage.get(chunk_key(array, number))
+        place = chunk_key(array, number)
+        if key == self._swapped and self.storage.get(f"{SWAP}/{key}/{METADATA}"):
+            place = f"{SWAP}/{place}"
+        raw = self.storage.get(place)
         if raw is None:
             return None
         try:
             return decode(array, raw)
         except ValueError as error:
-            raise StoreError(
+            raise DamagedChunk(
                 f"Chunk {chunk_key(array, number)} of the store cannot be read: {error}. "
-                "Find all damaged chunks with `toolkit check`, and run them again."
+                "`toolkit check` names all damage, `toolkit retry --damaged` makes it anew."
             ) from error
 
     def write_chunk(self, key: str, number: int, values: Array) -> None:
@@ -147,8 +155,8 @@ class Hierarchy:
             values = full
         self.storage.put(chunk_key(array, number), encode(array, values))
 
-    def read(self, key: str, first: int, last: int) -> Array:
-        """Return rows ``first … last - 1``."""
+    def read(self, key: str, first: int, last: int, *, whole: bool = False) -> Array:
+        """Return rows ``first … last - 1``; ``whole``: every chunk has to be there."""
         array = self.array(key)
         inner = tuple(self.documents[key]["shape"][1:])
         dtype = object if array.dtype is None else array.dtype
@@ -163,6 +171,11 @@ class Hierarchy:
             found = pieces(first, last, length)
         for number, rows, inside in found:
             chunk = self.read_chunk(key, number)
+            if chunk is None and whole:
+                raise DamagedChunk(
+                    f"Chunk {chunk_key(array, number)} of the store is gone, and cannot be made "
+                    "again. Restore it from a copy of the store."
+                )
             if chunk is None:
                 values[rows] = self.fill(key)
             else:
@@ -222,25 +235,39 @@ class Hierarchy:
         self.storage.put(f"{SWAP}.json", _dumps({"key": key, "document": document}))
         self.finish_replacing()
 
+    def see_replacing(self) -> None:
+        """Read as if an exchange that was interrupted were complete; nothing is written."""
+        intention = self._intention()
+        if intention is not None:
+            self._swapped, document = intention
+            self.documents[self._swapped] = document
+
     def finish_replacing(self) -> None:
         """Complete an exchange that ``replace`` has begun; do nothing where there is none."""
+        intention = self._intention()
+        if intention is None:
+            return
+        key, document = intention
+        self.storage.replace_tree(key, f"{SWAP}/{key}")
+        self.put(key, document)
+        self.commit()
+        self.storage.put(f"{SWAP}.json", b"null")
+        self.storage.delete_tree(SWAP)
+
+    def _intention(self) -> tuple[str, Document] | None:
         raw = self.storage.get(f"{SWAP}.json")
         if not raw or raw == b"null":
-            return
+            return None
         try:
             intention = json.loads(raw)
-            key = checked_key(str(intention["key"]))
-            check_document(key, intention["document"])
+            key, document = checked_key(str(intention["key"])), intention["document"]
+            check_document(key, document)
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise StoreError(
                 f"{SWAP}.json of the store, which says how to go on after a crash, is damaged "
                 f"({error}). Restore the store from a copy."
             ) from error
-        self.storage.replace_tree(key, f"{SWAP}/{key}")
-        self.put(key, intention["document"])
-        self.commit()
-        self.storage.put(f"{SWAP}.json", b"null")
-        self.storage.delete_tree(SWAP)
+        return key, document
 
 
 def put_array(

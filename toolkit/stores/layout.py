@@ -73,7 +73,7 @@ def array_document(
         wide = array.dtype.itemsize > 1
         codecs.append({"name": "bytes"} | ({"configuration": {"endian": "little"}} if wide else {}))
     if array.compressed:
-        configuration = {"level": ZSTD_LEVEL, "checksum": False}
+        configuration = {"level": ZSTD_LEVEL, "checksum": True}
         codecs.append({"name": "zstd", "configuration": configuration})
     return {
         "shape": list(shape),

@@ -216,6 +216,16 @@ def read_holder(path: str) -> Holder | None:
     return _read(os.path.join(path, FILE))
 
 
+def is_in_use(path: str) -> bool:
+    """Whether a driver seems to hold a store: one of another host counts as alive."""
+    holder = read_holder(path)
+    if holder is None:
+        return False
+    if holder.host != socket.gethostname():
+        return True
+    return process_start(holder.pid) == (holder.process_start or None)
+
+
 def process_start(pid: int) -> str | None:
     """Return when a process of this host started, as its system counts; None if it is gone."""
     try:

@@ -90,6 +90,32 @@ class Results:
         if self.script is not None and disk.provenance.get("script") != self.script:
             disk.set_attributes({"provenance": {**disk.provenance, "script": dict(self.script)}})
 
+    @property
+    def is_there(self) -> bool:
+        """Whether there is a store."""
+        if self._folder is None:
+            return self._memory is not None
+        return (self._folder / "zarr.json").exists()
+
+    def holds(self, name: str) -> bool:
+        """Whether the acquired store has a stage of this name."""
+        store = self._disk or self._memory
+        return store is not None and name in store.stage_names
+
+    def repair(self) -> int:
+        """Make runs pending whose stored values are damaged; return how many.
+
+        Raises
+        ------
+        StoreError
+            If somebody else runs the store, or its labels are damaged.
+        """
+        from toolkit.stores.repair import repair
+
+        if self._folder is None or not self.is_there:
+            return 0
+        return sum(map(len, repair(self._folder).values()))
+
     def release(self) -> None:
         """Fold everything and let go of the store."""
         disk, self._disk = self._disk, None

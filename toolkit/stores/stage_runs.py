@@ -13,15 +13,16 @@ from toolkit.errors import StoreError
 from toolkit.run_status import Status
 from toolkit.stages.columns import cast, empty_columns
 from toolkit.stages.identity import Identity
-from toolkit.stages.schema import Column, Schema
+from toolkit.stages.schema import Column, Columns, Schema
 from toolkit.stores.begun import Begun
+from toolkit.stores.catalogue import Catalogue
 from toolkit.stores.failure_log import FailureLog
 from toolkit.stores.fold import Fold
 from toolkit.stores.hierarchy import Hierarchy
 from toolkit.stores.journal import Durability
 from toolkit.stores.layout import check_names, state_key
 from toolkit.stores.lineage import changes, recovered, restated, status_under, used_numbers
-from toolkit.stores.makers import MADE_BY, NOBODY
+from toolkit.stores.makers import MADE_BY, NOBODY, Makers
 from toolkit.stores.matching import SpaceLike
 from toolkit.stores.outcomes import Collected, Failed, Settler, failed
 from toolkit.stores.overlay import Overlay
@@ -156,20 +157,51 @@ class StageRuns:
         New runs are pending; cells that no space asked for are skipped. All arrays get their new
         length, then the metadata is written once.
         """
-        known = self.catalogue
-        catalogue, ids = known.register(space, defaults=defaults)
-        first = self.state.n_runs
-        self.catalogue = catalogue
-        self.state.grow(catalogue.n_runs)
-        left_out = catalogue.left_out(first)
-        if len(left_out):
-            self.state.set_status(left_out, Status.SKIPPED)
+        catalogue, ids = self.catalogue.register(space, defaults=defaults)
+        self._grow(catalogue)
         asked = np.arange(ids.start, ids.stop) if isinstance(ids, range) else ids
         wanted = asked[self.state.status[asked] == Status.SKIPPED]
         if len(wanted):
             self.state.set_status(wanted, Status.PENDING)
         self._layout.lay_out(catalogue, self._values, self._parameters, self.state.names)
         return ids
+
+    @_alone
+    def adopt(self, catalogue: Catalogue, makers: Makers) -> None:
+        """Take over the runs of other stores; they are pending until ``take_in``."""
+        self._grow(catalogue)
+        self._layout.lay_out(catalogue, self._values, self._parameters, self.state.names)
+        self.state.makers = makers
+        self._layout.save_makers(makers, self.n_runs)
+
+    @_alone
+    def take_in(
+        self,
+        ids: Ids,
+        state: State,
+        found: Ids,
+        made_by: Array,
+        columns: Columns | None = None,
+        schema: Schema | None = None,
+    ) -> None:
+        """Take in outcomes that another store holds, past the journals.
+
+        Parameters
+        ----------
+        ids
+            Runs here, ascending, each once and pending.
+        state, found
+            The state of the other store, and the runs there, shape ``(n,)``.
+        made_by
+            Who made them, by the numbers of the makers here.
+        columns, schema
+            Their values; None for runs without.
+        """
+        self.state.copy(ids, state, found, made_by)
+        if columns is not None and schema is not None and self.schema is not None:
+            part = cast(columns, schema, self.schema)
+            self._pending.add(Part(ids, part, self.schema, "", 0))
+        self.fold()
 
     @_alone
     def set_schema(self, schema: Schema, chunk_length: int | None = None) -> None:
@@ -331,6 +363,32 @@ class StageRuns:
         """
         self.state.set_status(np.asarray(ids, np.int64), Status.PENDING)
 
+    def was_run(self, ids: Ids) -> npt.NDArray[np.bool_]:
+        """Return which of some runs have an outcome, or had one."""
+        status = self.state.status[ids]
+        is_open = (status == Status.PENDING) | (status == Status.SKIPPED)
+        found: npt.NDArray[np.bool_] = ~is_open | (self.state.attempts[ids] > 0)
+        return found
+
+    @_alone
+    def forget_runs(self, ids: Ids) -> None:
+        """Make runs as if they had never been run, on disk at once.
+
+        Their values are not shown any more; their room is given back by ``compact``.
+        """
+        if not len(ids):
+            return
+        if self._values is None and self._settler.schema is not None:
+            self.set_schema(self._settler.schema, 1 << 10)  # so that journals can be folded
+        self.fold(force=True)
+        self.state.forget(ids)
+        gone = set(ids.tolist())
+        self._home.failure_log.keep(
+            lambda line: line["stage"] != self.name or line["run"] not in gone
+        )
+        self.note_incomplete(ids, np.zeros(len(ids), np.int64))
+        self.fold(force=True)
+
     @_alone
     def block(self, ids: Ids) -> None:
         """Note that runs cannot be made, for a run that they need has failed."""
@@ -366,6 +424,11 @@ class StageRuns:
         if noted != self.incomplete:
             self.incomplete = noted
             self._layout.save_incomplete(noted)
+
+    @_alone
+    def waiting(self) -> Ids:
+        """Return the runs whose values are journalled and not yet in their chunks."""
+        return np.concatenate([np.zeros(0, np.int64), *self._pending.ids()])
 
     @_alone
     def drop_values(self) -> None:
@@ -455,6 +518,14 @@ class StageRuns:
         base = self._values.read(wanted, ids)
         wide = self._settler.schema or self.schema
         return self._overlay.apply(base, self.schema, wide, variable, ids, self.n_runs)
+
+    def _grow(self, catalogue: Catalogue) -> None:
+        first = self.state.n_runs
+        self.catalogue = catalogue
+        self.state.grow(catalogue.n_runs)
+        left_out = catalogue.left_out(first)
+        if len(left_out):
+            self.state.set_status(left_out, Status.SKIPPED)
 
     def _unknown(self, variable: str, schema: Schema | None) -> StoreError:
         names = ", ".join(schema.names) if schema is not None else "none yet"

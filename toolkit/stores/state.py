@@ -18,6 +18,7 @@ FIELDS: dict[str, tuple[np.dtype[Any], float]] = {
 }
 NUMBERS: tuple[np.dtype[Any], float] = (np.dtype("<u2"), 0)
 MOST_ATTEMPTS = 255
+HAS_VALUE = np.isin(np.arange(256), [Status.DONE, Status.STALE])
 STATE_CHUNK = 1 << 20
 
 Array = npt.NDArray[Any]
@@ -168,6 +169,30 @@ class State:
             self.touch_range(first, last)
         else:
             self.touch(ids)
+
+    def copy(
+        self,
+        ids: npt.NDArray[np.int64],
+        other: "State",
+        found: npt.NDArray[np.int64],
+        made_by: Numbers,
+    ) -> None:
+        """Let runs be as some are in another state, made by whom these numbers say."""
+        status = self.makers.seen(other.status[found], made_by)
+        if self.made_by is not None:
+            self._get(MADE_BY)[ids] = made_by
+        self.attempts[ids] = other.attempts[found]
+        self.seconds[ids] = other.seconds[found]
+        self.peak_memory[ids] = other.peak_memory[found]
+        self.status[ids] = status
+        self.touch(ids)
+
+    def forget(self, ids: npt.NDArray[np.int64]) -> None:
+        """Make runs as if they had never been run."""
+        self.set_status(ids, Status.PENDING)
+        self.attempts[ids] = 0
+        self.seconds[ids] = np.nan
+        self.peak_memory[ids] = np.nan
 
     def touch(self, ids: npt.NDArray[np.int64]) -> None:
         """Note which chunks of the stored arrays have to be written."""

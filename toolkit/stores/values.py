@@ -12,7 +12,7 @@ from toolkit.errors import StoreError
 from toolkit.stages.columns import cast
 from toolkit.stages.schema import Column, Columns, RaggedColumn, Schema, Variable, exact
 from toolkit.stores.chunks import array_name, as_stored, join, stored_dtype
-from toolkit.stores.hierarchy import Hierarchy, pieces, put_array
+from toolkit.stores.hierarchy import DamagedChunk, Hierarchy, pieces, put_array
 from toolkit.stores.layout import cf_attributes, output_documents, plain_attributes
 from toolkit.stores.limits import require_room
 from toolkit.stores.packing import element_dtype
@@ -129,7 +129,7 @@ class Values:
             hierarchy.replace(key, document, self._converted(key, new))
         self.schema = schema
 
-    def patch(self, ids: Ids, columns: Columns, n_runs: int) -> None:
+    def patch(self, ids: Ids, columns: Columns, n_runs: int) -> set[int]:
         """Put values into their chunks; the parts of a chunk that are not given stay.
 
         Parameters
@@ -140,15 +140,22 @@ class Values:
             Their values, in the stored schema.
         n_runs
             Runs there are; the last chunk may be shorter.
+
+        Returns
+        -------
+        set of int
+            Chunks that were not there or could not be decoded: of other runs they hold nothing.
         """
+        blank: set[int] = set()
         for variable, column in zip(self.schema.variables, columns, strict=True):
             key = self.key(variable)
             if isinstance(column, RaggedColumn):
                 starts = self._append(key, column)
-                self._patch(f"{key}.start", ids, starts, n_runs)
-                self._patch(f"{key}.length", ids, column.lengths, n_runs)
+                blank |= self._patch(f"{key}.start", ids, starts, n_runs)
+                blank |= self._patch(f"{key}.length", ids, column.lengths, n_runs)
             else:
-                self._patch(key, ids, as_stored(column), n_runs)
+                blank |= self._patch(key, ids, as_stored(column), n_runs)
+        return blank
 
     def read(self, variable: Variable, ids: Ids | slice) -> Column:
         """Return one output of some runs, as stored; a slice must be of step 1."""
@@ -208,8 +215,8 @@ class Values:
         dtype = element_dtype(variable)
         return values.view(dtype) if dtype.kind in "mM" else values
 
-    def _patch(self, key: str, ids: Ids, values: Array, n_runs: int) -> None:
-        length = self.chunk_length
+    def _patch(self, key: str, ids: Ids, values: Array, n_runs: int) -> set[int]:
+        length, blank = self.chunk_length, set[int]()
         numbers = ids // length
         cuts = np.flatnonzero(np.diff(numbers)) + 1
         bounds = [0, *cuts.tolist(), len(ids)]
@@ -219,22 +226,25 @@ class Values:
             number = int(numbers[first])
             rows, part = ids[first:last] - number * length, values[first:last]
             if len(rows) < min(length, n_runs - number * length):
-                found = self._hierarchy.read_chunk(key, number)
+                found = self._sound_chunk(key, number)
                 array = self._hierarchy.array(key)
-                chunk = array.blank(self._hierarchy.fill(key)) if found is None else np.array(found)
+                if found is None:
+                    blank.add(number)
+                    chunk = array.blank(self._hierarchy.fill(key))
+                else:
+                    chunk = np.array(found)
                 at: Any = (rows, *(slice(n) for n in part.shape[1:]))
                 chunk[at] = part
                 part = chunk
             elif 0 in part.shape[1:]:
                 continue
             self._hierarchy.write_chunk(key, number, part)
+        return blank
 
     def _append(self, key: str, column: RaggedColumn) -> Array:
         hierarchy = self._hierarchy
         if key not in self._used:
-            n = hierarchy.length(f"{key}.start")
-            ends = hierarchy.read(f"{key}.start", 0, n) + hierarchy.read(f"{key}.length", 0, n)
-            self._used[key] = int(ends.max()) if n else 0
+            self._used[key] = self._first_free(key)
         used = self._used[key]
         needed = used + len(column.values)
         if needed > hierarchy.length(key):
@@ -245,6 +255,26 @@ class Values:
         hierarchy.write(key, used, values)
         self._used[key] = needed
         return used + column.offsets[:-1]
+
+    def _first_free(self, key: str) -> int:
+        """Return from where on ragged values may be appended."""
+        hierarchy = self._hierarchy
+        n, length = hierarchy.length(f"{key}.start"), hierarchy.array(key).chunk[0]
+        try:
+            ends = hierarchy.read(f"{key}.start", 0, n) + hierarchy.read(f"{key}.length", 0, n)
+            used = int(ends.max()) if n else 0
+        except DamagedChunk:
+            used = hierarchy.length(key)
+        if used % length and self._sound_chunk(key, used // length) is None:
+            used += length - used % length
+        return used
+
+    def _sound_chunk(self, key: str, number: int) -> Array | None:
+        """Return a chunk, None where it is not there or cannot be decoded."""
+        try:
+            return self._hierarchy.read_chunk(key, number)
+        except DamagedChunk:
+            return None
 
     def _stored_pieces(self, variable: Variable) -> Iterator[Array]:
         key = self.key(variable)

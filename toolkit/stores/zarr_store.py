@@ -117,6 +117,7 @@ class ZarrStore:
         folder = os.path.abspath(path)
         with readable(folder):
             hierarchy, turn = _load(folder, Folder(folder))
+            hierarchy.see_replacing()
             store = cls(folder, hierarchy, turn, is_writable=False)
             store._roster.open_all()
             with reported(folder):
