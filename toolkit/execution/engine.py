@@ -9,7 +9,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from toolkit.errors import RunsFailedError
 from toolkit.execution.batch_task import BatchSpec, BatchSummary, BatchTask
@@ -36,9 +35,11 @@ from toolkit.stages.binding import Binding
 from toolkit.stages.current import RunContext
 from toolkit.stages.schema import Schema
 from toolkit.stages.stage import Stage
+from toolkit.stores.box import as_array
 from toolkit.stores.outcomes import Collected
 from toolkit.stores.sink import Receipt
 from toolkit.stores.stage_runs import StageRuns
+from toolkit.stores.state import count_statuses
 from toolkit.stores.upstream import Input
 
 CHECKPOINTS = os.path.join(".journal", "checkpoints")
@@ -180,7 +181,7 @@ class Engine:
         while (space := self.work.source.ask(wanted)) is not None:
             with self.lock:
                 found = self.runs.register(space, defaults=dict(self.work.defaults))
-                ids = np.arange(found.start, found.stop) if isinstance(found, range) else found
+                ids = as_array(found)
                 asked, todo = self.work.choose(space, ids)
                 is_span = isinstance(found, range) and len(asked) == len(ids) > 0
                 self._ids.append(slice(ids[0], ids[-1] + 1) if is_span else asked)
@@ -410,7 +411,7 @@ class Engine:
     def _recount(self) -> None:
         with self.lock:
             status = self.runs.state.status
-            self._counts = np.sum([_counts(status[ids]) for ids in self._ids], axis=0)
+            self._counts = np.sum([count_statuses(status[ids]) for ids in self._ids], axis=0)
 
     def _settle_layout(self) -> ChunkPlan:
         """Fix the outputs' types and the chunk length, once the first runs have shown them."""
@@ -439,7 +440,7 @@ class Engine:
         self._failures.check_limit()
         if (wanted := self.requests.take_focus()) is not None:
             wanted = self.work.within(wanted)
-            found = np.asarray(self.runs.catalogue.find(wanted, defaults=self.work.defaults))
+            found = as_array(self.runs.catalogue.find(wanted, defaults=self.work.defaults))
             mask = np.zeros(self.runs.n_runs, bool)
             mask[found[found >= 0]] = True
             self.queue.focus(mask)
@@ -476,11 +477,6 @@ def _context(stage: Stage, path: str | None) -> RunContext:
     folder = None if path is None else os.path.join(path, CHECKPOINTS)
     resources = stage.fixed_resources or Resources()
     return RunContext(stage=stage.name, checkpoint_folder=folder, threads=resources.threads)
-
-
-def _counts(status: NDArray[np.uint8]) -> NDArray[np.int64]:
-    """Return how many runs have each status; comparing bytes is ten times as fast as a bincount."""
-    return np.array([np.count_nonzero(status == each) for each in range(len(Status))])
 
 
 def _widest(schema: Schema) -> int:

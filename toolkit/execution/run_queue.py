@@ -113,9 +113,9 @@ class RunQueue:
         pieces = [*self._singles, *self._unbegun]
         if plan.mode != "whole" or not pieces:
             return
-        ids = np.concatenate(pieces)
         waiting = np.zeros(len(status), bool)
-        waiting[ids] = True
+        for ids in pieces:
+            waiting[ids] = True
         starts = np.arange(0, len(status), plan.length)
         fresh = (waiting & (attempts == 0)) | (status == Status.SKIPPED)
         whole = np.logical_and.reduceat(fresh, starts) & np.logical_or.reduceat(waiting, starts)
@@ -161,7 +161,7 @@ class RunQueue:
                     self._repeats.appendleft((ids[1:], attempt))
                 tasks.append(self._task(ids[:1], attempt, seconds, 0.0, first_wave=True))
             return tasks
-        ids = np.concatenate([*self._singles, *self._unbegun])
+        ids = _joined([*self._singles, *self._unbegun])
         if self.order == "random":
             chosen = np.random.default_rng(self._seed).choice(
                 len(ids), min(n_batches, len(ids)), replace=False
@@ -178,7 +178,7 @@ class RunQueue:
             runs = np.concatenate([[start], neighbors])
             tasks.append(self._task(runs, 1, seconds, 0.0, first_wave=True))
         self._singles.clear()
-        self._unbegun = [ids[waiting[ids]]]
+        self._unbegun = _kept(ids, waiting[ids])
         return tasks
 
     def next_batch(self, *, seconds: float, expected: float) -> BatchTask | None:
@@ -212,10 +212,10 @@ class RunQueue:
     def _take_in(self) -> None:
         """Put what the first wave has not begun back among the others, in the queue's order."""
         if self._unbegun:
-            everything = np.concatenate([*self._singles, *self._unbegun])
+            everything = _joined([*self._singles, *self._unbegun])
             self._unbegun.clear()
             if self.order == "given":
-                everything.sort()
+                everything = np.sort(everything)
             self._singles = deque([self._arranged(everything)])
             if self._wanted is not None:
                 self.focus(self._wanted)
@@ -244,4 +244,21 @@ def _neighbors(numbers: Ids, most: int) -> Iterator[Ids]:
         yield from np.split(group, range(most, len(group), most))
 
 
+def _joined(pieces: list[Ids]) -> Ids:
+    """Return the pieces as one; the only one as it is, for a sweep's ids take 8 bytes a run."""
+    return pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
+
+
+def _kept(ids: Ids, is_kept: NDArray[np.bool_]) -> list[Ids]:
+    """Return what is kept: as views, where it is a few stretches."""
+    cuts = np.flatnonzero(is_kept[1:] != is_kept[:-1]) + 1
+    if len(cuts) > _STRETCHES:
+        return [ids[is_kept]]
+    starts, ends = [0, *cuts.tolist()], [*cuts.tolist(), len(ids)]
+    return [
+        ids[start:end] for start, end in zip(starts, ends, strict=True) if is_kept[start:][:1].any()
+    ]
+
+
 _WAVE_RUNS = 4096
+_STRETCHES = 1000

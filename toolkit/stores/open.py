@@ -13,6 +13,7 @@ from toolkit.run_status import Status
 from toolkit.stores.checking import readable
 from toolkit.stores.failures import failures_frame, joined
 from toolkit.stores.stage_runs import StageRuns
+from toolkit.stores.state import count_statuses
 from toolkit.stores.zarr_store import ZarrStore
 
 if TYPE_CHECKING:
@@ -107,7 +108,7 @@ def status(path: str | os.PathLike[str]) -> "pd.DataFrame":
     for name in store.stage_names:
         state = store.stage(name).state
         with readable(store.path):
-            counts = np.bincount(state.status, minlength=len(Status))
+            counts = count_statuses(state.status)
             seconds = float(np.nansum(state.seconds, dtype=np.float64))
         by_name = {one.name.lower(): int(counts[one]) for one in Status if one != Status.SKIPPED}
         rows[name] = {"runs": sum(by_name.values()), **by_name, "seconds": seconds}

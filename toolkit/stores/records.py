@@ -18,6 +18,7 @@ import numpy.typing as npt
 from toolkit.stages.schema import Columns, Schema
 from toolkit.stores.failure_log import as_failure
 from toolkit.stores.packing import Buffer, element_dtype, pack, unpack
+from toolkit.stores.stretches import FEWEST, Stretch, read_stretch
 
 # magic, crc, length of the payload, kind, flags, stage, attempt, epoch, n, lo, time
 HEADER = struct.Struct("<4sIQBBHIIIqd")
@@ -211,12 +212,21 @@ def _scan(
     view: memoryview, stages: Stages, base: int, skip: bool, singles: "Singles"
 ) -> Iterator[Record]:
     size, start, header = len(view), 0, HEADER.size
+    sought = 0  # from here on it is worth to look for a stretch again
     while start + header <= size:
         fields = HEADER.unpack_from(view, start)
         magic, crc, length, kind = fields[:4]
         end = start + header + length
         if magic != MAGIC or end > size:
             return
+        if kind == BLOCK and not skip and start >= sought:
+            stretch = _stretch(view, start, fields, stages)
+            if stretch is not None:
+                yield from singles.flush()
+                yield from _read(stretch, fields, stages, base + start, base)
+                start = stretch.end
+                continue
+            sought = start + FEWEST * (end - start)
         if not skip or kind == SCHEMA:
             if zlib.crc32(view[start + 8 : end]) != crc:
                 return
@@ -235,6 +245,30 @@ def _scan(
                 return
             yield found
         start = end
+
+
+def _stretch(
+    view: memoryview, start: int, fields: tuple[Any, ...], stages: Stages
+) -> Stretch | None:
+    _, _, length, _, flags, number, _, _, n, _, _ = fields
+    known = stages.known.get(number)
+    if known is None or n != 1 or flags & ~(PEAK | COLUMNS):
+        return None
+    layout = _single_layout(flags, known[1])
+    if layout is None or layout.itemsize != length:
+        return None
+    return read_stretch(view, start, layout)
+
+
+def _read(
+    stretch: Stretch, fields: tuple[Any, ...], stages: Stages, first: int, base: int
+) -> Iterator[Record]:
+    flags, number, attempt, epoch = fields[4:8]
+    stage, schema = stages.known[number]
+    origin = Origin(stage, attempt, epoch, stretch.time, first, base + stretch.block_end)
+    yield _block(origin, stretch.runs, stretch.rows, flags, schema)
+    for run, time, start, end in stretch.begun:
+        yield Started(Origin(stage, attempt, epoch, time, base + start, base + end), run)
 
 
 class Singles:
@@ -293,28 +327,35 @@ class Singles:
             assert self._layout is not None
             flags, _, attempt, epoch, _ = self._key
             rows = np.frombuffer(b"".join(self._payloads), self._layout)
-            columns: Columns | None = None
-            if flags & COLUMNS:
-                names = rows.dtype.names or ()
-                columns = [np.ascontiguousarray(rows[name]) for name in names[3:]]
-            ids = np.array(self._los, np.int64)
-            is_range = bool((np.diff(ids) == 1).all())
-            yield Block(
-                Origin(self._stage, attempt, epoch, self._time, self._first, self._last),
-                int(ids[0]),
-                len(ids),
-                None if is_range else ids,
-                rows["status"],
-                rows["seconds"],
-                rows["peak"][:, 0] if flags & PEAK else None,
-                columns,
-                self._schema,
-                in_chunk=False,
-            )
+            origin = Origin(self._stage, attempt, epoch, self._time, self._first, self._last)
+            yield _block(origin, np.array(self._los, np.int64), rows, flags, self._schema)
             self._los, self._payloads = [], []
             self._gathered.clear()
         started, self._started = self._started, {}
         yield from started.values()
+
+
+def _block(
+    origin: Origin, ids: IntArray, rows: npt.NDArray[Any], flags: int, schema: Schema | None
+) -> Block:
+    """Return blocks of one run each as one."""
+    columns: Columns | None = None
+    if flags & COLUMNS:
+        names = rows.dtype.names or ()
+        columns = [np.ascontiguousarray(rows[name]) for name in names[3:]]
+    is_range = bool((np.diff(ids) == 1).all())
+    return Block(
+        origin,
+        int(ids[0]),
+        len(ids),
+        None if is_range else ids,
+        rows["status"],
+        rows["seconds"],
+        rows["peak"][:, 0] if flags & PEAK else None,
+        columns,
+        schema,
+        in_chunk=False,
+    )
 
 
 def _single_layout(flags: int, schema: Schema | None) -> np.dtype[Any] | None:

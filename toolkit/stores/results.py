@@ -9,6 +9,7 @@ import numpy as np
 from toolkit.errors import StoreError
 from toolkit.spaces.space import Space
 from toolkit.stages.identity import Identity
+from toolkit.stores.box import as_array
 from toolkit.stores.failures import failures_frame, joined
 from toolkit.stores.journal import Durability
 from toolkit.stores.memory_store import MemoryStore
@@ -265,7 +266,7 @@ class Results:
             if runs is None:
                 frames.append(failures_frame(None, np.zeros(0, np.int64)))
                 continue
-            ids = np.asarray(runs.catalogue.find(space, defaults=defaults))
+            ids = as_array(runs.catalogue.find(space, defaults=defaults))
             frames.append(failures_frame(runs, ids[ids >= 0]))
         return frames[0] if len(frames) == 1 else joined(frames)
 

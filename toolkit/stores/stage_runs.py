@@ -15,6 +15,7 @@ from toolkit.stages.columns import cast, empty_columns
 from toolkit.stages.identity import Identity
 from toolkit.stages.schema import Column, Columns, Schema
 from toolkit.stores.begun import Begun
+from toolkit.stores.box import compact, take
 from toolkit.stores.catalogue import Catalogue
 from toolkit.stores.failure_log import FailureLog
 from toolkit.stores.fold import Fold
@@ -159,10 +160,10 @@ class StageRuns:
         """
         catalogue, ids = self.catalogue.register(space, defaults=defaults)
         self._grow(catalogue)
-        asked = np.arange(ids.start, ids.stop) if isinstance(ids, range) else ids
-        wanted = asked[self.state.status[asked] == Status.SKIPPED]
-        if len(wanted):
-            self.state.set_status(wanted, Status.PENDING)
+        asked = slice(ids.start, ids.stop) if isinstance(ids, range) else ids
+        skipped = np.flatnonzero(self.state.status[asked] == Status.SKIPPED)
+        if len(skipped):
+            self.state.set_status(take(compact(ids), skipped), Status.PENDING)
         self._layout.lay_out(catalogue, self._values, self._parameters, self.state.names)
         return ids
 
