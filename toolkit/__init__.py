@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from toolkit.clusters.cluster import cluster
     from toolkit.errors import (
         ClusterError,
+        CommandError,
         FrozenError,
         FrozenMutatedError,
         InterruptedSweepError,
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from toolkit.spaces.sample import sample
     from toolkit.spaces.space import Space
     from toolkit.spaces.table import space
+    from toolkit.stages.command import command
     from toolkit.stages.current import current_run
     from toolkit.stages.draws_by_counter import draws
     from toolkit.stages.output import Output, ragged
@@ -40,6 +42,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "ClusterError": "errors",
+    "CommandError": "errors",
     "Frozen": "inputs.frozen",
     "FrozenError": "errors",
     "FrozenMutatedError": "errors",
@@ -58,6 +61,7 @@ _HOMES = {
     "ToolkitError": "errors",
     "choice": "spaces.distribution",
     "cluster": "clusters.cluster",
+    "command": "stages.command",
     "current_run": "stages.current",
     "device": "stages.torch_batch",
     "draws": "stages.draws_by_counter",
@@ -80,6 +84,7 @@ _HOMES = {
 
 __all__ = [
     "ClusterError",
+    "CommandError",
     "Frozen",
     "FrozenError",
     "FrozenMutatedError",
@@ -98,6 +103,7 @@ __all__ = [
     "ToolkitError",
     "choice",
     "cluster",
+    "command",
     "current_run",
     "device",
     "draws",
