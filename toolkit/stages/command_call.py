@@ -78,12 +78,12 @@ class Command:
         run = current_run()
         with _scratch(run) as scratch:
             values = _Values(given, run, scratch)
-            ended, command = self._run(values, run)
-            if ended.exit_code != 0:
-                raise self._failed(ended, command, values)
             try:
+                ended, command = self._run(values, run)
+                if ended.exit_code != 0:
+                    raise self._failed(ended, command, values)
                 return self.reading.read(values)
-            except Exception as error:
+            except BaseException as error:
                 error.add_note(_whereabouts(scratch, run))
                 raise
 
@@ -258,7 +258,6 @@ class Command:
         lines = [f"{_shown(command)} {_how(ended)}."]
         if said:
             lines.append(f"The last that it wrote to stderr:\n{said}")
-        lines.append(_whereabouts(values.scratch, values.run))
         return CommandError("\n".join(lines), exit_code=ended.exit_code, stderr=stderr)
 
 
