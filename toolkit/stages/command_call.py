@@ -288,8 +288,10 @@ def _scratch(run: CurrentRun) -> Iterator[Path]:
 
 
 def _how(ended: Ended) -> str:
+    if ended.was_ended:
+        return "was ended from outside"
     if ended.exit_code is None:
-        return "was ended with its run" if ended.was_ended else "was lost: its launcher was killed"
+        return "was lost: its launcher was killed"
     if ended.exit_code < 0:
         with contextlib.suppress(ValueError):
             return f"was killed by signal {signal.Signals(-ended.exit_code).name}"

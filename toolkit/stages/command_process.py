@@ -109,11 +109,10 @@ def end_programs() -> int:
 
     Their runs fail. Returns how many there were; may be called from any thread.
     """
-    with _lock:
-        found = list(_busy)
-    for launcher in found:
-        launcher.end()
-    return len(found)
+    with _lock:  # so that none has got another program meanwhile
+        for launcher in _busy:
+            launcher.end()
+        return len(_busy)
 
 
 def launchers() -> set[int]:

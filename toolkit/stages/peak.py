@@ -26,7 +26,7 @@ class PeakMemory:
         self._is_measuring = self._is_alone and _reset()
         if self._is_measuring:
             self._children, self._before = _largest_child(), _resident()
-            _programs.clear()
+            _largest_program[0] = 0.0
 
     def end(self, seconds: float) -> float:
         """Return the peak since ``begin`` in bytes, NaN for a run that short or unmeasured."""
@@ -34,7 +34,7 @@ class PeakMemory:
             return math.nan
         own, children = _high_water(), _largest_child()
         children = children if children > self._children else 0.0
-        return own + max(children, *_programs) if _programs else own + children
+        return own + max(children, _largest_program[0])
 
     def growth(self, peak: float) -> float:
         """Return by how much a peak is above what the process held at ``begin``, NaN unknown."""
@@ -43,10 +43,10 @@ class PeakMemory:
 
 def note_program(peak: float) -> None:
     """Count a program that ran for the run in progress, by the bytes of its largest process."""
-    _programs.append(peak)
+    _largest_program[0] = max(_largest_program[0], peak)
 
 
-_programs: list[float] = []
+_largest_program = [0.0]
 
 
 def _has_one_thread() -> bool:
