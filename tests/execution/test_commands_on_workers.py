@@ -154,3 +154,24 @@ def test_programs_are_ended_when_asked(simulator, tmp_path):
     with pytest.raises(tk.RunsFailedError, match="was ended from outside"):
         job.result(60)
     assert not any(map(is_there, pids))
+
+
+class TooLong(BaseException):
+    """What a timer raises in a run."""
+
+
+def test_an_exception_from_outside_ends_the_program(simulator, tmp_path):
+    def tick(number, frame):
+        if pids_in(tmp_path):  # it has begun
+            raise TooLong
+
+    before = signal.signal(signal.SIGALRM, tick)
+    signal.setitimer(signal.ITIMER_REAL, 0.1, 0.1)
+    try:
+        with pytest.raises(TooLong) as caught:
+            sleeper(simulator, tmp_path)(flow=0.1)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    assert "Its files are kept in" in caught.value.__notes__[0]
+    assert not any(map(is_there, pids_in(tmp_path)))
