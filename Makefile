@@ -31,7 +31,7 @@ EXTRAS := dev,docs,export,notebook,test
 UNMARKED := not (notebook or faults or slurm or browser or gpu or long)
 
 # Debian packages of the marked tests; `make test` installs them where it is root on Debian.
-DEBIAN :=
+DEBIAN := gcc libc6-dev
 APT := DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=600
 
 # Quiet: where its cache lies on another file system, uv warns that it copies.

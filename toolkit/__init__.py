@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from toolkit.clusters.cluster import cluster
     from toolkit.errors import (
         ClusterError,
+        CommandError,
         FrozenError,
         FrozenMutatedError,
         InterruptedSweepError,
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from toolkit.spaces.sample import sample
     from toolkit.spaces.space import Space
     from toolkit.spaces.table import space
+    from toolkit.stages.command import command
     from toolkit.stages.current import current_run
     from toolkit.stages.draws_by_counter import draws
     from toolkit.stages.output import Output, ragged
@@ -43,6 +45,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "ClusterError": "errors",
+    "CommandError": "errors",
     "Frozen": "inputs.frozen",
     "FrozenError": "errors",
     "FrozenMutatedError": "errors",
@@ -63,6 +66,7 @@ _HOMES = {
     "choice": "spaces.distribution",
     "cluster": "clusters.cluster",
     "compact": "stores.compaction",
+    "command": "stages.command",
     "current_run": "stages.current",
     "device": "stages.torch_batch",
     "draws": "stages.draws_by_counter",
@@ -86,6 +90,7 @@ _HOMES = {
 
 __all__ = [
     "ClusterError",
+    "CommandError",
     "Frozen",
     "FrozenError",
     "FrozenMutatedError",
@@ -105,6 +110,7 @@ __all__ = [
     "check",
     "choice",
     "cluster",
+    "command",
     "compact",
     "current_run",
     "device",

@@ -13,6 +13,7 @@ from toolkit.execution.run_queue import Ids
 from toolkit.execution.sizing import batch_seconds
 from toolkit.execution.staleness import changed_names
 from toolkit.run_status import Status
+from toolkit.stages.command_call import Command
 from toolkit.stages.identity import Identity
 from toolkit.stages.preparing import Prepared, PreparedStage, identities
 from toolkit.stages.schema import Variable
@@ -74,6 +75,8 @@ class Plan:
         By stage: the dims of the space that it runs over.
     changed
         By stage with stale runs: the names of what changed since they were made.
+    commands
+        By stage that runs a program: the program and its arguments, as they were written.
     """
 
     rows: Mapping[str, Row]
@@ -82,6 +85,7 @@ class Plan:
     wiring: tuple[Node, ...] = ()
     dims: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     changed: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    commands: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def stages(self) -> "pd.DataFrame":
@@ -114,6 +118,8 @@ class Plan:
             kept = ", not kept" if node is not None and not node.stage.keep else ""
             said = _sentence(row, changed_names(self.changed.get(name, ())))
             lines.append(f"  {before}{name}{over}: {said}{kept}")
+            if name in self.commands:
+                lines.append(f"    $ {self.commands[name]}")
         return "\n".join(lines)
 
     __repr__ = __str__
@@ -148,6 +154,11 @@ def explain(
         wiring=prepared.nodes if len(prepared.nodes) > 1 else (),
         dims={each.name: tuple(each.space.sizes) for each in prepared.stages},
         changed=changed,
+        commands={
+            each.name: str(each.stage.function)
+            for each in prepared.stages
+            if isinstance(each.stage.function, Command)
+        },
     )
 
 

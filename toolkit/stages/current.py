@@ -4,6 +4,7 @@ import os
 import shutil
 import tempfile
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence, Sized
 from dataclasses import dataclass
 from pathlib import Path
@@ -75,8 +76,16 @@ class CurrentRun:
 
     @property
     def scratch(self) -> Path:
-        """A folder of this attempt's own, made now; kept if the run fails, else removed."""
+        """A folder of this attempt's own, made now; removed when the run has succeeded.
+
+        Of runs that fail a process keeps the folders of the first 20 for each stage.
+        """
         return _stand_in("scratch") if self._batch is None else self._batch.scratch(self._index)
+
+    @property
+    def keeps_scratch(self) -> bool:
+        """Whether ``scratch`` stays if the run fails."""
+        return self._batch is None or self._batch.keeps_scratch()
 
     @property
     def checkpoint(self) -> Path:
@@ -193,12 +202,23 @@ class Cursor:
         self._remove(self._scratch, list(self._scratch))
         self._remove(self._checkpoints, list(self._checkpoints))
 
+    def keeps_scratch(self) -> bool:
+        """Whether the scratch folder of one more run would be kept if the run failed."""
+        return _kept[self.context.stage] < MOST_KEPT
+
     def _remove(self, folders: dict[int, Path], positions: Iterable[int]) -> None:
         for index in positions:
             path = folders.pop(index)
-            if index not in self.failed:
+            if index in self.failed and (folders is self._checkpoints or self.keeps_scratch()):
+                _kept[self.context.stage] += folders is self._scratch
+            else:
                 shutil.rmtree(path, ignore_errors=True)
 
+
+MOST_KEPT = 20
+"""Scratch folders of failed runs that a process keeps for each stage; those of later ones go."""
+
+_kept: Counter[str] = Counter()
 
 # By thread: a worker with several threads works on one batch in each.
 _active: dict[int, Cursor] = {}

@@ -8,6 +8,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 
+from toolkit.errors import CommandError
+
 LONGEST_TRACEBACK = 20_000
 LONGEST_MESSAGE = 4_000
 _OUR_FOLDER = os.path.dirname(os.path.abspath(__file__)) + os.sep
@@ -31,6 +33,10 @@ class RunFailure:
         Name of the machine.
     retryable
         Whether the stage's ``retry_on`` names the type or one it derives from.
+    exit_code
+        Of the program that failed, minus the number of the signal that killed it.
+    log
+        The last that the program wrote on its standard error.
     """
 
     run: int
@@ -39,11 +45,14 @@ class RunFailure:
     traceback: str
     host: str = ""
     retryable: bool = False
+    exit_code: int | None = None
+    log: str = ""
 
 
 def describe_failure(run: int, error: BaseException, retry_on: Sequence[str] = ()) -> RunFailure:
     """Return what is kept of an exception. An exception whose text raises is no obstacle."""
     kind = type(error)
+    program = error if isinstance(error, CommandError) else None
     return RunFailure(
         run=run,
         exception=type_name(kind),
@@ -53,6 +62,8 @@ def describe_failure(run: int, error: BaseException, retry_on: Sequence[str] = (
         retryable=any(
             type_name(base) in retry_on or base.__name__ in retry_on for base in kind.__mro__
         ),
+        exit_code=None if program is None else program.exit_code,
+        log="" if program is None else program.stderr,
     )
 
 

@@ -12,7 +12,8 @@ class PeakMemory:
     """Measures one run at a time; NaN where the process cannot tell.
 
     The high-water mark (``VmHWM``) is reset through ``/proc/self/clear_refs``. Child processes
-    that ended during the run are counted by the largest of them, if it is larger than any before.
+    that ended during the run are counted by the largest of them, if it is larger than any before;
+    programs of ``tk.command`` always.
     """
 
     def __init__(self) -> None:
@@ -25,17 +26,27 @@ class PeakMemory:
         self._is_measuring = self._is_alone and _reset()
         if self._is_measuring:
             self._children, self._before = _largest_child(), _resident()
+            _largest_program[0] = 0.0
 
     def end(self, seconds: float) -> float:
         """Return the peak since ``begin`` in bytes, NaN for a run that short or unmeasured."""
         if not self._is_measuring or seconds < SHORTEST:
             return math.nan
         own, children = _high_water(), _largest_child()
-        return own + (children if children > self._children else 0.0)
+        children = children if children > self._children else 0.0
+        return own + max(children, _largest_program[0])
 
     def growth(self, peak: float) -> float:
         """Return by how much a peak is above what the process held at ``begin``, NaN unknown."""
         return peak - self._before if self._is_measuring else math.nan
+
+
+def note_program(peak: float) -> None:
+    """Count a program that ran for the run in progress, by the bytes of its largest process."""
+    _largest_program[0] = max(_largest_program[0], peak)
+
+
+_largest_program = [0.0]
 
 
 def _has_one_thread() -> bool:
