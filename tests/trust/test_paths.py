@@ -72,8 +72,16 @@ def test_an_exchange_that_was_left_half_done_cannot_lead_out(specimen, tmp_path:
     assert (tmp_path / "out").is_dir()
 
 
-@pytest.mark.parametrize("name", ["peak/c.0", "zarr.json", "axes/beta/c.0"])
-@pytest.mark.parametrize("kind", ["link", "folder link"])
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("zarr.json", "link"),
+        ("peak/c.0", "link"),
+        ("peak/c.0", "folder link"),
+        ("axes/beta/c.0", "link"),
+        ("axes/beta/c.0", "folder link"),
+    ],
+)
 def test_a_link_that_leads_out_is_not_followed(
     specimen, tmp_path: Path, name: str, kind: str
 ) -> None:
@@ -82,8 +90,6 @@ def test_a_link_that_leads_out_is_not_followed(
     out.mkdir()
     file = path / name
     moved = file if kind == "link" else file.parent
-    if moved == path:
-        pytest.skip("the store itself may be a link")
     moved.rename(out / moved.name)
     moved.symlink_to(out / moved.name)
     with pytest.raises(tk.ToolkitError, match=r"leads out of it .*cp -rL"):
