@@ -1,25 +1,29 @@
 """Batches on the workers of a Dask client: our own keys, in a window, summaries back."""
 
 import contextlib
+import os
 import queue
 import threading
 import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import dask
 from dask._expr import LLGExpr
 from dask._task_spec import Task
 from dask.typing import Key
-from distributed import Client, Future, WorkerPlugin, secede
+from distributed import Client, Future, WorkerPlugin, get_worker, secede
 from distributed.client import FutureCancelledError
 from distributed.scheduler import KilledWorker
 
 from toolkit.errors import SweepError
 from toolkit.execution.batch_task import BatchSpec, BatchSummary, BatchTask
+from toolkit.execution.deaths import Deaths, prepare_worker, renew
 from toolkit.execution.executors import Completed
 from toolkit.execution.frozen_plugin import FrozenPlugin, FrozenServer
+from toolkit.execution.renewal import is_due
 from toolkit.execution.worker import add_spec, drop_spec, execute
 from toolkit.stages.frozen_arguments import frozen_in
 from toolkit.stages.pickling import dumps
@@ -39,7 +43,7 @@ class SpecPlugin(WorkerPlugin):
         """Load the spec in the worker's process."""
         import pickle
 
-        del worker
+        prepare_worker(worker)
         add_spec(pickle.loads(self.payload))
 
     def teardown(self, worker: Any) -> None:
@@ -96,6 +100,8 @@ class DaskExecutor:
         self.workers = self.threads = 0
         self._count_workers()
         client.run_on_scheduler(_forbid_repeats)
+        self._deaths = Deaths(client)
+        self._renewed: set[str] = set()
         if not profile:
             self._register(QuietPlugin())
 
@@ -144,23 +150,37 @@ class DaskExecutor:
         )
         if len(summaries) != len(finished):
             summaries = {future.key: _result(future) for future in finished}
+        errors = {
+            future.key: _exception(future)
+            for future in futures
+            if summaries.get(future.key) is None
+        }
+        self._deaths.await_for(errors.values())
         completed = []
         for future in futures:
             task, _ = self._in_flight.pop(future.key)
-            summary = summaries.get(future.key)
-            error = None if summary is not None else _exception(future)
+            summary, error = summaries.get(future.key), errors.get(future.key)
             completed.append(
                 Completed(
                     task=task,
                     summary=summary,
                     error=error,
                     lost_worker=summary is None and _is_lost(future, error),
+                    death=self._deaths.of(error),
                 )
             )
             future.release()
         if any(each.lost_worker for each in completed):
             self._count_workers()
+        self._renew({each.summary.worn for each in completed if each.summary is not None})
         return completed
+
+    def _renew(self, worn: set[str]) -> None:
+        """Have workers started again that say that they hold too much: nothing runs in them."""
+        due = worn - self._renewed - {""}
+        if due:
+            self._renewed |= due
+            renew(self.client, {each.partition(" ")[0] for each in due})
 
     def cancel(self, *, now: bool) -> list[BatchTask]:
         """Cancel what the scheduler still holds; ``now`` restarts the workers of the rest."""
@@ -184,6 +204,7 @@ class DaskExecutor:
 
     def close(self) -> None:
         """Take the plugins back from the workers."""
+        self._deaths.close()
         with contextlib.suppress(OSError, TimeoutError, ValueError):
             for name in reversed(self._plugins):
                 self.client.unregister_worker_plugin(name)
@@ -233,7 +254,8 @@ class DaskExecutor:
 
 def execute_here(task: BatchTask) -> BatchSummary:
     """Run a batch in this thread of a worker, and go on to another while its results are saved."""
-    return execute(task, leave=_leave)
+    summary = execute(task, leave=_leave)
+    return replace(summary, worn=f"{get_worker().address} {os.getpid()}") if is_due() else summary
 
 
 def _leave() -> None:

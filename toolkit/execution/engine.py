@@ -15,7 +15,7 @@ from toolkit.errors import RunsFailedError
 from toolkit.execution.batch_task import BatchSpec, BatchSummary, BatchTask
 from toolkit.execution.executors import Completed, Executor, InProcessExecutor
 from toolkit.execution.failing import Failures
-from toolkit.execution.losses import Losses
+from toolkit.execution.losses import CHECKPOINTS, Losses
 from toolkit.execution.order import Order
 from toolkit.execution.progress import Progress
 from toolkit.execution.requests import Requests
@@ -36,12 +36,12 @@ from toolkit.stages.binding import Binding
 from toolkit.stages.current import RunContext
 from toolkit.stages.schema import Schema
 from toolkit.stages.stage import Stage
+from toolkit.stages.walltime import walltime_of
 from toolkit.stores.outcomes import Collected
 from toolkit.stores.sink import Receipt
 from toolkit.stores.stage_runs import StageRuns
 from toolkit.stores.upstream import Input
 
-CHECKPOINTS = os.path.join(".journal", "checkpoints")
 _IN_PROCESS_SECONDS = 2.0
 _WAVE_SECONDS = 0.005
 _WAVE_RUNS = 8
@@ -116,11 +116,12 @@ class Engine:
         self._expected = 0.0
         self._wanted = 0  # runs that a batch of a vectorized stage should hold at least
         self._failures = Failures(work.runs, policy.max_failures)
-        self._losses = Losses(work.runs, self.queue, work.binding.max_attempts)
+        self._walltime = walltime_of(work.binding)
+        self._losses = Losses(work.runs, self.queue, work.binding.stage, self._walltime)
         self._draws: set[str] = set()
         self._settled = self._draining = False
         self._receipts: list[Receipt] = []
-        self._in_progress: set[int] = set()
+        self._in_progress: Mapping[str, tuple[int, ...]] = {}
         self._started = time.monotonic()
         self._collected_at = 0.0
         self._counts = np.zeros(len(Status), np.int64)
@@ -295,6 +296,7 @@ class Engine:
             context=_context(self.work.binding.stage, sink.path),
             inputs=self.work.inputs,
             measure_memory=self.policy.measure_memory,
+            walltime=self._walltime,
         )
         self.executor.prepare(spec)
         self.queue.token = spec.token
@@ -379,7 +381,7 @@ class Engine:
         with self.lock:
             receipts, self._receipts = self._receipts, []
             collected = self.runs.collect(receipts)
-            self._in_progress = {run for runs in collected.started.values() for run in runs}
+            self._in_progress = collected.started
             self._resettle()
             if fold:
                 self.runs.fold()
@@ -398,7 +400,7 @@ class Engine:
     def _after_outcomes(self, collected: Collected) -> None:
         for failed in collected.failures:
             run = failed.failure.run
-            if failed.failure.retryable and self._losses.may_try_again(run, failed.attempt):
+            if self._losses.is_worth_repeating(failed.failure, failed.attempt):
                 with self.lock:
                     self.runs.reset(np.array([run]))
                 self.queue.repeat(np.array([run]), failed.attempt + 1)

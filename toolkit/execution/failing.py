@@ -1,7 +1,5 @@
 """Failures of a session: when they stop the sweep, and how a killed worker's run is recorded."""
 
-import socket
-
 import numpy as np
 
 from toolkit.errors import RunsFailedError
@@ -76,23 +74,19 @@ class Failures:
         return ", ".join(named) or f"run {failure.run}"
 
 
-def record_death(runs: StageRuns, run: int, attempt: int, error: BaseException | None) -> Receipt:
-    """Record, in this driver's own journal, that a run killed its workers."""
-    failure = RunFailure(
-        run=run,
-        exception="WorkerDied",
-        message=f"the worker process died in this run, {attempt} times: {error}",
-        traceback="",
-        host=socket.gethostname(),
-    )
+def record_death(runs: StageRuns, failure: RunFailure, attempt: int, peak: float) -> Receipt:
+    """Record, in this driver's own journal, the failure of a run that ended its worker.
+
+    ``peak`` is the worker's peak memory in that run, in bytes, NaN where it is not known.
+    """
     outcome = BatchResult(
         status=np.array([Status.FAILED], np.uint8),
         seconds=np.zeros(1, np.float32),
-        peak_memory=np.full(1, np.nan, np.float32),
+        peak_memory=np.full(1, peak, np.float32),
         columns=None,
         schema=None,
         errors=[failure],
     )
     sink = open_sink(runs.sink_spec())
-    sink.block(np.array([run]), outcome, attempt)
+    sink.block(np.array([failure.run]), outcome, attempt)
     return sink.receipt()

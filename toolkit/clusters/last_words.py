@@ -1,0 +1,148 @@
+"""What a worker process leaves behind when it dies: exit code, peak memory, last lines.
+
+The worker has ``faulthandler`` write where it was into a file of its own. The process that started
+the worker, Dask's nanny, sees it end, reads the file and tells the scheduler under a topic.
+"""
+
+import asyncio
+import contextlib
+import faulthandler
+import os
+import resource
+import signal
+import socket
+import stat
+import tempfile
+from typing import Any
+
+from distributed import NannyPlugin
+
+from toolkit.clusters.stderr_tail import forget_tail, read_tail
+
+_LOOK_SECONDS = 0.1
+_LONGEST = 16_000  # characters of a traceback, and bytes that are read of it
+_LONGEST_LOG = 4_000
+_book: list[Any] = []
+
+
+def open_book() -> None:
+    """Have this worker process write where it is when a signal ends it, SIGALRM included."""
+    if _book:
+        return
+    with contextlib.suppress(OSError):
+        file = open(_page(os.getpid()), "wb", buffering=0)  # noqa: SIM115  (open until the end)
+        _book.append(file)
+        if not faulthandler.is_enabled():
+            faulthandler.enable(file, all_threads=True)
+        faulthandler.register(signal.SIGALRM, file, all_threads=True, chain=True)
+
+
+class LastWordsPlugin(NannyPlugin):
+    """Watches each nanny's worker, and tells how it ended."""
+
+    def __init__(self, topic: str) -> None:
+        self.name = topic
+
+    def setup(self, nanny: Any) -> None:
+        """Begin to watch."""
+        self._watching = asyncio.get_running_loop().create_task(_watch(nanny, self.name))
+
+    def teardown(self, nanny: Any) -> None:
+        """Stop."""
+        del nanny
+        self._watching.cancel()
+
+    def __reduce__(self) -> Any:
+        return type(self), (self.name,)
+
+
+async def _watch(nanny: Any, topic: str) -> None:
+    last: _Worker | None = None
+    while True:
+        process = nanny.process and nanny.process.process
+        if last is not None:
+            last.look(nanny)
+            if last.process.exitcode is not None:
+                nanny.log_event(topic, last.report(nanny))
+                last = None
+        if process is not None and process.pid and (last is None or process is not last.process):
+            last = _Worker(process)
+        await asyncio.sleep(_LOOK_SECONDS)
+
+
+class _Worker:
+    """A worker process as its nanny sees it."""
+
+    def __init__(self, process: Any) -> None:
+        self.process = process
+        self.pid = process.pid
+        self.address = ""
+        self.peak = float("nan")
+        self.children, self.killed = _largest_child(), _killed_by_kernel()
+
+    def look(self, nanny: Any) -> None:
+        """Note what will be gone when the process is."""
+        if nanny.process is not None and nanny.process.process is self.process:
+            self.address = nanny.process.worker_address or self.address
+        with contextlib.suppress(OSError, ValueError, IndexError):
+            with open(f"/proc/{self.pid}/status", "rb", buffering=0) as file:
+                found = file.read(8192).partition(b"VmHWM:")[2]
+            self.peak = int(found.split(None, 1)[0]) * 1024.0
+
+    def report(self, nanny: Any) -> dict[str, Any]:
+        """Return what is known of its end."""
+        manager = nanny.memory_manager
+        code = self.process.exitcode
+        largest = _largest_child()
+        if largest > self.children:  # it held more than any before: known to the byte
+            self.peak = largest
+        by_dask = getattr(manager, "_last_terminated_pid", None) == self.pid
+        by_kernel = code == -signal.SIGKILL and _killed_by_kernel() > self.killed
+        log = read_tail(_LONGEST_LOG)
+        forget_tail()
+        return {
+            "worker": self.address,
+            "pid": self.pid,
+            "exit_code": None if code == 255 else code,
+            "out_of_memory": by_dask or by_kernel,
+            "memory_limit": int(getattr(manager, "memory_limit", 0) or 0),
+            "peak_memory": self.peak,
+            "traceback": _read_page(self.pid),
+            "log": log,
+            "host": socket.gethostname(),
+        }
+
+
+def _page(pid: int) -> str:
+    """Return the file of a worker process, in a folder that is this user's alone."""
+    folder = os.path.join(tempfile.gettempdir(), f"toolkit-last-words-{os.getuid()}")
+    os.makedirs(folder, mode=0o700, exist_ok=True)
+    found = os.lstat(folder)
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
+        raise PermissionError(f"{folder} belongs to somebody else")
+    return os.path.join(folder, f"{pid}.txt")
+
+
+def _read_page(pid: int) -> str:
+    try:
+        path = _page(pid)
+        with open(path, "rb") as file:
+            text = file.read(_LONGEST).decode("utf-8", "replace")
+        os.unlink(path)
+    except OSError:
+        return ""
+    return text
+
+
+def _largest_child() -> float:
+    return resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024.0
+
+
+def _killed_by_kernel() -> int:
+    """Return how many processes of this container or job the kernel killed for memory."""
+    for path in ("/sys/fs/cgroup/memory.events", "/sys/fs/cgroup/memory/memory.oom_control"):
+        with contextlib.suppress(OSError, ValueError), open(path, "rb") as file:
+            words = file.read(4096).split()
+            if b"oom_kill" in words:
+                return int(words[words.index(b"oom_kill") + 1])
+    return 0
