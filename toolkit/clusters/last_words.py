@@ -7,12 +7,15 @@ the worker, Dask's nanny, sees it end, reads the file and tells the scheduler un
 import asyncio
 import contextlib
 import faulthandler
+import itertools
 import os
+import re
 import resource
 import signal
 import socket
 import stat
 import tempfile
+from pathlib import Path
 from typing import Any
 
 from distributed import NannyPlugin
@@ -20,8 +23,12 @@ from distributed import NannyPlugin
 from toolkit.clusters.stderr_tail import forget_tail, read_tail
 
 _LOOK_SECONDS = 0.1
-_LONGEST = 16_000  # characters of a traceback, and bytes that are read of it
+_LONGEST = 65_536  # bytes that are read of what a worker wrote at its end
 _LONGEST_LOG = 4_000
+_PACKAGE = str(Path(__file__).resolve().parents[1]) + os.sep
+_OURS = os.path.join("toolkit", "execution", "worker.py")  # is in the thread that works on runs
+_THREAD = re.compile(r"^(?:Current thread|Thread) ", re.M)
+_FRAME = re.compile(r'^  File "(.*)", line (\d+) in (.*)$', re.M)
 _book: list[Any] = []
 
 
@@ -107,10 +114,38 @@ class _Worker:
             "out_of_memory": by_dask or by_kernel,
             "memory_limit": int(getattr(manager, "memory_limit", 0) or 0),
             "peak_memory": self.peak,
-            "traceback": _read_page(self.pid),
+            "traceback": readable(_read_page(self.pid)),
             "log": log,
             "host": socket.gethostname(),
         }
+
+
+def readable(dump: str) -> str:
+    r"""Return what ``faulthandler`` wrote as Python prints a traceback, the user's frames only.
+
+    Examples
+    --------
+    >>> print(readable(
+    ...     "Fatal Python error: Aborted\n\nCurrent thread 0x7f (most recent call first):\n"
+    ...     '  File "/home/me/model.py", line 7 in step\n'
+    ...     '  File "/home/me/model.py", line 3 in run\n'
+    ... ))
+    Traceback (most recent call last):
+      File "/home/me/model.py", line 3, in run
+      File "/home/me/model.py", line 7, in step
+    Fatal Python error: Aborted
+    <BLANKLINE>
+    """
+    error = dump.partition("\n")[0] if dump.startswith("Fatal") else ""
+    threads = [_FRAME.findall(part) for part in _THREAD.split(dump)]
+    at_work = [frames for frames in threads if any(_OURS in file for file, _, _ in frames)]
+    current = [_FRAME.findall(part) for part in dump.split("Current thread ")[1:]]
+    frames = (at_work or current or [[]])[0]
+    own = list(itertools.takewhile(lambda frame: not frame[0].startswith(_PACKAGE), frames))
+    if not own:
+        return dump[:_LONGEST_LOG]
+    lines = [f'  File "{file}", line {line}, in {name}' for file, line, name in reversed(own)]
+    return "\n".join(["Traceback (most recent call last):", *lines, error, ""])
 
 
 def _page(pid: int) -> str:

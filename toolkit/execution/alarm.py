@@ -30,11 +30,16 @@ def allow_ending() -> None:
     _process.may_end = True
 
 
+def can_interrupt() -> bool:
+    """Whether a run in this thread of the user's process can be ended."""
+    return threading.current_thread() is threading.main_thread()
+
+
 def alarm(mark: memoryview) -> Alarm:
     """Return what watches over this thread; ``mark`` is its run in progress, -1 for none."""
     if _process.may_end:
         return _process
-    if threading.current_thread() is threading.main_thread():
+    if can_interrupt():
         return _Interruption(mark)
     return _Nothing()
 

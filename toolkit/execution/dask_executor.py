@@ -20,7 +20,7 @@ from distributed.scheduler import KilledWorker
 
 from toolkit.errors import SweepError
 from toolkit.execution.batch_task import BatchSpec, BatchSummary, BatchTask
-from toolkit.execution.deaths import Deaths, prepare_worker, renew
+from toolkit.execution.deaths import Deaths, prepare_worker, renew, warn_without_nanny
 from toolkit.execution.executors import Completed
 from toolkit.execution.frozen_plugin import FrozenPlugin, FrozenServer
 from toolkit.execution.renewal import is_due
@@ -102,6 +102,7 @@ class DaskExecutor:
         client.run_on_scheduler(_forbid_repeats)
         self._deaths = Deaths(client)
         self._renewed: set[str] = set()
+        self._has_warned = False
         if not profile:
             self._register(QuietPlugin())
 
@@ -113,6 +114,8 @@ class DaskExecutor:
         if inputs and self._server is None:
             self._server = FrozenServer(self.client, inputs)
             self._register(self._server.plugin())
+        if spec.walltime is not None and not self._has_warned:
+            self._has_warned = warn_without_nanny(self.client)
         self._register(SpecPlugin(spec.token, dumps(spec)))
 
     def submit(self, tasks: Sequence[BatchTask]) -> None:

@@ -3,6 +3,7 @@
 import contextlib
 import time
 import uuid
+import warnings
 from collections.abc import Iterable
 from typing import Any
 
@@ -28,6 +29,27 @@ def prepare_worker(worker: Any) -> None:
     allow_ending()
     renewal.limit_memory(worker.memory_manager.memory_limit)
     open_book()
+
+
+def warn_without_nanny(client: Client) -> bool:
+    """Say that runs are not ended at their walltime where no nanny would start a worker again.
+
+    Returns
+    -------
+    bool
+        Whether there are such workers.
+    """
+    workers = client.scheduler_info(n_workers=-1)["workers"].values()
+    without = [str(worker["name"]) for worker in workers if not worker.get("nanny")]
+    if without:
+        warnings.warn(
+            f"{len(without)} of {len(workers)} workers have no nanny (such as {without[0]}): runs "
+            "that exceed their walltime there are not ended. Start Dask workers with --nanny, or "
+            "LocalCluster with processes=True.",
+            UserWarning,
+            stacklevel=2,
+        )
+    return bool(without)
 
 
 class Deaths:
@@ -67,7 +89,9 @@ class Deaths:
 
     def close(self) -> None:
         """Let the nannies be."""
-        with contextlib.suppress(OSError, TimeoutError, ValueError):
+        # KeyError: of a worker and the one started in its place, both known for a moment, the same
+        # nanny is asked twice.
+        with contextlib.suppress(OSError, TimeoutError, ValueError, KeyError):
             self._client.unregister_worker_plugin(self._topic, nanny=True)
 
     def _ask(self) -> None:

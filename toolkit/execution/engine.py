@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from toolkit.errors import RunsFailedError
+from toolkit.execution.alarm import can_interrupt
 from toolkit.execution.batch_task import BatchSpec, BatchSummary, BatchTask
 from toolkit.execution.executors import Completed, Executor, InProcessExecutor
 from toolkit.execution.failing import Failures
@@ -165,6 +166,8 @@ class Engine:
             self._ask()
             self._apply_requests()
             if len(self.queue):
+                if self._walltime is not None and not can_interrupt():
+                    self._leave_process()
                 self._first_wave()
                 self._main()
                 self._drain()
@@ -223,8 +226,7 @@ class Engine:
         self._failures.check_first_wave()
         self._failures.check_limit()
         if self._here and len(self.queue) * self._expected > _IN_PROCESS_SECONDS:
-            self.executor.close()
-            self.executor, self._here = self._start_cluster(), False
+            self._leave_process()
         plan = self._settle_layout()
         self._prepare()
         with self.lock:
@@ -234,6 +236,12 @@ class Engine:
                 self.runs.state.attempts,
                 runs_per_batch=self._batch_seconds() / max(self._expected, 1e-9),
             )
+
+    def _leave_process(self) -> None:
+        """Go on with workers of our own, unless the runs go to workers already."""
+        if self._here:
+            self.executor.close()
+            self.executor, self._here = self._start_cluster(), False
 
     def _wave_summaries(self) -> list[BatchSummary]:
         """Wait for the first wave; not for all of it, once a slow one has shown a success."""
