@@ -15,6 +15,7 @@ import signal
 import socket
 import stat
 import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from toolkit.clusters.stderr_tail import forget_tail, read_tail
 _LOOK_SECONDS = 0.1
 _LONGEST = 65_536  # bytes that are read of what a worker wrote at its end
 _LONGEST_LOG = 4_000
+_LEFT_OVER_S = 3600.0
 _PACKAGE = str(Path(__file__).resolve().parents[1]) + os.sep
 _OURS = os.path.join("toolkit", "execution", "worker.py")  # is in the thread that works on runs
 _THREAD = re.compile(r"^(?:Current thread|Thread) ", re.M)
@@ -37,6 +39,7 @@ def open_book() -> None:
     if _book:
         return
     with contextlib.suppress(OSError):
+        _clear()
         file = open(_page(os.getpid()), "wb", buffering=0)  # noqa: SIM115  (open until the end)
         _book.append(file)
         if not faulthandler.is_enabled():
@@ -68,7 +71,7 @@ async def _watch(nanny: Any, topic: str) -> None:
     while True:
         process = nanny.process and nanny.process.process
         if last is not None:
-            last.look(nanny)
+            last.look()
             if last.process.exitcode is not None:
                 nanny.log_event(topic, last.report(nanny))
                 last = None
@@ -83,14 +86,11 @@ class _Worker:
     def __init__(self, process: Any) -> None:
         self.process = process
         self.pid = process.pid
-        self.address = ""
         self.peak = float("nan")
         self.children, self.killed = _largest_child(), _killed_by_kernel()
 
-    def look(self, nanny: Any) -> None:
+    def look(self) -> None:
         """Note what will be gone when the process is."""
-        if nanny.process is not None and nanny.process.process is self.process:
-            self.address = nanny.process.worker_address or self.address
         with contextlib.suppress(OSError, ValueError, IndexError):
             with open(f"/proc/{self.pid}/status", "rb", buffering=0) as file:
                 found = file.read(8192).partition(b"VmHWM:")[2]
@@ -108,7 +108,7 @@ class _Worker:
         log = read_tail(_LONGEST_LOG)
         forget_tail()
         return {
-            "worker": self.address,
+            "nanny": nanny.address,
             "pid": self.pid,
             "exit_code": None if code == 255 else code,
             "out_of_memory": by_dask or by_kernel,
@@ -156,6 +156,17 @@ def _page(pid: int) -> str:
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
         raise PermissionError(f"{folder} belongs to somebody else")
     return os.path.join(folder, f"{pid}.txt")
+
+
+def _clear() -> None:
+    """Remove the files of processes whose nanny ended with them."""
+    folder = os.path.dirname(_page(0))
+    for entry in os.scandir(folder):
+        pid = entry.name.removesuffix(".txt")
+        is_old = time.time() - entry.stat(follow_symlinks=False).st_mtime > _LEFT_OVER_S
+        if is_old and pid.isdecimal() and not os.path.exists(f"/proc/{pid}"):
+            with contextlib.suppress(OSError):
+                os.unlink(entry.path)
 
 
 def _read_page(pid: int) -> str:

@@ -9,6 +9,7 @@ import math
 import signal
 import threading
 import time
+from collections.abc import Mapping
 from types import FrameType
 from typing import Any, Protocol
 
@@ -18,8 +19,20 @@ from toolkit.stages.failure import RunTooLong
 class Alarm(Protocol):
     """Watches over one thread's runs."""
 
-    def start(self, seconds: float, others: float = 0.0) -> None:
-        """Begin to watch over a run, or over several of which the others take so long."""
+    def start(
+        self, seconds: float, others: float = 0.0, limits: Mapping[int, float] | None = None
+    ) -> None:
+        """Begin to watch over a run, or over several that follow each other.
+
+        Parameters
+        ----------
+        seconds
+            The longest that one of them may take.
+        others
+            What the others are expected to take, in seconds.
+        limits
+            What each may take, by run; None: all the same.
+        """
 
     def stop(self) -> None:
         """End it."""
@@ -52,7 +65,10 @@ class _Process:
         self._lock = threading.Lock()
         self._deadlines: dict[int, float] = {}
 
-    def start(self, seconds: float, others: float = 0.0) -> None:
+    def start(
+        self, seconds: float, others: float = 0.0, limits: Mapping[int, float] | None = None
+    ) -> None:
+        del limits
         with self._lock:
             self._deadlines[threading.get_ident()] = time.monotonic() + seconds + others
             self._set()
@@ -69,22 +85,29 @@ class _Process:
 
 
 class _Interruption:
-    """Raises ``RunTooLong`` in a run of the main thread that is in progress at two ticks."""
+    """Raises ``RunTooLong`` in a run of the main thread that is in progress for too long."""
 
     def __init__(self, mark: memoryview) -> None:
         self._mark = mark
         self._run = -1
-        self._seconds = 0.0
+        self._since = self._seconds = 0.0
+        self._limits: Mapping[int, float] = {}
         self._before: Any = None
         self._timer = (0.0, 0.0)
 
-    def start(self, seconds: float, others: float = 0.0) -> None:
+    def start(
+        self, seconds: float, others: float = 0.0, limits: Mapping[int, float] | None = None
+    ) -> None:
         del others  # which run is in progress is known at each tick
         if math.isinf(seconds):
             return
-        self._run, self._seconds = self._mark[0], seconds
+        self._seconds, self._limits = seconds, limits or {}
+        self._run, self._since = self._mark[0], time.monotonic()
+        period = max(_TICK, min(self._limits.values(), default=seconds))
         self._before = signal.signal(signal.SIGALRM, self._tick)
-        self._timer = signal.setitimer(signal.ITIMER_REAL, min(seconds, _LONGEST), seconds)
+        self._timer = signal.setitimer(
+            signal.ITIMER_REAL, min(period, _LONGEST), min(period, _LONGEST)
+        )
 
     def stop(self) -> None:
         if not self._seconds:
@@ -95,19 +118,25 @@ class _Interruption:
 
     def _tick(self, number: int, frame: FrameType | None) -> None:
         del number, frame
-        run, before = self._mark[0], self._run
-        self._run = run
-        if self._seconds and run >= 0 and run == before:
-            raise RunTooLong(self._seconds)
+        run, now = self._mark[0], time.monotonic()
+        if run != self._run:
+            self._run, self._since = run, now
+        limit = self._limits.get(run, self._seconds)
+        if self._seconds and run >= 0 and now - self._since >= _NEARLY * limit:
+            raise RunTooLong(limit)
 
 
 class _Nothing:
-    def start(self, seconds: float, others: float = 0.0) -> None:
-        del seconds, others
+    def start(
+        self, seconds: float, others: float = 0.0, limits: Mapping[int, float] | None = None
+    ) -> None:
+        del seconds, others, limits
 
     def stop(self) -> None:
         return
 
 
 _LONGEST = 1e8  # seconds that a timer can be set to
+_TICK = 0.05
+_NEARLY = 0.999  # of a limit: the timer may be a little early
 _process = _Process()

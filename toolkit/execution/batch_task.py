@@ -67,3 +67,16 @@ class BatchSummary:
         ""  # the worker, where runs have left so much memory behind that it is to be renewed
     )
     wanted: int = 0  # how many runs the next batch of a vectorized stage should hold at least
+
+
+def unbegun(task: BatchTask) -> BatchSummary:
+    """Return the summary of a batch that is handed back as it is."""
+    return BatchSummary(
+        receipt=Receipt(journal="", offset=0),
+        begun=0,
+        done=0,
+        failed=0,
+        run_seconds=0.0,
+        wall_seconds=0.0,
+        seconds_per_run=task.expected,
+    )

@@ -1,7 +1,6 @@
 """Batches on the workers of a Dask client: our own keys, in a window, summaries back."""
 
 import contextlib
-import os
 import queue
 import threading
 import time
@@ -19,8 +18,15 @@ from distributed.client import FutureCancelledError
 from distributed.scheduler import KilledWorker
 
 from toolkit.errors import SweepError
-from toolkit.execution.batch_task import BatchSpec, BatchSummary, BatchTask
-from toolkit.execution.deaths import Deaths, prepare_worker, renew, warn_without_nanny
+from toolkit.execution.batch_task import BatchSpec, BatchSummary, BatchTask, unbegun
+from toolkit.execution.deaths import (
+    Deaths,
+    prepare_worker,
+    process_name,
+    process_of,
+    renew,
+    warn_without_nanny,
+)
 from toolkit.execution.executors import Completed
 from toolkit.execution.frozen_plugin import FrozenPlugin, FrozenServer
 from toolkit.execution.renewal import is_due
@@ -30,6 +36,7 @@ from toolkit.stages.pickling import dumps
 
 _CALLBACKS = ("profile", "profile-cycle", "tick")
 _SWEEPS = "toolkit-sweeps"
+_REGISTER_TRIES, _REGISTER_PAUSE = 10, 0.3
 
 
 class SpecPlugin(WorkerPlugin):
@@ -143,16 +150,14 @@ class DaskExecutor:
     def completed(self, timeout: float) -> list[Completed]:
         """Wait for batches that came back, and fetch their summaries with one call."""
         futures = list(self._drain(timeout))
-        finished = [future for future in futures if future.status == "finished"]
-        summaries = dict(
-            zip(
-                [future.key for future in finished],
-                self.client.gather(finished, errors="skip") if finished else [],
-                strict=False,
-            )
-        )
-        if len(summaries) != len(finished):
-            summaries = {future.key: _result(future) for future in finished}
+        summaries = self._fetch(futures)
+        worn = {each.worn for each in summaries.values() if each is not None} - self._renewed - {""}
+        if worn:  # what these workers hold is fetched before they are started again
+            known = {future.key for future in futures}
+            more = [each for key, (_, each) in self._in_flight.items() if key not in known]
+            more = [future for future in more if future.status == "finished"]
+            summaries |= self._fetch(more)
+            futures += more
         errors = {
             future.key: _exception(future)
             for future in futures
@@ -163,6 +168,8 @@ class DaskExecutor:
         for future in futures:
             task, _ = self._in_flight.pop(future.key)
             summary, error = summaries.get(future.key), errors.get(future.key)
+            if process_of(error) in self._renewed:
+                summary = unbegun(task)
             completed.append(
                 Completed(
                     task=task,
@@ -175,15 +182,18 @@ class DaskExecutor:
             future.release()
         if any(each.lost_worker for each in completed):
             self._count_workers()
-        self._renew({each.summary.worn for each in completed if each.summary is not None})
+        if worn:
+            self._renewed |= worn
+            renew(self.client, worn)
         return completed
 
-    def _renew(self, worn: set[str]) -> None:
-        """Have workers started again that say that they hold too much: nothing runs in them."""
-        due = worn - self._renewed - {""}
-        if due:
-            self._renewed |= due
-            renew(self.client, {each.partition(" ")[0] for each in due})
+    def _fetch(self, futures: list[Future[Any]]) -> dict[Key, BatchSummary | None]:
+        """Return the summaries of the batches that ended well, None for those that got lost."""
+        finished = [future for future in futures if future.status == "finished"]
+        gathered = self.client.gather(finished, errors="skip") if finished else []
+        if len(gathered) != len(finished):
+            return {future.key: _result(future) for future in finished}
+        return {future.key: each for future, each in zip(finished, gathered, strict=True)}
 
     def cancel(self, *, now: bool) -> list[BatchTask]:
         """Cancel what the scheduler still holds; ``now`` restarts the workers of the rest."""
@@ -218,7 +228,14 @@ class DaskExecutor:
         self._plugins.clear()
 
     def _register(self, plugin: SpecPlugin | QuietPlugin | FrozenPlugin) -> None:
-        self.client.register_plugin(plugin)
+        for left in reversed(range(_REGISTER_TRIES)):
+            try:
+                self.client.register_plugin(plugin)
+                break
+            except OSError:  # a worker died while it was told; the others may not know yet
+                if not left:
+                    raise
+                time.sleep(_REGISTER_PAUSE)
         self._plugins.append(plugin.name)
 
     def _drain(self, timeout: float) -> Iterator[Future[Any]]:
@@ -258,7 +275,7 @@ class DaskExecutor:
 def execute_here(task: BatchTask) -> BatchSummary:
     """Run a batch in this thread of a worker, and go on to another while its results are saved."""
     summary = execute(task, leave=_leave)
-    return replace(summary, worn=f"{get_worker().address} {os.getpid()}") if is_due() else summary
+    return replace(summary, worn=process_name(get_worker())) if is_due() else summary
 
 
 def _leave() -> None:

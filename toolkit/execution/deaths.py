@@ -1,6 +1,7 @@
 """How the workers of a Dask client end: their nannies tell, and the driver asks."""
 
 import contextlib
+import os
 import time
 import uuid
 import warnings
@@ -64,7 +65,7 @@ class Deaths:
     def __init__(self, client: Client) -> None:
         self._client = client
         self._topic = f"toolkit-deaths-{uuid.uuid4().hex[:8]}"
-        self._known: dict[tuple[str, int], Death] = {}
+        self._known: dict[tuple[str | None, int], Death] = {}  # by nanny and process
         client.register_plugin(LastWordsPlugin(self._topic))
 
     def await_for(self, errors: Iterable[BaseException | None]) -> None:
@@ -96,19 +97,32 @@ class Deaths:
 
     def _ask(self) -> None:
         for _, said in self._client.get_events(self._topic):
-            self._known[said["worker"], said["pid"]] = Death(
+            self._known[said["nanny"], said["pid"]] = Death(
                 **{name: said[name] for name in _FIELDS}
             )
 
 
-def _process(error: KilledWorker) -> tuple[str, int]:
-    return error.last_worker.address, error.last_worker.pid
+def _process(error: KilledWorker) -> tuple[str | None, int]:
+    return error.last_worker.nanny, error.last_worker.pid
 
 
-def renew(client: Client, workers: Iterable[str]) -> None:
+def process_name(worker: Any) -> str:
+    """Return what a worker's process is called: another one may get the same address."""
+    return f"{worker.address} {os.getpid()}"
+
+
+def process_of(error: BaseException | None) -> str:
+    """Return which process ended, ``""`` where the error names none."""
+    if not isinstance(error, KilledWorker):
+        return ""
+    return f"{error.last_worker.address} {error.last_worker.pid}"
+
+
+def renew(client: Client, processes: Iterable[str]) -> None:
     """Have the nannies of these workers start them again; nothing runs in them."""
+    workers = [name.partition(" ")[0] for name in processes]
     with contextlib.suppress(OSError, TimeoutError):
-        client.run_on_scheduler(_restart, workers=list(workers))
+        client.run_on_scheduler(_restart, workers=workers)
 
 
 async def _restart(workers: list[str], dask_scheduler: Any = None) -> None:

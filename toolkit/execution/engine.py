@@ -115,6 +115,7 @@ class Engine:
         self._ids: list[Ids | slice] = []
         self._in_flight = 0
         self._expected = 0.0
+        self._wave = 0  # batches of the first wave
         self._wanted = 0  # runs that a batch of a vectorized stage should hold at least
         self._failures = Failures(work.runs, policy.max_failures)
         self._walltime = walltime_of(work.binding)
@@ -223,7 +224,8 @@ class Engine:
         self._collect(force=True, fold=False)  # the workers have nothing to do meanwhile
         rates = [summary.seconds_per_run for summary in summaries]
         self._expected = float(np.median(rates)) if rates else 0.0
-        self._failures.check_first_wave()
+        self._wave = len(tasks)
+        self._failures.check_first_wave(self._wave)
         self._failures.check_limit()
         if self._here and len(self.queue) * self._expected > _IN_PROCESS_SECONDS:
             self._leave_process()
@@ -447,6 +449,8 @@ class Engine:
 
     def _apply_requests(self) -> None:
         self._failures.check_limit()
+        if self._wave:
+            self._failures.check_first_wave(self._wave)
         if (wanted := self.requests.take_focus()) is not None:
             wanted = self.work.within(wanted)
             found = np.asarray(self.runs.catalogue.find(wanted, defaults=self.work.defaults))

@@ -23,8 +23,9 @@ class Failures:
 
     def __init__(self, runs: StageRuns, limit: int | None) -> None:
         self._runs, self._limit = runs, limit
-        self._count = 0
+        self._count = self._own = 0  # with the stages before, and of this one
         self._first: RunFailure | None = None
+        self._has_succeeded = False
 
     def follow(self, before: "Failures") -> None:
         """Count on from what failed in the stage before."""
@@ -33,18 +34,27 @@ class Failures:
     def add(self, failure: RunFailure) -> None:
         """Count a run that will not be tried again."""
         self._count += 1
+        self._own += 1
         self._first = self._first or failure
 
-    def check_first_wave(self) -> None:
+    def check_first_wave(self, n_batches: int) -> None:
         """Raise where all of the first wave failed and no run of the stage ever succeeded.
+
+        Parameters
+        ----------
+        n_batches
+            In the first wave, each of which ends with its first failure. What a dead worker had
+            not begun of them runs later.
 
         Raises
         ------
         RunsFailedError
             With the first error and its traceback.
         """
-        succeeded = np.isin(self._runs.state.status, (Status.DONE, Status.STALE)).any()
-        if self._first is None or succeeded:
+        if self._first is None or self._own < n_batches or self._has_succeeded:
+            return
+        if np.isin(self._runs.state.status, (Status.DONE, Status.STALE)).any():
+            self._has_succeeded = True
             return
         raise RunsFailedError(
             f"Every run of the first wave of stage {self._runs.name!r} failed, and no run ever "

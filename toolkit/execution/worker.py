@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from toolkit.execution import renewal
 from toolkit.execution.alarm import alarm
-from toolkit.execution.batch_task import BatchSpec, BatchSummary, BatchTask
+from toolkit.execution.batch_task import BatchSpec, BatchSummary, BatchTask, unbegun
 from toolkit.execution.threads import (
     allow_children,
     end_children,
@@ -79,7 +79,7 @@ def execute(task: BatchTask, leave: Callable[[], None] = lambda: None) -> BatchS
     spec = _thawed(task.token)
     n = spec.context.threads
     if not renewal.begin_batch():
-        return _Batch(spec, task).summary()
+        return unbegun(task)
     try:
         allow_children()
         with held_cores(n):
@@ -276,12 +276,17 @@ class _Batch:
         if self.alarm is None:
             yield
             return
-        longest = max(self._limits(runs))
+        limits = self._limits(runs)
+        longest = max(limits)
         others = 2 * (len(runs) - 1) * (self.seconds_per_run or _MARKED_RUN)
         if len(runs) == 1:
             self.sink.mark[0] = int(runs[0])
         together = self.trial is not None
-        self.alarm.start(longest + others * together, 0.0 if together else others)
+        if together:
+            self.alarm.start(longest + others)
+        else:
+            own = None if min(limits) == longest else dict(zip(runs.tolist(), limits, strict=True))
+            self.alarm.start(longest, others, own)
         try:
             yield
         finally:
