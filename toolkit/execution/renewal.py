@@ -1,8 +1,9 @@
 """Workers whose runs leak memory: they say so between batches, and are started again."""
 
-import resource
 import threading
 import time
+
+from toolkit.stages.peak import resident
 
 _FULL, _GROWN = 0.6, 0.2  # parts of the memory limit
 _PATIENCE = 60.0  # seconds that a worker waits to be renewed before it goes on as it is
@@ -14,7 +15,7 @@ class _Memory:
     def __init__(self) -> None:
         self.lock = threading.Lock()
         self.limit = 0
-        self.first = 0
+        self.first = 0.0
         self.active = 0
         self.refusing_since = 0.0
 
@@ -62,12 +63,3 @@ def is_due() -> bool:
     """Whether this process waits to be renewed, and nothing runs in it any more."""
     with _memory.lock:
         return _memory.refusing_since > 0 and _memory.active == 0
-
-
-def resident() -> int:
-    """Return the bytes that this process holds, 0 where the system does not say."""
-    try:
-        with open("/proc/self/statm", "rb", buffering=0) as file:
-            return int(file.read(256).split(None, 2)[1]) * resource.getpagesize()
-    except (OSError, IndexError):
-        return 0
