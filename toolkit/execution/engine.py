@@ -11,10 +11,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from toolkit.errors import RunsFailedError
+from toolkit.execution.alarm import can_interrupt
 from toolkit.execution.batch_task import BatchSpec, BatchSummary, BatchTask
 from toolkit.execution.executors import Completed, Executor, InProcessExecutor
 from toolkit.execution.failing import Failures
-from toolkit.execution.losses import Losses
+from toolkit.execution.losses import CHECKPOINTS, Losses
 from toolkit.execution.order import Order
 from toolkit.execution.progress import Progress
 from toolkit.execution.requests import Requests
@@ -35,6 +36,7 @@ from toolkit.stages.binding import Binding
 from toolkit.stages.current import RunContext
 from toolkit.stages.schema import Schema
 from toolkit.stages.stage import Stage
+from toolkit.stages.walltime import walltime_of
 from toolkit.stores.box import as_array
 from toolkit.stores.outcomes import Collected
 from toolkit.stores.sink import Receipt
@@ -42,7 +44,6 @@ from toolkit.stores.stage_runs import StageRuns
 from toolkit.stores.state import count_statuses
 from toolkit.stores.upstream import Input
 
-CHECKPOINTS = os.path.join(".journal", "checkpoints")
 _IN_PROCESS_SECONDS = 2.0
 _WAVE_SECONDS = 0.005
 _WAVE_RUNS = 8
@@ -115,13 +116,15 @@ class Engine:
         self._ids: list[Ids | slice] = []
         self._in_flight = 0
         self._expected = 0.0
+        self._wave = 0  # batches of the first wave
         self._wanted = 0  # runs that a batch of a vectorized stage should hold at least
         self._failures = Failures(work.runs, policy.max_failures)
-        self._losses = Losses(work.runs, self.queue, work.binding.max_attempts)
+        self._walltime = walltime_of(work.binding)
+        self._losses = Losses(work.runs, self.queue, work.binding.stage, self._walltime)
         self._draws: set[str] = set()
         self._settled = self._draining = False
         self._receipts: list[Receipt] = []
-        self._in_progress: set[int] = set()
+        self._in_progress: Mapping[str, tuple[int, ...]] = {}
         self._started = time.monotonic()
         self._collected_at = 0.0
         self._counts = np.zeros(len(Status), np.int64)
@@ -165,6 +168,8 @@ class Engine:
             self._ask()
             self._apply_requests()
             if len(self.queue):
+                if self._walltime is not None and not can_interrupt():
+                    self._leave_process()
                 self._first_wave()
                 self._main()
                 self._drain()
@@ -220,11 +225,11 @@ class Engine:
         self._collect(force=True, fold=False)  # the workers have nothing to do meanwhile
         rates = [summary.seconds_per_run for summary in summaries]
         self._expected = float(np.median(rates)) if rates else 0.0
-        self._failures.check_first_wave()
+        self._wave = len(tasks)
+        self._failures.check_first_wave(self._wave)
         self._failures.check_limit()
         if self._here and len(self.queue) * self._expected > _IN_PROCESS_SECONDS:
-            self.executor.close()
-            self.executor, self._here = self._start_cluster(), False
+            self._leave_process()
         plan = self._settle_layout()
         self._prepare()
         with self.lock:
@@ -234,6 +239,12 @@ class Engine:
                 self.runs.state.attempts,
                 runs_per_batch=self._batch_seconds() / max(self._expected, 1e-9),
             )
+
+    def _leave_process(self) -> None:
+        """Go on with workers of our own, unless the runs go to workers already."""
+        if self._here:
+            self.executor.close()
+            self.executor, self._here = self._start_cluster(), False
 
     def _wave_summaries(self) -> list[BatchSummary]:
         """Wait for the first wave; not for all of it, once a slow one has shown a success."""
@@ -296,6 +307,7 @@ class Engine:
             context=_context(self.work.binding.stage, sink.path),
             inputs=self.work.inputs,
             measure_memory=self.policy.measure_memory,
+            walltime=self._walltime,
         )
         self.executor.prepare(spec)
         self.queue.token = spec.token
@@ -380,7 +392,7 @@ class Engine:
         with self.lock:
             receipts, self._receipts = self._receipts, []
             collected = self.runs.collect(receipts)
-            self._in_progress = {run for runs in collected.started.values() for run in runs}
+            self._in_progress = collected.started
             self._resettle()
             if fold:
                 self.runs.fold()
@@ -399,7 +411,7 @@ class Engine:
     def _after_outcomes(self, collected: Collected) -> None:
         for failed in collected.failures:
             run = failed.failure.run
-            if failed.failure.retryable and self._losses.may_try_again(run, failed.attempt):
+            if self._losses.is_worth_repeating(failed.failure, failed.attempt):
                 with self.lock:
                     self.runs.reset(np.array([run]))
                 self.queue.repeat(np.array([run]), failed.attempt + 1)
@@ -438,6 +450,8 @@ class Engine:
 
     def _apply_requests(self) -> None:
         self._failures.check_limit()
+        if self._wave:
+            self._failures.check_first_wave(self._wave)
         if (wanted := self.requests.take_focus()) is not None:
             wanted = self.work.within(wanted)
             found = as_array(self.runs.catalogue.find(wanted, defaults=self.work.defaults))

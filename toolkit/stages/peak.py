@@ -25,7 +25,7 @@ class PeakMemory:
         """Reset the mark, if this process may and runs one thread of work."""
         self._is_measuring = self._is_alone and _reset()
         if self._is_measuring:
-            self._children, self._before = _largest_child(), _resident()
+            self._children, self._before = _largest_child(), resident()
             _largest_program[0] = 0.0
 
     def end(self, seconds: float) -> float:
@@ -63,7 +63,7 @@ def _reset() -> bool:
         return False
 
 
-def _resident() -> float:
+def resident() -> float:
     """Return what the process holds now: the high-water mark where that was just reset."""
     try:  # a tenth of the time of reading ``status``
         pages = os.pread(_file("statm", os.O_RDONLY), 256, 0).split(None, 2)[1]

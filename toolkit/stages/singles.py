@@ -11,7 +11,7 @@ from toolkit.stages.batch import BatchResult, seed_of
 from toolkit.stages.call import Positions, Seeds, StageCall
 from toolkit.stages.columns import empty_columns
 from toolkit.stages.current import Cursor, RunContext
-from toolkit.stages.failure import describe_failure
+from toolkit.stages.failure import describe_failure, is_interrupt
 from toolkit.stages.infer import read_result
 from toolkit.stages.patterns import Pattern, merge, parts_of, pattern_of
 from toolkit.stages.peak import PeakMemory
@@ -40,7 +40,7 @@ def run_singly(
     Raises
     ------
     KeyboardInterrupt
-        As it is; every other exception is the failure of its run.
+        As it is in the main thread; every other exception is the failure of its run.
     """
     ended: list[float] = []
     reader = _Reader(call, schema)
@@ -58,9 +58,9 @@ def run_singly(
             started = time.perf_counter()
             try:
                 result = function(*arguments)
-            except KeyboardInterrupt:
-                raise
-            except BaseException as raised:  # noqa: BLE001  (any exception is the run's failure)
+            except BaseException as raised:
+                if is_interrupt(raised):
+                    raise
                 error = raised
             ended.append(time.perf_counter())
             seconds = ended[-1] - started
@@ -102,7 +102,9 @@ class _Reader:
                     self._fitting = part.schema
                     return part.columns, None
             reading = read_result(result, self._rules)
-        except Exception as error:  # noqa: BLE001  (odd objects raise odd things when looked at)
+        except BaseException as error:
+            if is_interrupt(error):
+                raise
             return None, error
         schema, columns, errors = merge(parts_of([(0, reading)]), self.schema, 1)
         if errors:

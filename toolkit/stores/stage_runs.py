@@ -293,6 +293,10 @@ class StageRuns:
             schema=self._settler.schema,
         )
 
+    def has_begun(self, journal: str, run: int) -> bool:
+        """Whether a run in progress has a record of its own: nothing else ran in its time."""
+        return self._begun.has(journal, run)
+
     def deliver(self, journal: str, record: Record) -> None:
         """Take a record; ``drain`` looks at it."""
         if not journal or record.origin.end > self.folded.get(journal, 0):
