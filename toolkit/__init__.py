@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from toolkit.stages.output import Output, ragged
     from toolkit.stages.stage import Stage, stage
     from toolkit.stages.torch_batch import device
+    from toolkit.stores.log_of import log_of
     from toolkit.stores.open import failures, open, status
     from toolkit.sweep import Sweep
 
@@ -66,6 +67,7 @@ _HOMES = {
     "grid": "spaces.grid",
     "integers": "spaces.distribution",
     "log": "spaces.distribution",
+    "log_of": "stores.log_of",
     "logit": "spaces.distribution",
     "normal": "spaces.distribution",
     "open": "stores.open",
@@ -106,6 +108,7 @@ __all__ = [
     "grid",
     "integers",
     "log",
+    "log_of",
     "logit",
     "normal",
     "open",

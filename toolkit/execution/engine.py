@@ -1,5 +1,6 @@
 """The engine: asks a source for runs, hands them out in batches, and stores what comes back."""
 
+import logging
 import os
 import threading
 import time
@@ -47,6 +48,8 @@ _WAVE_SECONDS = 0.005
 _WAVE_RUNS = 8
 _WAVE_PATIENCE = 1.0
 _COLLECT_SECONDS = 0.2
+_MOST_LOGS = 32 << 20  # characters of what runs say, of all workers together
+_LEAST_LOGS = 1 << 16
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +60,7 @@ class Policy:
     max_failures: int | None = None
     time_limit: float | None = None
     measure_memory: bool = True
+    log_level: int = logging.WARNING
 
 
 def _same(space: Space) -> Space:
@@ -119,6 +123,7 @@ class Engine:
         self._losses = Losses(work.runs, self.queue, work.binding.max_attempts)
         self._draws: set[str] = set()
         self._settled = self._draining = False
+        self._session = uuid.uuid4().hex
         self._receipts: list[Receipt] = []
         self._in_progress: set[int] = set()
         self._started = time.monotonic()
@@ -292,7 +297,12 @@ class Engine:
             catalogue=catalogue,
             streams=Streams(self.work.seed, self.work.binding.name, catalogue.dims),
             sink=sink,
-            context=_context(self.work.binding.stage, sink.path),
+            context=replace(
+                _context(self.work.binding.stage, sink.path),
+                log_level=self.policy.log_level,
+                session=self._session,
+                log_characters=max(_LEAST_LOGS, _MOST_LOGS // self.executor.workers),
+            ),
             inputs=self.work.inputs,
             measure_memory=self.policy.measure_memory,
         )

@@ -31,6 +31,8 @@ class RunFailure:
         Name of the machine.
     retryable
         Whether the stage's ``retry_on`` names the type or one it derives from.
+    log
+        What the run printed, warned of and logged: the first and last part.
     """
 
     run: int
@@ -39,6 +41,7 @@ class RunFailure:
     traceback: str
     host: str = ""
     retryable: bool = False
+    log: str = ""
 
 
 def describe_failure(run: int, error: BaseException, retry_on: Sequence[str] = ()) -> RunFailure:

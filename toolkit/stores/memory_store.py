@@ -10,6 +10,7 @@ from toolkit.stores.hierarchy import Hierarchy
 from toolkit.stores.journal import Durability
 from toolkit.stores.records import Record, Stages, scan
 from toolkit.stores.roster import Roster, new_hierarchy
+from toolkit.stores.run_logs import MemoryRunLogs, RunLogs
 from toolkit.stores.sink import Receipt
 from toolkit.stores.stage_runs import StageRuns
 from toolkit.stores.storage import Memory
@@ -36,6 +37,7 @@ class MemoryStore:
         self.identity = new_hierarchy(self.hierarchy, provenance or {})
         self.hierarchy.commit()
         self.failure_log: FailureLog = MemoryLog()
+        self.run_logs: RunLogs = MemoryRunLogs()
         self._roster = Roster(self, {})
 
     @property

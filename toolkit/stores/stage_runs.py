@@ -27,7 +27,8 @@ from toolkit.stores.outcomes import Collected, Failed, Settler, failed
 from toolkit.stores.overlay import Overlay
 from toolkit.stores.parameters import Parameters
 from toolkit.stores.pending import Part, Pending
-from toolkit.stores.records import Block, Errors, Record, Started
+from toolkit.stores.records import Block, Errors, Logs, Record, Started
+from toolkit.stores.run_logs import RunLogs
 from toolkit.stores.sink import Receipt, SinkSpec
 from toolkit.stores.stage_layout import StageLayout, coordinate_names
 from toolkit.stores.state import FIELDS, State
@@ -66,6 +67,7 @@ class Home(Protocol):
     accepts_late: bool
     hierarchy: Hierarchy
     failure_log: FailureLog
+    run_logs: RunLogs
     lock: AbstractContextManager[Any]
 
     @property
@@ -283,6 +285,8 @@ class StageRuns:
                 self._begun.begin(journal, record.run)
             elif isinstance(record, Errors):
                 self._report(record.origin.attempt, record.origin.time, record.failures)
+            elif isinstance(record, Logs):
+                self._home.run_logs.add(self.name, record.origin.attempt, record.logs)
         for journal, offset in self._home.offsets().items():
             self._fold.seen[journal] = max(offset, self._fold.seen.get(journal, 0))
         if blocks:
@@ -318,6 +322,7 @@ class StageRuns:
             self._hierarchy.commit()
         if is_written:
             self._home.failure_log.flush()
+            self._home.run_logs.flush()
             self._home.write_marker()
 
     @_alone
@@ -421,6 +426,11 @@ class StageRuns:
                 if before is None or line.get("attempt", 0) >= before.get("attempt", 0):
                     last[run] = line
         return [last[run] for run in sorted(last)]
+
+    @_alone
+    def log(self, run: int) -> str:
+        """Return what the last attempt at a run said; "" where that was nothing."""
+        return self._home.run_logs.text(self.name, run)
 
     @_alone
     def read(self, variable: str, ids: Ids | slice) -> Column:

@@ -17,6 +17,7 @@ from toolkit.stores.journal import Durability
 from toolkit.stores.layout import ATTRIBUTE, FORMAT_VERSION
 from toolkit.stores.lock import HEARTBEAT_S, Lock
 from toolkit.stores.roster import Roster, new_hierarchy
+from toolkit.stores.run_logs import FileRunLogs, RunLogs
 from toolkit.stores.sink import Receipt
 from toolkit.stores.stage_runs import StageRuns
 from toolkit.stores.storage import JOURNALS, Folder, reported
@@ -52,6 +53,7 @@ class ZarrStore:
         self.lock: AbstractContextManager[Any] = threading.RLock()
         self.hierarchy = hierarchy
         self.failure_log: FailureLog = FileLog(path)
+        self.run_logs: RunLogs = FileRunLogs(path)
         self._folder = path
         self._turn = turn
         self._lock = Lock(path, heartbeat_s=heartbeat_s, say=say)
