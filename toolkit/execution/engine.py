@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from toolkit.errors import RunsFailedError
 from toolkit.execution.batch_task import BatchSpec, BatchSummary, BatchTask
+from toolkit.execution.chronicle import Chronicle
 from toolkit.execution.executors import Completed, Executor, InProcessExecutor
 from toolkit.execution.failing import Failures
 from toolkit.execution.losses import Losses
@@ -123,6 +124,7 @@ class Engine:
         self._losses = Losses(work.runs, self.queue, work.binding.max_attempts)
         self._draws: set[str] = set()
         self._settled = self._draining = False
+        self._chronicle = Chronicle(work.runs)
         self._session = uuid.uuid4().hex
         self._receipts: list[Receipt] = []
         self._in_progress: set[int] = set()
@@ -167,6 +169,9 @@ class Engine:
         """
         try:
             self._ask()
+            self._chronicle.began(
+                asked=int(self._counts.sum()), todo=len(self.queue), threads=self.executor.threads
+            )
             self._apply_requests()
             if len(self.queue):
                 self._first_wave()
@@ -277,6 +282,7 @@ class Engine:
         finally:
             with self.lock:
                 self.runs.fold(force=True)
+            self._chronicle.ended(self.progress(), self.stopped_because)
             self.executor.close()
         for name in sorted(self._draws):
             warnings.warn(
@@ -362,6 +368,7 @@ class Engine:
             return
         summary = each.summary
         self._losses.in_a_row = 0
+        self._chronicle.took(summary)
         self._receipts.append(summary.receipt)
         self._wanted = summary.wanted
         self.queue.give_back(each.task, summary.begun)
@@ -378,6 +385,7 @@ class Engine:
             return
         with self.lock:
             self._collect(force=True)
+            self._chronicle.lost(each, self._in_progress)
             self._receipts += self._losses.take(each, self._in_progress)
 
     def _collect(self, *, force: bool = False, fold: bool = True) -> None:
@@ -406,12 +414,14 @@ class Engine:
                 self._draining = False
 
     def _after_outcomes(self, collected: Collected) -> None:
+        self._chronicle.failed(collected.failures)
         for failed in collected.failures:
             run = failed.failure.run
             if failed.failure.retryable and self._losses.may_try_again(run, failed.attempt):
                 with self.lock:
                     self.runs.reset(np.array([run]))
                 self.queue.repeat(np.array([run]), failed.attempt + 1)
+                self._chronicle.repeated([run], failed.attempt + 1)
                 continue
             self._failures.add(failed.failure)
         failures = tuple(each.failure for each in collected.failures)

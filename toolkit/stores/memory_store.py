@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from typing import Any
 
+from toolkit.stores.events import Events, MemoryEvents
 from toolkit.stores.failure_log import FailureLog, MemoryLog
 from toolkit.stores.hierarchy import Hierarchy
 from toolkit.stores.journal import Durability
@@ -38,6 +39,7 @@ class MemoryStore:
         self.hierarchy.commit()
         self.failure_log: FailureLog = MemoryLog()
         self.run_logs: RunLogs = MemoryRunLogs()
+        self.events: Events = MemoryEvents()
         self._roster = Roster(self, {})
 
     @property

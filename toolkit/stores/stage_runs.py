@@ -15,6 +15,7 @@ from toolkit.stages.columns import cast, empty_columns
 from toolkit.stages.identity import Identity
 from toolkit.stages.schema import Column, Schema
 from toolkit.stores.begun import Begun
+from toolkit.stores.events import Events
 from toolkit.stores.failure_log import FailureLog
 from toolkit.stores.fold import Fold
 from toolkit.stores.hierarchy import Hierarchy
@@ -68,6 +69,7 @@ class Home(Protocol):
     hierarchy: Hierarchy
     failure_log: FailureLog
     run_logs: RunLogs
+    events: Events
     lock: AbstractContextManager[Any]
 
     @property
@@ -402,6 +404,10 @@ class StageRuns:
     def changes(self, identity: Identity, ids: Ids | slice = _ALL) -> tuple[str, ...]:
         """Return the names of what has changed since the stale ones of some runs were made."""
         return changes(self.state, identity, ids)
+
+    def note(self, event: str, **fields: object) -> None:
+        """Note an event of this stage in the log of the sweep."""
+        self._home.events.note(event, stage=self.name, **fields)
 
     def forget(self, journals: Iterable[str]) -> None:
         """Forget journals that were folded and deleted."""
