@@ -430,7 +430,8 @@ class Engine:
     def _recount(self) -> None:
         with self.lock:
             status = self.runs.state.status
-            self._counts = np.sum([_counts(status[ids]) for ids in self._ids], axis=0)
+            none = np.zeros(len(Status), np.int64)
+            self._counts = sum((_counts(status[ids]) for ids in self._ids), start=none)
 
     def _settle_layout(self) -> ChunkPlan:
         """Fix the outputs' types and the chunk length, once the first runs have shown them."""
