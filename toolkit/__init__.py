@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from toolkit.stages.torch_batch import device
     from toolkit.stores.check import check
     from toolkit.stores.compaction import compact
+    from toolkit.stores.log_of import log_of
     from toolkit.stores.merging import merge
     from toolkit.stores.open import failures, open, status
     from toolkit.sweep import Sweep
@@ -75,6 +76,7 @@ _HOMES = {
     "grid": "spaces.grid",
     "integers": "spaces.distribution",
     "log": "spaces.distribution",
+    "log_of": "stores.log_of",
     "logit": "spaces.distribution",
     "merge": "stores.merging",
     "normal": "spaces.distribution",
@@ -120,6 +122,7 @@ __all__ = [
     "grid",
     "integers",
     "log",
+    "log_of",
     "logit",
     "merge",
     "normal",

@@ -5,7 +5,7 @@ import queue
 import threading
 import time
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -30,6 +30,7 @@ from toolkit.execution.deaths import (
 from toolkit.execution.executors import Completed
 from toolkit.execution.frozen_plugin import FrozenPlugin, FrozenServer
 from toolkit.execution.renewal import is_due
+from toolkit.execution.watching import watch_workers
 from toolkit.execution.worker import add_spec, drop_spec, execute
 from toolkit.stages.frozen_arguments import frozen_in
 from toolkit.stages.pickling import dumps
@@ -93,6 +94,7 @@ class DaskExecutor:
         resources: Mapping[str, float],
         profile: bool,
         cores: int = 1,
+        note: Callable[..., None] | None = None,
     ) -> None:
         self.client = client
         self.stage = stage
@@ -106,6 +108,7 @@ class DaskExecutor:
         self._done: queue.SimpleQueue[Future[Any]] = queue.SimpleQueue()
         self.workers = self.threads = 0
         self._count_workers()
+        self._stop_watching = watch_workers(client, note) if note is not None else None
         client.run_on_scheduler(_forbid_repeats)
         self._deaths = Deaths(client)
         self._renewed: set[str] = set()
@@ -217,6 +220,8 @@ class DaskExecutor:
 
     def close(self) -> None:
         """Take the plugins back from the workers."""
+        if self._stop_watching is not None:
+            self._stop_watching()
         self._deaths.close()
         with contextlib.suppress(OSError, TimeoutError, ValueError):
             for name in reversed(self._plugins):

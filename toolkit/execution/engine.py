@@ -1,5 +1,6 @@
 """The engine: asks a source for runs, hands them out in batches, and stores what comes back."""
 
+import logging
 import os
 import threading
 import time
@@ -13,6 +14,7 @@ import numpy as np
 from toolkit.errors import RunsFailedError
 from toolkit.execution.alarm import can_interrupt
 from toolkit.execution.batch_task import BatchSpec, BatchSummary, BatchTask
+from toolkit.execution.chronicle import Chronicle
 from toolkit.execution.executors import Completed, Executor, InProcessExecutor
 from toolkit.execution.failing import Failures
 from toolkit.execution.losses import CHECKPOINTS, Losses
@@ -49,6 +51,8 @@ _WAVE_SECONDS = 0.005
 _WAVE_RUNS = 8
 _WAVE_PATIENCE = 1.0
 _COLLECT_SECONDS = 0.2
+_MOST_LOGS = 32 << 20  # characters of what runs say, of all workers together
+_LEAST_LOGS = 1 << 16
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,6 +63,7 @@ class Policy:
     max_failures: int | None = None
     time_limit: float | None = None
     measure_memory: bool = True
+    log_level: int = logging.WARNING
 
 
 def _same(space: Space) -> Space:
@@ -123,6 +128,8 @@ class Engine:
         self._losses = Losses(work.runs, self.queue, work.binding.stage, self._walltime)
         self._draws: set[str] = set()
         self._settled = self._draining = False
+        self._chronicle = Chronicle(work.runs)
+        self._session = uuid.uuid4().hex
         self._receipts: list[Receipt] = []
         self._in_progress: Mapping[str, tuple[int, ...]] = {}
         self._started = time.monotonic()
@@ -166,6 +173,9 @@ class Engine:
         """
         try:
             self._ask()
+            self._chronicle.began(
+                asked=int(self._counts.sum()), todo=len(self.queue), threads=self.executor.threads
+            )
             self._apply_requests()
             if len(self.queue):
                 if self._walltime is not None and not can_interrupt():
@@ -284,6 +294,7 @@ class Engine:
         finally:
             with self.lock:
                 self.runs.fold(force=True)
+            self._chronicle.ended(self.progress(), self.stopped_because)
             self.executor.close()
         for name in sorted(self._draws):
             warnings.warn(
@@ -304,7 +315,12 @@ class Engine:
             catalogue=catalogue,
             streams=Streams(self.work.seed, self.work.binding.name, catalogue.dims),
             sink=sink,
-            context=_context(self.work.binding.stage, sink.path),
+            context=replace(
+                _context(self.work.binding.stage, sink.path),
+                log_level=self.policy.log_level,
+                session=self._session,
+                log_characters=max(_LEAST_LOGS, _MOST_LOGS // self.executor.workers),
+            ),
             inputs=self.work.inputs,
             measure_memory=self.policy.measure_memory,
             walltime=self._walltime,
@@ -365,6 +381,7 @@ class Engine:
             return
         summary = each.summary
         self._losses.in_a_row = 0
+        self._chronicle.took(summary)
         self._receipts.append(summary.receipt)
         self._wanted = summary.wanted
         self.queue.give_back(each.task, summary.begun)
@@ -381,6 +398,8 @@ class Engine:
             return
         with self.lock:
             self._collect(force=True)
+            running = {run for runs in self._in_progress.values() for run in runs}
+            self._chronicle.lost(each, running)
             self._receipts += self._losses.take(each, self._in_progress)
 
     def _collect(self, *, force: bool = False, fold: bool = True) -> None:
@@ -409,12 +428,14 @@ class Engine:
                 self._draining = False
 
     def _after_outcomes(self, collected: Collected) -> None:
+        self._chronicle.failed(collected.failures)
         for failed in collected.failures:
             run = failed.failure.run
             if self._losses.is_worth_repeating(failed.failure, failed.attempt):
                 with self.lock:
                     self.runs.reset(np.array([run]))
                 self.queue.repeat(np.array([run]), failed.attempt + 1)
+                self._chronicle.repeated([run], failed.attempt + 1)
                 continue
             self._failures.add(failed.failure)
         failures = tuple(each.failure for each in collected.failures)
@@ -423,7 +444,8 @@ class Engine:
     def _recount(self) -> None:
         with self.lock:
             status = self.runs.state.status
-            self._counts = np.sum([count_statuses(status[ids]) for ids in self._ids], axis=0)
+            none = np.zeros(len(Status), np.int64)
+            self._counts = sum((count_statuses(status[ids]) for ids in self._ids), start=none)
 
     def _settle_layout(self) -> ChunkPlan:
         """Fix the outputs' types and the chunk length, once the first runs have shown them."""

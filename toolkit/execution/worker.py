@@ -25,6 +25,7 @@ from toolkit.stages.batch import BatchResult, run_batch
 from toolkit.stages.columns import cast, concatenate, empty_columns, take
 from toolkit.stages.failure import RunTooLong
 from toolkit.stages.frozen_arguments import frozen_in, thaw
+from toolkit.stages.listening import listening
 from toolkit.stages.singles import run_singly
 from toolkit.stages.trial import Trial
 from toolkit.stores.run_labels import labels_of_run
@@ -82,7 +83,7 @@ def execute(task: BatchTask, leave: Callable[[], None] = lambda: None) -> BatchS
         return unbegun(task)
     try:
         allow_children()
-        with held_cores(n):
+        with held_cores(n), listening(spec.context.log_level):
             limit_threads(n)
             try:
                 batch = _Batch(spec, task)
@@ -378,6 +379,7 @@ def _joined(results: list[BatchResult]) -> BatchResult:
         columns=columns,
         schema=schema,
         errors=[error for each in results for error in each.errors],
+        logs=[log for each in results for log in each.logs],
     )
 
 

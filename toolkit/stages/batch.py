@@ -27,6 +27,7 @@ from toolkit.stages.patterns import (
     pattern_of,
 )
 from toolkit.stages.peak import PeakMemory
+from toolkit.stages.said import RunLog, note_said
 from toolkit.stages.schema import Columns, Schema
 from toolkit.stages.trial import Trial
 from toolkit.stages.vectorized import run_together
@@ -57,6 +58,8 @@ class BatchResult:
         One per failed run, in the order of the runs.
     global_draws
         Global generators that the runs drew from, if that was watched.
+    logs
+        What runs printed, warned of and logged, if somebody listened.
     """
 
     status: npt.NDArray[np.uint8]
@@ -66,6 +69,7 @@ class BatchResult:
     schema: Schema | None
     errors: list[RunFailure] = field(default_factory=list)
     global_draws: tuple[str, ...] = ()
+    logs: list[RunLog] = field(default_factory=list)
 
 
 def run_batch(
@@ -137,6 +141,8 @@ def run_batch(
             rows = call.rows(values, len(ids), streams, positions)
             result = batch.one_by_one(rows, measure_memory, brief)
         cursor.close(np.flatnonzero(result.status == Status.FAILED).tolist())
+    if cursor.said is not None:
+        note_said(result, cursor.said.take(), ids, together=bool(call.vectorized))
     if changed is not None:
         result.global_draws = changed()
     return result

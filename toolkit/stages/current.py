@@ -1,5 +1,6 @@
 """The run in progress, as the function that is run may ask for it."""
 
+import logging
 import os
 import shutil
 import tempfile
@@ -9,6 +10,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence, Sized
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from toolkit.stages.said import Said
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,6 +30,10 @@ class RunContext:
         Threads that one run may use.
     labels
         Gives the labels of a run from its id; None: the arguments are the labels.
+    log_level
+        From which level on records of ``logging`` are kept.
+    session, log_characters
+        Name of the sweep's session, and how much a process keeps in it of what its runs say.
     """
 
     stage: str = "stage"
@@ -34,6 +41,9 @@ class RunContext:
     checkpoint_folder: str | None = None
     threads: int = 1
     labels: Callable[[int], Mapping[str, object]] | None = None
+    log_level: int = logging.WARNING
+    session: str = ""
+    log_characters: int = 1 << 22
 
 
 class CurrentRun:
@@ -111,6 +121,20 @@ def current_run() -> CurrentRun:
     return CurrentRun(cursor, 0 if cursor is None else cursor.index)
 
 
+def speaking() -> "Cursor | None":
+    """Return the batch whose run speaks in this thread, if any.
+
+    Threads that a run has started speak for it, as long as the process works on one batch; the
+    process's main thread and those of Dask and of this package never do.
+    """
+    cursor = _active.get(threading.get_ident())
+    if cursor is None and len(_active) == 1:
+        thread = threading.current_thread()
+        if thread is not threading.main_thread() and not thread.name.startswith(_OTHERS):
+            cursor = next(iter(_active.values()), None)
+    return cursor
+
+
 class Cursor:
     """Which run of a batch is in progress, known without telling anybody at each run.
 
@@ -144,6 +168,7 @@ class Cursor:
         self.attempts = attempts
         self.seeds = seeds
         self.failed: set[int] = set()
+        self.said: Said | None = None
         self._scratch: dict[int, Path] = {}
         self._checkpoints: dict[int, Path] = {}
 
@@ -219,6 +244,8 @@ MOST_KEPT = 20
 """Scratch folders of failed runs that a process keeps for each stage; those of later ones go."""
 
 _kept: Counter[str] = Counter()
+# Threads whose names begin so belong to no run.
+_OTHERS = ("Dask-", "Profile", "TCP-Executor", "IO loop", "asyncio", "toolkit-", "store-lock")
 
 # By thread: a worker with several threads works on one batch in each.
 _active: dict[int, Cursor] = {}

@@ -41,7 +41,8 @@ class RunFailure:
         Of the process that died in the run, or of the program that failed; minus the signal's
         number where a signal ended it.
     log
-        The last that the process, or the program on its standard error, wrote.
+        What the run printed, warned of and logged, the first and last part; or the last that its
+        process, or its program on standard error, wrote.
     """
 
     run: int

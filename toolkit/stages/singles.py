@@ -15,6 +15,7 @@ from toolkit.stages.failure import describe_failure, is_interrupt
 from toolkit.stages.infer import read_result
 from toolkit.stages.patterns import Pattern, merge, parts_of, pattern_of
 from toolkit.stages.peak import PeakMemory
+from toolkit.stages.said import note_said
 from toolkit.stages.schema import Columns, Schema
 
 _FIRST = np.zeros(1, np.intp)
@@ -70,7 +71,7 @@ def run_singly(
             if error is not None and reader.schema is not None:
                 columns = empty_columns(reader.schema, 1)
             cursor.close(() if error is None else (index,))
-            yield BatchResult(
+            outcome = BatchResult(
                 status=np.array([Status.DONE if error is None else Status.FAILED], np.uint8),
                 seconds=np.array([seconds], np.float32),
                 peak_memory=np.array([memory], np.float32),
@@ -78,6 +79,9 @@ def run_singly(
                 schema=reader.schema,
                 errors=[] if error is None else [describe_failure(run, error, call.retry_on)],
             )
+            if cursor.said is not None:
+                note_said(outcome, cursor.said.take(), runs)
+            yield outcome
 
 
 class _Reader:

@@ -60,7 +60,7 @@ def open(  # noqa: A001 - users write tk.open, as they write xr.open_dataset
     names = store.stage_names if stage is None and len(store.stage_names) > 1 else (stage,)
     found = {}
     for name in names:
-        runs = _stage(store, name)
+        runs = one_stage(store, name)
         with readable(store.path):
             found[runs.name] = labelled(
                 runs,
@@ -137,7 +137,7 @@ def failures(path: str | os.PathLike[str], *, stage: str | None = None) -> "pd.D
     names = store.stage_names if stage is None else (stage,)
     tables = []
     for name in names:
-        runs = _stage(store, name)
+        runs = one_stage(store, name)
         with readable(store.path):
             failed = np.flatnonzero(runs.state.status == Status.FAILED)
             tables.append(failures_frame(runs, failed))
@@ -145,7 +145,8 @@ def failures(path: str | os.PathLike[str], *, stage: str | None = None) -> "pd.D
         return joined(tables)
 
 
-def _stage(store: ZarrStore, name: str | None) -> StageRuns:
+def one_stage(store: ZarrStore, name: str | None) -> StageRuns:
+    """Return the runs of a stage; without a name, of the only one."""
     names = store.stage_names
     if name is None and len(names) == 1:
         return store.stage(names[0])

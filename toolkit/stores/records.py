@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from toolkit.stages.said import RunLog
 from toolkit.stages.schema import Columns, Schema
 from toolkit.stores.failure_log import as_failure
 from toolkit.stores.packing import Buffer, element_dtype, pack, unpack
@@ -23,7 +24,7 @@ from toolkit.stores.stretches import FEWEST, Stretch, read_stretch
 # magic, crc, length of the payload, kind, flags, stage, attempt, epoch, n, lo, time
 HEADER = struct.Struct("<4sIQBBHIIIqd")
 MAGIC = b"TKR1"
-SCHEMA, STARTED, BLOCK, ERRORS = 1, 2, 3, 4
+SCHEMA, STARTED, BLOCK, ERRORS, LOGS = 1, 2, 3, 4, 5
 IDS, PEAK, COLUMNS, IN_CHUNK, ONE_STATUS, ONE_SECONDS, ONE_PEAK = 1, 2, 4, 8, 16, 32, 64
 
 IntArray = npt.NDArray[np.int64]
@@ -89,7 +90,14 @@ class Errors(NamedTuple):
     failures: list[dict[str, Any]]
 
 
-Record = Described | Started | Block | Errors
+class Logs(NamedTuple):
+    """What runs have said; see ``toolkit.stages.said.RunLog``."""
+
+    origin: Origin
+    logs: list[RunLog]
+
+
+Record = Described | Started | Block | Errors | Logs
 
 
 class Stages:
@@ -397,6 +405,8 @@ def _parse(
         if not isinstance(failures, list) or not all(_is_failure(item) for item in failures):
             raise ValueError("not a list of failures")
         return Errors(origin, [as_failure(item) for item in failures])
+    if kind == LOGS:
+        return Logs(origin, [run_log(*item) for item in json.loads(bytes(payload))])
     if kind != BLOCK:
         raise ValueError(f"unknown kind {kind}")
     ids = None
@@ -438,6 +448,19 @@ def _parse_schema(
 def _schema(text: str) -> Schema:
     """Return one object for one text: what reads many journals compares schemas by identity."""
     return Schema.from_json(text)
+
+
+def run_log(runs: object, text: object) -> RunLog:
+    """Return what runs have said as JSON has it.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If it is something else.
+    """
+    if not isinstance(runs, list) or not isinstance(text, str | None):
+        raise TypeError("not what runs have said")
+    return RunLog(tuple((int(lo), int(hi)) for lo, hi in runs), text)
 
 
 def _is_failure(item: object) -> bool:

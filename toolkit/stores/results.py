@@ -137,11 +137,19 @@ class Results:
         They are there until the store is taken again, so that their failures can be looked at.
         """
         self._passing[name] = MemoryStore()
+        if self._disk is not None:  # one log for all stages
+            self._passing[name].events = self._disk.events
         return self._passing[name].stage(name, create=True)
 
     def let_go(self, name: str) -> None:
         """Drop what the runs of a stage that is not kept returned; state and failures stay."""
         self._passing[name].stage(name).drop_values()
+
+    def note(self, event: str, **fields: object) -> None:
+        """Note an event in the log of the acquired store; without one, nothing."""
+        store = self._disk or self._memory
+        if store is not None:
+            store.events.note(event, **fields)
 
     def note_inputs(self, inputs: Mapping[str, Mapping[str, object]]) -> None:
         """Note what was frozen, by name, in the provenance of the acquired store."""

@@ -17,6 +17,7 @@ from toolkit.stages.schema import Column, Columns, Schema
 from toolkit.stores.begun import Begun
 from toolkit.stores.box import compact, take
 from toolkit.stores.catalogue import Catalogue
+from toolkit.stores.events import Events
 from toolkit.stores.failure_log import FailureLog
 from toolkit.stores.fold import Fold
 from toolkit.stores.hierarchy import Hierarchy
@@ -29,7 +30,8 @@ from toolkit.stores.outcomes import Collected, Failed, Settler, failed
 from toolkit.stores.overlay import Overlay
 from toolkit.stores.parameters import Parameters
 from toolkit.stores.pending import Part, Pending
-from toolkit.stores.records import Block, Errors, Record, Started
+from toolkit.stores.records import Block, Errors, Logs, Record, Started
+from toolkit.stores.run_logs import RunLogs
 from toolkit.stores.sink import Receipt, SinkSpec
 from toolkit.stores.stage_layout import StageLayout, coordinate_names
 from toolkit.stores.state import FIELDS, NUMBERS, State
@@ -68,6 +70,8 @@ class Home(Protocol):
     accepts_late: bool
     hierarchy: Hierarchy
     failure_log: FailureLog
+    run_logs: RunLogs
+    events: Events
     lock: AbstractContextManager[Any]
 
     @property
@@ -322,6 +326,8 @@ class StageRuns:
                 self._begun.begin(journal, record.run)
             elif isinstance(record, Errors):
                 self._report(record.origin.attempt, record.origin.time, record.failures)
+            elif isinstance(record, Logs):
+                self._home.run_logs.add(self.name, record.origin.attempt, record.logs)
         for journal, offset in self._home.offsets().items():
             self._fold.seen[journal] = max(offset, self._fold.seen.get(journal, 0))
         if blocks:
@@ -357,6 +363,7 @@ class StageRuns:
             self._hierarchy.commit()
         if is_written:
             self._home.failure_log.flush()
+            self._home.run_logs.flush()
             self._home.write_marker()
 
     @_alone
@@ -468,6 +475,10 @@ class StageRuns:
         """Return the names of what has changed since the stale ones of some runs were made."""
         return changes(self.state, identity, ids)
 
+    def note(self, event: str, **fields: object) -> None:
+        """Note an event of this stage in the log of the sweep."""
+        self._home.events.note(event, stage=self.name, **fields)
+
     def forget(self, journals: Iterable[str]) -> None:
         """Forget journals that were folded and deleted."""
         gone = list(journals)
@@ -491,6 +502,11 @@ class StageRuns:
                 if before is None or line.get("attempt", 0) >= before.get("attempt", 0):
                     last[run] = line
         return [last[run] for run in sorted(last)]
+
+    @_alone
+    def log(self, run: int) -> str:
+        """Return what the last attempt at a run said; "" where that was nothing."""
+        return self._home.run_logs.text(self.name, run)
 
     @_alone
     def read(self, variable: str, ids: Ids | slice) -> Column:

@@ -12,6 +12,7 @@ from typing import Any
 from toolkit.errors import StoreError
 from toolkit.stores.checking import readable
 from toolkit.stores.epoch import Turn, read_turn, write_turn
+from toolkit.stores.events import Events, FileEvents
 from toolkit.stores.failure_log import FailureLog, FileLog
 from toolkit.stores.hierarchy import METADATA, Hierarchy
 from toolkit.stores.inside import leads_out, open_plain
@@ -19,6 +20,7 @@ from toolkit.stores.journal import Durability
 from toolkit.stores.layout import ATTRIBUTE, FORMAT_VERSION
 from toolkit.stores.lock import HEARTBEAT_S, Lock
 from toolkit.stores.roster import Roster, new_hierarchy
+from toolkit.stores.run_logs import FileRunLogs, RunLogs
 from toolkit.stores.sink import Receipt
 from toolkit.stores.stage_runs import StageRuns
 from toolkit.stores.storage import JOURNALS, Folder, reported
@@ -54,6 +56,8 @@ class ZarrStore:
         self.lock: AbstractContextManager[Any] = threading.RLock()
         self.hierarchy = hierarchy
         self.failure_log: FailureLog = FileLog(path)
+        self.run_logs: RunLogs = FileRunLogs(path)
+        self.events: Events = FileEvents(path)
         self._folder = path
         self._turn = turn
         self._lock = Lock(path, heartbeat_s=heartbeat_s, say=say)
@@ -238,7 +242,10 @@ class ZarrStore:
         self.epoch = self._turn.epoch
         self._fold_all()
         self.accepts_late = False
+        left = len(self._tails.tails)
         self._delete_folded(lambda epoch: epoch < self.epoch)
+        if left:  # the last driver did not end as it should, or its workers outlived it
+            self.events.note("taken_over", epoch=self.epoch, journals=left)
         self._sweep_out()
 
     def _fold_all(self) -> None:
