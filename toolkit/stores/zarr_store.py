@@ -20,10 +20,11 @@ from toolkit.stores.roster import Roster, new_hierarchy
 from toolkit.stores.sink import Receipt
 from toolkit.stores.stage_runs import StageRuns
 from toolkit.stores.storage import JOURNALS, Folder, reported
-from toolkit.stores.tails import Tails
+from toolkit.stores.tails import Tails, journal_names
 
 MARKER = f"{JOURNALS}/fold.json"
 _LEFT_OVER_S = 3600.0
+_READINGS = 20  # journals are deleted when a driver begins and ends, never in between
 
 
 class ZarrStore:
@@ -107,10 +108,15 @@ class ZarrStore:
         What is journalled and not yet folded is there too.
         """
         folder = os.path.abspath(path)
-        hierarchy, turn = _load(folder, Folder(folder))
-        store = cls(folder, hierarchy, turn, is_writable=False)
-        store._roster.open_all()
-        store.pull(())
+        for _ in range(_READINGS):
+            journals = journal_names(folder)
+            hierarchy, turn = _load(folder, Folder(folder))
+            store = cls(folder, hierarchy, turn, is_writable=False)
+            store._roster.open_all()
+            store.pull(())
+            # A driver may have folded and deleted a journal after we had read the arrays.
+            if journals <= journal_names(folder):
+                break
         return store
 
     @property

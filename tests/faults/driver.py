@@ -1,0 +1,80 @@
+"""A driver: the process that a user's script would be."""
+
+import json
+import os
+import resource
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import injection
+import studies
+import toolkit.execution.engine
+import toolkit.stores.fold
+from toolkit.execution.dask_executor import DaskExecutor
+from toolkit.execution.executors import InProcessExecutor
+
+
+def play(request: dict[str, Any]) -> None:
+    """Run the study's sweep; say at the end how it went, in the file ``outcome``.
+
+    The request holds ``kind``, ``store``, ``calls``, ``outcome``, ``parts`` (of the space, in
+    turn), ``client`` (address of a scheduler, or None: in this process), ``point_file``, and
+    optionally ``open_files`` or ``file_bytes`` (limits of this process).
+    """
+    if request.get("point_file"):
+        injection.install(Path(request["point_file"]))
+    if request.get("open_files"):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (request["open_files"],) * 2)
+    if request.get("is_hasty"):
+        # What comes every few seconds comes many times in a sweep of one.
+        toolkit.stores.fold.PATCH_S, toolkit.stores.fold.STATE_S = 0.05, 0.03
+        toolkit.stores.fold._STATE_SHARE = 0
+    # However slow the machine is today: without a client, all runs are made in this process.
+    toolkit.execution.engine._IN_PROCESS_SECONDS = 1e9
+    outcome: dict[str, Any] = {"error": None}
+    started = time.monotonic()
+    client = None
+    _note_batches(Path(request["batches"]))
+    try:
+        if request.get("client"):
+            from distributed import Client
+
+            client = Client(request["client"], timeout=20)
+        for part in request.get("parts", [1]):
+            sweep = studies.sweep(
+                request["kind"], Path(request["store"]), Path(request["calls"]), part
+            )
+            sweep.run(client, progress=False, **request.get("run", {}))
+    except Exception as error:  # noqa: BLE001  (the outcome says it)
+        outcome["error"] = f"{type(error).__name__}: {error}"
+        import traceback
+
+        traceback.print_exc()
+    outcome["seconds"] = time.monotonic() - started
+    path = request["outcome"]
+    with open(f"{path}.new", "w", encoding="utf-8") as file:
+        json.dump(outcome, file)
+    os.replace(f"{path}.new", path)
+    if client is not None:
+        client.close()
+
+
+def _note_batches(file: Path) -> None:
+    """Note how many runs the largest batch has: so many may run again after a kill."""
+    largest = 0
+
+    def noting(submit: Callable[..., None]) -> Callable[..., None]:
+        def submit_noted(self: Any, tasks: Any) -> None:
+            nonlocal largest
+            found = max(len(task.run_ids()) for task in tasks)
+            if found > largest:
+                largest = found
+                file.write_text(str(found))
+            submit(self, tasks)
+
+        return submit_noted
+
+    for executor in (DaskExecutor, InProcessExecutor):
+        executor.submit = noting(executor.submit)
