@@ -265,6 +265,8 @@ def test_a_batch_whose_summary_dies_with_its_worker_is_not_run_again(
         if holders and not killed and self._sequence > 8:
             killed.append(holders.pop())
             os.kill(pids[killed[0]], 9)
+            while killed[0] in client.nthreads() or any(client.processing().values()):
+                time.sleep(0.01)
         return completed(self, timeout)
 
     monkeypatch.setattr(DaskExecutor, "completed", kill_who_holds_summaries)
