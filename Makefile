@@ -4,6 +4,7 @@
 #   make test          all tests but the long ones; says what it left out, why, and how to add it
 #   make test-newest   the unmarked tests on Python 3.12 or later, without torch
 #   make test-long     the tests that take minutes
+#   make faults        kills real processes and more: ROUNDS=100 of each kill -9, a tenth of the rest
 #   make bench         beside multiprocessing, joblib, pipefunc and xyzpy
 #   make lint          ruff and mypy
 #   make docs          docs/_build/html/index.html; a warning is an error
@@ -16,7 +17,7 @@
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := setup
-.PHONY: setup demo test test-newest test-long bench docs lint notebooks constraints \
+.PHONY: setup demo test test-newest test-long faults bench docs lint notebooks constraints \
 	unmarked-on-newest debian
 
 # Processes start three times as fast from modules that are compiled once.
@@ -27,6 +28,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 NEWEST := .venv-newest
 EXTRAS := dev,docs,export,notebook,test
+ROUNDS ?= 1
 UNMARKED := not (notebook or faults or slurm or browser or gpu or long)
 
 # Debian packages of the marked tests; `make test` installs them where it is root on Debian.
@@ -55,6 +57,9 @@ test: setup debian
 
 test-long: setup debian
 	@$(BIN)/python -m pytest -m long $(ARGS)
+
+faults: setup
+	@$(BIN)/python tests/faults --rounds $(ROUNDS) $(ARGS)
 
 test-newest: setup
 	@python=$$(.ci/newest-python); \

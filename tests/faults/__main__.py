@@ -15,12 +15,18 @@ import zlib
 from pathlib import Path
 from typing import Any
 
+import journals
+import kills
 import numpy as np
-
-import kills  # noqa: F401  (enters its faults)
-from lab import Lab, Stuck
+import places
+import runs
+import takeovers
+from lab import Lab, StuckError
 from registry import FAULTS, Fault
 from rounds import Round, Verdict
+
+FAMILIES = (kills, journals, places, runs, takeovers)
+"""Modules that enter their faults."""
 
 STATE = Path(__file__).parent / "results" / "state.json"
 COUNTS = ("rounds", "hit", "lost", "repeated", "allowed", "wrong")
@@ -96,7 +102,7 @@ def _play(
     try:
         each.play(round_)
         verdict = round_.judge()
-    except Stuck as error:
+    except StuckError as error:
         verdict = round_.verdict
         verdict.notes.append(str(error))
     except Exception:  # noqa: BLE001  (noted; the other rounds go on)

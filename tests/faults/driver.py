@@ -1,8 +1,10 @@
 """A driver: the process that a user's script would be."""
 
+import ctypes
 import json
 import os
 import resource
+import struct
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -10,10 +12,13 @@ from typing import Any
 
 import injection
 import studies
+
 import toolkit.execution.engine
 import toolkit.stores.fold
 from toolkit.execution.dask_executor import DaskExecutor
 from toolkit.execution.executors import InProcessExecutor
+
+_CAPABILITY_VERSION_3 = 0x20080522
 
 
 def play(request: dict[str, Any]) -> None:
@@ -26,7 +31,8 @@ def play(request: dict[str, Any]) -> None:
     if request.get("point_file"):
         injection.install(Path(request["point_file"]))
     if request.get("open_files"):
-        resource.setrlimit(resource.RLIMIT_NOFILE, (request["open_files"],) * 2)
+        used = max(int(name) for name in os.listdir("/proc/self/fd"))
+        resource.setrlimit(resource.RLIMIT_NOFILE, (used + request["open_files"],) * 2)
     if request.get("is_hasty"):
         # What comes every few seconds comes many times in a sweep of one.
         toolkit.stores.fold.PATCH_S, toolkit.stores.fold.STATE_S = 0.05, 0.03
@@ -34,6 +40,10 @@ def play(request: dict[str, Any]) -> None:
     # However slow the machine is today: without a client, all runs are made in this process.
     toolkit.execution.engine._IN_PROCESS_SECONDS = 1e9
     outcome: dict[str, Any] = {"error": None}
+    if request.get("clock"):
+        _turn_back_the_clock(**request["clock"])
+    if request.get("obeys_modes"):
+        _obey_modes()
     started = time.monotonic()
     client = None
     _note_batches(Path(request["batches"]))
@@ -44,9 +54,17 @@ def play(request: dict[str, Any]) -> None:
             client = Client(request["client"], timeout=20)
         for part in request.get("parts", [1]):
             sweep = studies.sweep(
-                request["kind"], Path(request["store"]), Path(request["calls"]), part
+                request["kind"],
+                Path(request["store"]),
+                Path(request["calls"]),
+                part,
+                request.get("bad"),
             )
             sweep.run(client, progress=False, **request.get("run", {}))
+        if request.get("compact"):
+            from toolkit.stores.compaction import compact
+
+            compact(request["store"])
     except Exception as error:  # noqa: BLE001  (the outcome says it)
         outcome["error"] = f"{type(error).__name__}: {error}"
         import traceback
@@ -59,6 +77,24 @@ def play(request: dict[str, Any]) -> None:
     os.replace(f"{path}.new", path)
     if client is not None:
         client.close()
+
+
+def _obey_modes() -> None:
+    """Give up the right of root to write where the mode of a file says no."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    header = struct.pack("<Ii", _CAPABILITY_VERSION_3, 0)
+    data = ctypes.create_string_buffer(24)
+    if libc.capget(header, data):
+        raise OSError(ctypes.get_errno(), "capget")
+    effective, *rest = struct.unpack("<6I", data.raw)
+    override, read_search = 1 << 1, 1 << 2
+    if libc.capset(header, struct.pack("<6I", effective & ~(override | read_search), *rest)):
+        raise OSError(ctypes.get_errno(), "capset")
+
+
+def _turn_back_the_clock(*, after: float, back: float) -> None:
+    now, begun = time.time, time.monotonic()
+    time.time = lambda: now() - (back if time.monotonic() - begun > after else 0.0)
 
 
 def _note_batches(file: Path) -> None:

@@ -36,7 +36,7 @@ PHASES: dict[str, tuple[str, str]] = {
     "marker": ("toolkit.stores.zarr_store", "ZarrStore.write_marker"),
     "delete": ("toolkit.stores.tails", "Tails.delete"),
     "release": ("toolkit.stores.zarr_store", "ZarrStore.release"),
-    "compact": ("toolkit.stores.compact", "compact"),
+    "compact": ("toolkit.stores.compaction", "compact"),
 }
 """Where each phase is: module and function. One whose module is not there has no points."""
 

@@ -63,7 +63,7 @@ def worker_at_any_time(round_: Round) -> None:
     cluster = round_.lab.cluster()
     with round_.read_all_the_while():
         driver = round_.driver(cluster)
-        _wait_for_calls(round_, driver, round_.rng.uniform(0.05, 0.8))
+        wait_for_calls(round_, driver, round_.rng.uniform(0.05, 0.8))
         name = str(round_.rng.choice(sorted(cluster.workers())))
         round_.verdict.has_hit = driver.is_alive
         os.kill(cluster.workers()[name], signal.SIGKILL)
@@ -77,7 +77,7 @@ def nanny_at_any_time(round_: Round) -> None:
     cluster = round_.lab.cluster()
     with round_.read_all_the_while():
         driver = round_.driver(cluster)
-        _wait_for_calls(round_, driver, round_.rng.uniform(0.05, 0.8))
+        wait_for_calls(round_, driver, round_.rng.uniform(0.05, 0.8))
         name = str(round_.rng.choice(sorted(cluster.nannies)))
         round_.verdict.has_hit = driver.is_alive
         cluster.nannies[name].kill()
@@ -127,7 +127,7 @@ def driver_extending(round_: Round) -> None:
 def driver_taking_over(round_: Round) -> None:
     with round_.read_all_the_while():
         first = round_.driver(None, is_hasty=True)
-        _wait_for_calls(round_, first, round_.rng.uniform(0.05, 0.9))
+        wait_for_calls(round_, first, round_.rng.uniform(0.05, 0.9))
         first.kill()
         round_.victims += 1
         round_.look()
@@ -140,7 +140,7 @@ def driver_with_its_workers_left_alive(round_: Round) -> None:
     cluster = round_.lab.cluster()
     with round_.read_all_the_while():
         first = round_.driver(cluster)
-        _wait_for_calls(round_, first, round_.rng.uniform(0.05, 0.9))
+        wait_for_calls(round_, first, round_.rng.uniform(0.05, 0.9))
         round_.verdict.has_hit = first.is_alive
         first.kill()
         round_.victims += 2
@@ -152,7 +152,7 @@ def all_at_once(round_: Round) -> None:
     cluster = round_.lab.cluster()
     with round_.read_all_the_while():
         first = round_.driver(cluster, is_hasty=bool(round_.rng.integers(2)))
-        _wait_for_calls(round_, first, round_.rng.uniform(0.05, 0.9))
+        wait_for_calls(round_, first, round_.rng.uniform(0.05, 0.9))
         round_.verdict.has_hit = first.is_alive
         first.signal(signal.SIGKILL)
         cluster.kill_all()
@@ -162,12 +162,14 @@ def all_at_once(round_: Round) -> None:
         round_.finish(round_.lab.cluster() if round_.rng.random() < 0.3 else None)
 
 
-@fault("kill -9", kinds=("slow",), needs="compact")
+@fault("kill -9", kinds=("slow", "fast"), needs="toolkit.stores.compaction")
 def driver_compacting(round_: Round) -> None:
-    raise NotImplementedError
+    round_.finish(None, is_hasty=True)
+    where = point(round_, ("compact",), entries=1, changes=24)
+    kill_a_driver(round_, where, None, compact=True)
 
 
-def _wait_for_calls(round_: Round, driver: Process, share: float) -> None:
+def wait_for_calls(round_: Round, driver: Process, share: float) -> None:
     """Wait until this share of the runs has been called, or the driver has ended."""
     n = len(round_.reference.score.values.ravel())
     line = 24
@@ -175,5 +177,3 @@ def _wait_for_calls(round_: Round, driver: Process, share: float) -> None:
         lambda: round_.calls.stat().st_size > share * n * line or driver.wait(0), "the first runs"
     )
     time.sleep(float(round_.rng.uniform(0, 0.02)))
-
-

@@ -20,7 +20,7 @@ PATIENCE = 60.0
 N_WORKERS = 2
 
 
-class Stuck(AssertionError):
+class StuckError(AssertionError):
     """Something that must happen did not."""
 
 
@@ -54,7 +54,9 @@ class Process:
         if not self.wait(seconds):
             dump = _stack(self.pid)
             self.signal(signal.SIGKILL)
-            raise Stuck(f"{what} (process {self.pid}) did not end within {seconds:.0f} s: {dump}")
+            raise StuckError(
+                f"{what} (process {self.pid}) did not end within {seconds:.0f} s: {dump}"
+            )
 
     def signal(self, number: int) -> None:
         """Send a signal, if it is there."""
@@ -82,8 +84,8 @@ class Cluster:
     ``address`` is that of the scheduler. What was killed is started again by ``mend``.
     """
 
-    def __init__(self, lab: "Lab", *, memory: int = 0, count: int = N_WORKERS) -> None:
-        self._lab, self._memory, self._count = lab, memory, count
+    def __init__(self, lab: "Lab", *, memory: int = 0, ttl: str | None = None) -> None:
+        self._lab, self._memory, self._ttl, self._count = lab, memory, ttl, N_WORKERS
         self.folder = Path(tempfile.mkdtemp(prefix="cluster-", dir=lab.folder))
         self.point_file = self.folder / "point"
         self.scheduler: Process | None = None
@@ -106,7 +108,7 @@ class Cluster:
         end = time.monotonic() + PATIENCE
         while len(self.workers()) < self._count:
             if time.monotonic() > end:
-                raise Stuck(f"{len(self.workers())} workers of {self._count} are there")
+                raise StuckError(f"{len(self.workers())} workers of {self._count} are there")
             time.sleep(0.03)
 
     def workers(self) -> dict[str, int]:
@@ -141,7 +143,7 @@ class Cluster:
         self.nannies.clear()
         for known in self.folder.glob("worker-w?"):
             known.unlink()
-        self.scheduler = self._lab.fork(role="scheduler", address_file=str(file))
+        self.scheduler = self._lab.fork(role="scheduler", address_file=str(file), ttl=self._ttl)
         wait_for(file.exists, "the scheduler")
         self.address = file.read_text()
 
@@ -202,7 +204,10 @@ class Lab:
 
     def cluster(self, **settings: Any) -> Cluster:
         """Return a cluster that is whole; the same one for the same settings."""
-        key = tuple(sorted(settings.items()))
+        key = tuple(sorted((name, value) for name, value in settings.items() if value))
+        for other, cluster in list(self._clusters.items()):
+            if other and other != key:
+                self.drop(cluster)  # two cores do not serve many clusters
         if key not in self._clusters:
             self._clusters[key] = Cluster(self, **settings)
         cluster = self._clusters[key]
@@ -214,7 +219,9 @@ class Lab:
         cluster.kill_all()
         self._clusters = {key: each for key, each in self._clusters.items() if each is not cluster}
 
-    def fork(self, *, log: Path | None = None, outcome: Path | None = None, **request: Any) -> Process:
+    def fork(
+        self, *, log: Path | None = None, outcome: Path | None = None, **request: Any
+    ) -> Process:
         """Have the zygote start a process."""
         assert self._zygote.stdin is not None
         assert self._zygote.stdout is not None
@@ -233,7 +240,7 @@ def wait_for(claim: Any, what: str, seconds: float = PATIENCE, poll: float = 0.0
     end = time.monotonic() + seconds
     while not claim():
         if time.monotonic() > end:
-            raise Stuck(f"{what}: waited {seconds:.0f} s in vain")
+            raise StuckError(f"{what}: waited {seconds:.0f} s in vain")
         time.sleep(poll)
 
 
@@ -249,5 +256,3 @@ def _stack(pid: int) -> str:
     with contextlib.suppress(OSError):
         return Path(f"/proc/{pid}/wchan").read_text()
     return ""
-
-

@@ -1,9 +1,9 @@
 """The faults there are."""
 
+import importlib.util
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import injection
 from rounds import Round
 
 SHARE = {"kill -9": 1.0}
@@ -23,7 +23,8 @@ class Fault:
     kinds
         Of study, in turn by round.
     needs
-        A phase of the product without which the fault cannot be done.
+        A module of the product without which the fault cannot be done, or a function that says
+        whether it can be.
     play
         Disturbs a round.
     """
@@ -32,7 +33,7 @@ class Fault:
     family: str
     kinds: tuple[str, ...]
     play: Callable[[Round], None]
-    needs: str | None = None
+    needs: str | Callable[[], bool] | None = None
 
     def rounds_of(self, rounds: int) -> int:
         """Return how many rounds of this fault belong to so many of kill -9."""
@@ -40,15 +41,17 @@ class Fault:
 
     @property
     def is_possible(self) -> bool:
-        """Whether the product has what it needs."""
-        return self.needs is None or injection.is_there(self.needs)
+        """Whether product and machine have what it needs."""
+        if callable(self.needs):
+            return self.needs()
+        return self.needs is None or importlib.util.find_spec(self.needs) is not None
 
 
 FAULTS: list[Fault] = []
 
 
 def fault(
-    family: str, *, kinds: tuple[str, ...], needs: str | None = None
+    family: str, *, kinds: tuple[str, ...], needs: str | Callable[[], bool] | None = None
 ) -> Callable[[Callable[[Round], None]], Callable[[Round], None]]:
     """Enter a fault, named as its function."""
 

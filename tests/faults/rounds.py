@@ -10,13 +10,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import xarray as xr
-
 import injection
+import numpy as np
 import studies
-import toolkit as tk
+import xarray as xr
 from lab import Cluster, Lab, Process
+
+import toolkit as tk
 
 POLL_SECONDS = 0.1
 
@@ -77,11 +77,13 @@ class Round:
         self.log.touch()
         self.reference = studies.reference(kind, lab.folder)
         self.verdict = Verdict()
+        self.failed: set[int] = set()  # runs that must have failed; all others must be done
         self.victims = 0  # processes that may have been in the middle of a run
         self.drivers: list[Process] = []
         self._acknowledged = np.zeros(studies.n_runs(kind), bool)
         self._called_then = np.zeros(studies.n_runs(kind), np.int64)
         self._has_been = False
+        self._judged: Verdict | None = None
         self._lock = threading.Lock()
 
     def driver(self, cluster: Cluster | None = None, **request: Any) -> Process:
@@ -183,22 +185,30 @@ class Round:
             stop.set()
             thread.join()
 
-    def judge(self, *, failed: set[int] = frozenset()) -> Verdict:
-        """Say what became of the runs, once all is over.
+    def forget(self) -> None:
+        """Acknowledge anew, from what is there now: what was stored has been damaged."""
+        counts = self.call_counts()
+        self._acknowledged[:] = False
+        self.look()
+        self.verdict.allowed += int(counts[~self._acknowledged].sum())
 
-        Parameters
-        ----------
-        failed
-            Ids of the runs that must have failed; all others must be done.
-        """
+    def judge_early(self) -> Verdict:
+        """Judge before the round is over, for a store that goes with it."""
+        self._judged = self.judge()
+        return self._judged
+
+    def judge(self) -> Verdict:
+        """Say what became of the runs, once all is over."""
         verdict = self.verdict
+        if self._judged is not None:
+            return self._judged
         if not self.look():
             self.complain("there is no store in the end")
             return verdict
         data = tk.open(self.store)
         status = data.status.transpose("x", "trial").values.ravel()
         expected = np.full(len(self._acknowledged), int(tk.Status.DONE))
-        expected[list(failed)] = int(tk.Status.FAILED)
+        expected[list(self.failed)] = int(tk.Status.FAILED)
         if len(status) != len(expected):
             self.complain(f"{len(expected)} runs were asked for, {len(status)} are there")
         elif (status != expected).any():
@@ -275,5 +285,3 @@ def _is_before_the_first(error: Exception, store: Path) -> bool:
     except (OSError, ValueError, KeyError):
         return True
     return "status" not in inside or "score" not in inside
-
-

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import misdeeds
 import numpy as np
 
 import toolkit as tk
@@ -69,11 +70,38 @@ def spaces(kind: str) -> list[Any]:
     return [tk.grid(x=range(upto), trial=trials) for upto in (n // 2, n)]
 
 
-def sweep(kind: str, store: Path, calls: Path, part: int = 1) -> tk.Sweep:
-    """Return the sweep over a part of the space (0) or all of it (1)."""
-    return tk.Sweep(
-        FUNCTIONS[kind](str(calls)), spaces(kind)[part], store=store, seed=SEED
-    )
+def sweep(
+    kind: str, store: Path, calls: Path, part: int = 1, bad: dict[str, Any] | None = None
+) -> tk.Sweep:
+    """Return the sweep over a part of the space (0) or all of it (1).
+
+    ``bad`` says ``what`` the runs of some ``ids`` do instead of what they should.
+    """
+    function: Any = FUNCTIONS[kind](str(calls))
+    if bad is not None:
+        walltime = tk.Resources(walltime=1.0) if bad["what"] == "hang" else None
+        function = tk.stage(
+            misbehaving(function, bad["what"], frozenset(bad["ids"])),
+            name="measure",
+            max_attempts=2,
+            resources=walltime,
+        )
+    return tk.Sweep(function, spaces(kind)[part], store=store, seed=SEED)
+
+
+def misbehaving(function: Callable[..., Any], what: str, ids: frozenset[int]) -> Callable[..., Any]:
+    """Return the function that does something else in some runs."""
+
+    def measure(x: int, trial: int, rng: np.random.Generator) -> Any:
+        found = function(x, trial, rng)
+        if what == "leak":
+            _leaked.append(bytearray(b"x" * (4 << 20)))
+        return misdeeds.MISDEEDS[what](found) if x * SLOW_TRIALS + trial in ids else found
+
+    return measure
+
+
+_leaked: list[bytearray] = []
 
 
 @functools.cache

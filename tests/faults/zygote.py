@@ -13,13 +13,14 @@ import sys
 import traceback
 from typing import Any
 
+import dask
 import distributed
+import driver
 import numpy as np
 import pandas as pd
 import xarray as xr
 import zarr
 
-import driver
 import toolkit as tk
 import toolkit.clusters.worker_process
 import toolkit.commands.reading
@@ -67,6 +68,9 @@ def _become(request: dict[str, Any]) -> None:
 
 
 def _scheduler(request: dict[str, Any]) -> None:
+    if request.get("ttl"):
+        dask.config.set({"distributed.scheduler.worker-ttl": request["ttl"]})
+
     async def serve() -> None:
         async with distributed.Scheduler(
             host="127.0.0.1", port=request.get("port", 0), dashboard=False
@@ -80,8 +84,6 @@ def _scheduler(request: dict[str, Any]) -> None:
 
 
 def _nanny(request: dict[str, Any]) -> None:
-    import dask
-
     dask.config.set(
         {
             "distributed.worker.multiprocessing-method": "fork",
