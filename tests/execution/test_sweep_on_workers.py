@@ -243,9 +243,7 @@ def test_killed_workers_are_replaced_and_no_finished_run_is_run_again(client, tm
 
 
 @pytest.mark.faults
-def test_a_batch_whose_summary_dies_with_its_worker_is_not_run_again(
-    client, tmp_path, monkeypatch
-):
+def test_a_batch_whose_summary_dies_with_its_worker_is_not_run_again(client, tmp_path, monkeypatch):
     log = tmp_path / "calls"
 
     def logged(x):

@@ -1,5 +1,6 @@
 """A driver: the process that a user's script would be."""
 
+import contextlib
 import ctypes
 import json
 import os
@@ -30,9 +31,8 @@ def play(request: dict[str, Any]) -> None:
     """
     if request.get("point_file"):
         injection.install(Path(request["point_file"]))
-    if request.get("open_files"):
-        used = max(int(name) for name in os.listdir("/proc/self/fd"))
-        resource.setrlimit(resource.RLIMIT_NOFILE, (used + request["open_files"],) * 2)
+    if "open_files" in request:
+        _leave_open_files(request["open_files"])
     if request.get("is_hasty"):
         # What comes every few seconds comes many times in a sweep of one.
         toolkit.stores.fold.PATCH_S, toolkit.stores.fold.STATE_S = 0.05, 0.03
@@ -70,6 +70,8 @@ def play(request: dict[str, Any]) -> None:
         import traceback
 
         traceback.print_exc()
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     outcome["seconds"] = time.monotonic() - started
     path = request["outcome"]
     with open(f"{path}.new", "w", encoding="utf-8") as file:
@@ -77,6 +79,18 @@ def play(request: dict[str, Any]) -> None:
     os.replace(f"{path}.new", path)
     if client is not None:
         client.close()
+
+
+def _leave_open_files(count: int) -> None:
+    """Let this process open so many files and no more."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    spare = [os.open(os.devnull, os.O_RDONLY) for _ in range(count)]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(spare, default=2) + 1, most))
+    with contextlib.suppress(OSError):
+        while True:
+            os.open(os.devnull, os.O_RDONLY)
+    for descriptor in spare:
+        os.close(descriptor)
 
 
 def _obey_modes() -> None:

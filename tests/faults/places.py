@@ -35,7 +35,7 @@ def disk_full(round_: Round) -> None:
 @fault("place", kinds=("slow", "fast"))
 def file_descriptors_exhausted(round_: Round) -> None:
     with round_.read_all_the_while():
-        driver = round_.driver(None, open_files=int(round_.rng.integers(1, 5)), is_hasty=True)
+        driver = round_.driver(None, open_files=int(round_.rng.integers(1, 4)), is_hasty=True)
         driver.finish()
         outcome = driver.outcome or {}
         round_.verdict.has_hit = outcome.get("error") is not None

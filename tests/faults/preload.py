@@ -17,8 +17,11 @@ _PR_SET_PDEATHSIG = 1
 
 def dask_setup(worker: Any) -> None:
     """Put the points into the worker, and tell its process number."""
-    # As when Dask starts workers anew and not by a fork: a worker ends with its nanny.
+    # As when Dask starts workers anew and not by a fork: a worker ends with its nanny, and what
+    # ends a worker is no news for its nanny's event loop.
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    signal.set_wakeup_fd(-1)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     injection.install(Path(os.environ["TOOLKIT_FAULT_FILE"]))
     file = Path(os.environ["TOOLKIT_FAULT_WORKERS"]) / f"worker-{worker.name}"
 
