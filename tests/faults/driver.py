@@ -51,7 +51,7 @@ def play(request: dict[str, Any]) -> None:
         if request.get("client"):
             from distributed import Client
 
-            client = Client(request["client"], timeout=20)
+            client = Client(request["client"], timeout=8)
         for part in request.get("parts", [1]):
             sweep = studies.sweep(
                 request["kind"],

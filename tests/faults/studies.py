@@ -21,10 +21,13 @@ WIDE_X, WIDE_LENGTH = 24, 140_000
 
 
 def note(calls: str, run: str) -> None:
-    """Append a line to the file of calls, in one system call: the run, the process, the time."""
+    """Append a line to the file of calls, in one system call: the run, the process, the time.
+
+    The end of the line before comes first: a kill may leave half of that.
+    """
     fd = os.open(calls, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
     try:
-        os.write(fd, f"{run} {os.getpid()} {time.monotonic_ns() // 1000}\n".encode())
+        os.write(fd, f"\n{run} {os.getpid()} {time.monotonic_ns() // 1000}".encode())
     finally:
         os.close(fd)
 
