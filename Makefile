@@ -5,6 +5,7 @@
 #   make test-newest   the unmarked tests on Python 3.12 or later, without torch
 #   make test-long     the tests that take minutes
 #   make fuzz          damages journals, stores and profiles for MINUTES=10 each; says what breaks a reader
+#   make faults        kills real processes and more: ROUNDS=100 of each kill -9, a tenth of the rest
 #   make bench         beside multiprocessing, joblib, pipefunc and xyzpy
 #   make lint          ruff and mypy
 #   make docs          docs/_build/html/index.html; a warning is an error
@@ -17,7 +18,7 @@
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := setup
-.PHONY: setup demo test test-newest test-long fuzz bench docs lint notebooks constraints \
+.PHONY: setup demo test test-newest test-long faults fuzz bench docs lint notebooks constraints \
 	unmarked-on-newest debian
 
 # Processes start three times as fast from modules that are compiled once.
@@ -28,6 +29,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 NEWEST := .venv-newest
 EXTRAS := dev,docs,export,notebook,test
+ROUNDS ?= 1
 UNMARKED := not (notebook or faults or slurm or browser or gpu or long)
 
 # Debian packages of the marked tests; `make test` installs them where it is root on Debian.
@@ -56,6 +58,9 @@ test: setup debian
 
 test-long: setup debian
 	@$(BIN)/python -m pytest -m long $(ARGS)
+
+faults: setup
+	@$(BIN)/python tests/faults --rounds $(ROUNDS) $(ARGS)
 
 test-newest: setup
 	@python=$$(.ci/newest-python); \

@@ -13,7 +13,7 @@ import dask
 from dask._expr import LLGExpr
 from dask._task_spec import Task
 from dask.typing import Key
-from distributed import Client, Future, WorkerPlugin, get_worker, secede
+from distributed import Client, Future, SchedulerPlugin, WorkerPlugin, get_worker, secede
 from distributed.client import FutureCancelledError
 from distributed.scheduler import KilledWorker
 
@@ -38,13 +38,14 @@ from toolkit.stages.pickling import dumps
 _CALLBACKS = ("profile", "profile-cycle", "tick")
 _SWEEPS = "toolkit-sweeps"
 _REGISTER_TRIES, _REGISTER_PAUSE = 10, 0.3
+_SPEC = "toolkit-spec-"
 
 
 class SpecPlugin(WorkerPlugin):
     """Brings a spec to every worker: those here, late ones and restarted ones."""
 
     def __init__(self, token: str, payload: bytes) -> None:
-        self.name = f"toolkit-spec-{token}"
+        self.name = _SPEC + token
         self.token, self.payload = token, payload
 
     def setup(self, worker: Any) -> None:
@@ -81,6 +82,29 @@ class QuietPlugin(WorkerPlugin):
             callback = worker.periodic_callbacks.get(name)
             if callback is not None and not callback.is_running():
                 worker.loop.add_callback(callback.start)
+
+
+class FinishedOnce(SchedulerPlugin):
+    """Keeps Dask from repeating a batch that has ended, when the worker with its summary dies.
+
+    The journals have its outcomes. Dask forgets what it cannot make again, and the engine hears
+    that the batch was lost.
+    """
+
+    name = "toolkit-finished-once"
+
+    def __init__(self, scheduler: Any) -> None:
+        self._scheduler = scheduler
+
+    def transition(
+        self, key: Key, start: str, finish: str, *args: Any, stimulus_id: str, **kwargs: Any
+    ) -> None:
+        """Forget how a batch is made, once it is."""
+        del start, args, stimulus_id, kwargs
+        if finish == "memory":
+            token = str(key).rpartition("-")[0].rpartition("-")[2]
+            if _SPEC + token in self._scheduler.worker_plugins:
+                self._scheduler.tasks[key].run_spec = None
 
 
 class DaskExecutor:
@@ -294,11 +318,13 @@ def earlier_first(key: Key) -> int:
 
 
 def _forbid_repeats(dask_scheduler: Any = None) -> None:
-    """Keep Dask from repeating the task of a dead worker while sweeps run: the engine does."""
+    """Keep Dask from repeating the tasks of a dead worker while sweeps run: the engine does."""
     before = (dask_scheduler.allowed_failures, 0)
     allowed, sweeps = dask_scheduler.extensions.get(_SWEEPS, before)
     dask_scheduler.extensions[_SWEEPS] = (allowed, sweeps + 1)
     dask_scheduler.allowed_failures = 0
+    if FinishedOnce.name not in dask_scheduler.plugins:
+        dask_scheduler.add_plugin(FinishedOnce(dask_scheduler))
 
 
 def _allow_repeats(dask_scheduler: Any = None) -> None:
@@ -308,6 +334,7 @@ def _allow_repeats(dask_scheduler: Any = None) -> None:
         dask_scheduler.extensions[_SWEEPS] = (allowed, sweeps - 1)
     else:
         dask_scheduler.allowed_failures = allowed
+        dask_scheduler.remove_plugin(FinishedOnce.name)
 
 
 def _result(future: Future[Any]) -> Any:

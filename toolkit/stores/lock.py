@@ -131,7 +131,7 @@ class Lock:
         mine, self._mine = self._mine, None
         holder = read_holder(self._store)
         if mine is not None and holder is not None and holder.token == mine.token:
-            with contextlib.suppress(FileNotFoundError):
+            with reported(self._store), contextlib.suppress(FileNotFoundError):
                 os.unlink(self._path)
 
     def _create(self, mine: Holder) -> bool:

@@ -38,7 +38,7 @@ class Tails:
 
     def read(self) -> Iterator[Sent]:
         """Yield the records that are new."""
-        for name in self._names():
+        for name in sorted(journal_names(os.path.dirname(self._folder))):
             tail = self.tails.get(name)
             if tail is None:
                 path = os.path.join(self._folder, name)
@@ -80,8 +80,10 @@ class Tails:
                 continue
         return left
 
-    def _names(self) -> list[str]:
-        try:
-            return sorted(name for name in os.listdir(self._folder) if name.endswith(SUFFIX))
-        except FileNotFoundError:
-            return []
+
+def journal_names(path: str) -> set[str]:
+    """Return the names of the journals that a store has now."""
+    try:
+        return {name for name in os.listdir(os.path.join(path, JOURNALS)) if name.endswith(SUFFIX)}
+    except FileNotFoundError:
+        return set()

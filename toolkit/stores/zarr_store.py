@@ -24,10 +24,11 @@ from toolkit.stores.run_logs import FileRunLogs, RunLogs
 from toolkit.stores.sink import Receipt
 from toolkit.stores.stage_runs import StageRuns
 from toolkit.stores.storage import JOURNALS, Folder, reported
-from toolkit.stores.tails import Tails
+from toolkit.stores.tails import Tails, journal_names
 
 MARKER = f"{JOURNALS}/fold.json"
 _LEFT_OVER_S = 3600.0
+_READINGS = 20  # journals are deleted when a driver begins and ends, never in between
 
 
 class ZarrStore:
@@ -119,13 +120,18 @@ class ZarrStore:
             folder, or asks for more memory than there is.
         """
         folder = os.path.abspath(path)
-        with readable(folder):
-            hierarchy, turn = _load(folder, Folder(folder))
-            hierarchy.see_replacing()
-            store = cls(folder, hierarchy, turn, is_writable=False)
-            store._roster.open_all()
-            with reported(folder):
-                store.pull(())
+        for _ in range(_READINGS):
+            with readable(folder):
+                journals = journal_names(folder)
+                hierarchy, turn = _load(folder, Folder(folder))
+                hierarchy.see_replacing()
+                store = cls(folder, hierarchy, turn, is_writable=False)
+                store._roster.open_all()
+                with reported(folder):
+                    store.pull(())
+                # A driver may have folded and deleted a journal after we had read the arrays.
+                if journals <= journal_names(folder):
+                    break
         return store
 
     @property
