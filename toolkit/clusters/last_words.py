@@ -50,6 +50,8 @@ def open_book() -> None:
 class LastWordsPlugin(NannyPlugin):
     """Watches each nanny's worker, and tells how it ended."""
 
+    idempotent = True
+
     def __init__(self, topic: str) -> None:
         self.name = topic
 

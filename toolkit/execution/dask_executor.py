@@ -246,7 +246,6 @@ class DaskExecutor:
         """Take the plugins back from the workers."""
         if self._stop_watching is not None:
             self._stop_watching()
-        self._deaths.close()
         with contextlib.suppress(OSError, TimeoutError, ValueError):
             for name in reversed(self._plugins):
                 self.client.unregister_worker_plugin(name)

@@ -3,7 +3,6 @@
 import contextlib
 import os
 import time
-import uuid
 import warnings
 from collections.abc import Iterable
 from typing import Any
@@ -16,6 +15,7 @@ from toolkit.execution import renewal
 from toolkit.execution.alarm import allow_ending
 from toolkit.execution.death import Death
 
+_TOPIC = "toolkit-deaths"
 _PATIENCE = 3.0
 _POLL = 0.1
 _FIELDS = (
@@ -59,14 +59,14 @@ class Deaths:
     Parameters
     ----------
     client
-        Its workers are watched until ``close``.
+        Its nannies watch from the first sweep on until they end: Dask gives plugins to nannies
+        of workers that live at that moment, and one that starts a worker again would miss it.
     """
 
     def __init__(self, client: Client) -> None:
         self._client = client
-        self._topic = f"toolkit-deaths-{uuid.uuid4().hex[:8]}"
         self._known: dict[tuple[str | None, int], Death] = {}  # by nanny and process
-        client.register_plugin(LastWordsPlugin(self._topic))
+        client.register_plugin(LastWordsPlugin(_TOPIC))
 
     def await_for(self, errors: Iterable[BaseException | None]) -> None:
         """Wait a little until it is known how the workers ended that these errors name."""
@@ -88,15 +88,8 @@ class Deaths:
         """Return how the worker ended that an error names, None where that is not known."""
         return self._known.get(_process(error)) if isinstance(error, KilledWorker) else None
 
-    def close(self) -> None:
-        """Let the nannies be."""
-        # KeyError: of a worker and the one started in its place, both known for a moment, the same
-        # nanny is asked twice.
-        with contextlib.suppress(OSError, TimeoutError, ValueError, KeyError):
-            self._client.unregister_worker_plugin(self._topic, nanny=True)
-
     def _ask(self) -> None:
-        for _, said in self._client.get_events(self._topic):
+        for _, said in self._client.get_events(_TOPIC):
             self._known[said["nanny"], said["pid"]] = Death(
                 **{name: said[name] for name in _FIELDS}
             )
