@@ -105,9 +105,17 @@ class Cluster:
             name = f"w{number}"
             if name not in self.nannies or not self.nannies[name].is_alive:
                 self._start_nanny(name)
-        end = time.monotonic() + PATIENCE
-        while len(self.workers()) < self._count:
-            if time.monotonic() > end:
+        begin = time.monotonic()
+        has_replaced = False
+        while len(found := self.workers()) < self._count:
+            waited = time.monotonic() - begin
+            if waited > PATIENCE / 2 and not has_replaced:
+                # A nanny gives up where its worker dies while it starts: begin anew.
+                has_replaced = True
+                for name in self.nannies.keys() - found.keys():
+                    self.nannies[name].kill()
+                    self._start_nanny(name)
+            if waited > PATIENCE:
                 raise StuckError(f"{len(self.workers())} workers of {self._count} are there")
             time.sleep(0.03)
 

@@ -308,6 +308,7 @@ class _Batch:
         spec = self.spec
         positions = spec.catalogue.positions(runs)
         values = self._values(runs, positions)
+        is_first = self.task.first_wave and self.begun == 0  # nobody knows yet how long it takes
         started = time.perf_counter()
         with self._limited(runs):
             result = run_batch(
@@ -320,8 +321,9 @@ class _Batch:
                 mark=self.sink.mark,
                 attempt=self.task.attempt,
                 context=self.context,
-                measure_memory=spec.measure_memory and self.seconds_per_run >= _MEASURED_RUN,
-                watch_globals=self.task.first_wave and self.begun == 0,
+                measure_memory=spec.measure_memory
+                and (is_first or self.seconds_per_run >= _MEASURED_RUN),
+                watch_globals=is_first,
                 brief=0 < self.seconds_per_run < _BRIEF_RUN,
                 trial=self.trial,
             )
