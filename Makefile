@@ -4,6 +4,8 @@
 #   make test          all tests but the long ones; says what it left out, why, and how to add it
 #   make test-newest   the unmarked tests on Python 3.12 or later, without torch
 #   make test-long     the tests that take minutes
+#   make fuzz          damages journals, stores and profiles for MINUTES=10 each; says what breaks a reader
+#   make faults        kills real processes and more: ROUNDS=100 of each kill -9, a tenth of the rest
 #   make bench         beside multiprocessing, joblib, pipefunc and xyzpy
 #   make lint          ruff and mypy
 #   make docs          docs/_build/html/index.html; a warning is an error
@@ -16,7 +18,7 @@
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := setup
-.PHONY: setup demo test test-newest test-long bench docs lint notebooks constraints \
+.PHONY: setup demo test test-newest test-long faults fuzz bench docs lint notebooks constraints \
 	unmarked-on-newest debian
 
 # Processes start three times as fast from modules that are compiled once.
@@ -27,10 +29,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 NEWEST := .venv-newest
 EXTRAS := dev,docs,export,notebook,test
+ROUNDS ?= 1
 UNMARKED := not (notebook or faults or slurm or browser or gpu or long)
 
 # Debian packages of the marked tests; `make test` installs them where it is root on Debian.
-DEBIAN :=
+DEBIAN := gcc libc6-dev
 APT := DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=600
 
 # Quiet: where its cache lies on another file system, uv warns that it copies.
@@ -56,6 +59,9 @@ test: setup debian
 test-long: setup debian
 	@$(BIN)/python -m pytest -m long $(ARGS)
 
+faults: setup
+	@$(BIN)/python tests/faults --rounds $(ROUNDS) $(ARGS)
+
 test-newest: setup
 	@python=$$(.ci/newest-python); \
 	if [[ -n $$python ]]; \
@@ -80,6 +86,10 @@ ifneq ($(strip $(DEBIAN)),)
 			|| echo "Could not install $(DEBIAN): the tests that need them are skipped."; \
 	fi
 endif
+
+MINUTES ?= 10
+fuzz: setup
+	@$(BIN)/python -m tests.trust --minutes $(MINUTES) $(ARGS)
 
 bench: setup
 	@$(BIN)/python tests/benchmarks $(ARGS)

@@ -2,9 +2,11 @@
 
 import importlib.util
 import shutil
+import subprocess
 from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import cache
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
@@ -53,8 +55,21 @@ NEEDS: dict[str, tuple[Callable[[], bool], str, str]] = {
     ),
 }
 REMEDIES = {reason: remedy for _, reason, remedy in NEEDS.values()} | {
-    "torch": "make setup TORCH=1"
+    "torch": "make setup TORCH=1",
+    "no C compiler": "make test, as root on Debian",
 }
+
+
+@pytest.fixture(scope="session")
+def simulator(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the toy simulator, compiled from C."""
+    compiler = shutil.which("cc") or shutil.which("gcc")
+    if compiler is None:
+        pytest.skip("no C compiler")
+    program = tmp_path_factory.mktemp("programs") / "sim"
+    source = Path(__file__).parent / "programs" / "simulator.c"
+    subprocess.run([compiler, "-O1", "-o", program, source, "-lm"], check=True)
+    return program
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

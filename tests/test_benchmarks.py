@@ -78,3 +78,39 @@ def test_the_command_explains_its_options(part, capsys) -> None:
     with pytest.raises(SystemExit, match="0"):
         _script().main(["--help"])
     assert "--only" in capsys.readouterr().out
+
+
+def test_the_engine_makes_a_batch_of_each_slow_run_and_few_files(part, tmp_path) -> None:
+    found = part("engine").stood_in(500, 100, 10.0, tmp_path)
+    assert found["batches"] == 500
+    assert found["messages"] <= 5
+    [store] = tmp_path.glob("*.zarr")
+    inodes, _ = part("measure").folder_size(store)
+    assert inodes <= 1 + 6 + 50
+
+
+@pytest.mark.parametrize("case", ["small", "deep", "large"])
+def test_trees_hold_what_sweeps_hold(part, tmp_path, case) -> None:
+    trees = part("trees")
+    for way in trees.WAYS:
+        row = trees.measured(way, case, 20, tmp_path / way)
+        assert row["inodes"] >= (20 if way == "netCDF" else 1)
+
+
+def test_ten_million_runs_are_described_in_no_time_and_written_by_plain_loops(
+    part, tmp_path
+) -> None:
+    scale = part("scale")
+    assert len(scale.sweep_of(10_000_000, None).space) == 10_000_000
+    scale.with_zarr(2000, tmp_path)
+    scale.with_memmap(2000, tmp_path)
+    sweep = scale.sweep_of(2000, tmp_path / "sweep.zarr")
+    found = sweep.run(progress=False).added.to_numpy().ravel()
+    assert found.tolist() == scale.np.load(tmp_path / "plain.npy").tolist()
+    assert found.tolist() == scale.zarr.open(tmp_path / "plain.zarr")[:].tolist()
+
+
+def test_durability_is_measured_on_both_kinds_of_appends(part, tmp_path) -> None:
+    durability = part("durability")
+    assert durability.appended(3, tmp_path, synchronized=True) > 0
+    assert len(durability.sweeps(0.01)) == 3

@@ -15,7 +15,8 @@ from click.testing import CliRunner
 from toolkit.cli import main
 
 COMMANDS = {
-    "cluster", "doctor", "errors", "explain", "export", "reproduce", "retry", "run", "status",
+    "check", "cluster", "compact", "doctor", "errors", "explain", "export", "log", "reproduce",
+    "retry", "run", "status",
 }  # fmt: skip
 
 ROOT = Path(__file__).parents[1]

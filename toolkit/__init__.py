@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from toolkit.clusters.cluster import cluster
     from toolkit.errors import (
         ClusterError,
+        CommandError,
         FrozenError,
         FrozenMutatedError,
         InterruptedSweepError,
@@ -28,11 +29,16 @@ if TYPE_CHECKING:
     from toolkit.spaces.sample import sample
     from toolkit.spaces.space import Space
     from toolkit.spaces.table import space
+    from toolkit.stages.command import command
     from toolkit.stages.current import current_run
     from toolkit.stages.draws_by_counter import draws
     from toolkit.stages.output import Output, ragged
     from toolkit.stages.stage import Stage, stage
     from toolkit.stages.torch_batch import device
+    from toolkit.stores.check import check
+    from toolkit.stores.compaction import compact
+    from toolkit.stores.log_of import log_of
+    from toolkit.stores.merging import merge
     from toolkit.stores.open import failures, open, status
     from toolkit.sweep import Sweep
 
@@ -40,6 +46,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "ClusterError": "errors",
+    "CommandError": "errors",
     "Frozen": "inputs.frozen",
     "FrozenError": "errors",
     "FrozenMutatedError": "errors",
@@ -56,8 +63,11 @@ _HOMES = {
     "Sweep": "sweep",
     "SweepError": "errors",
     "ToolkitError": "errors",
+    "check": "stores.check",
     "choice": "spaces.distribution",
     "cluster": "clusters.cluster",
+    "compact": "stores.compaction",
+    "command": "stages.command",
     "current_run": "stages.current",
     "device": "stages.torch_batch",
     "draws": "stages.draws_by_counter",
@@ -66,7 +76,9 @@ _HOMES = {
     "grid": "spaces.grid",
     "integers": "spaces.distribution",
     "log": "spaces.distribution",
+    "log_of": "stores.log_of",
     "logit": "spaces.distribution",
+    "merge": "stores.merging",
     "normal": "spaces.distribution",
     "open": "stores.open",
     "ragged": "stages.output",
@@ -80,6 +92,7 @@ _HOMES = {
 
 __all__ = [
     "ClusterError",
+    "CommandError",
     "Frozen",
     "FrozenError",
     "FrozenMutatedError",
@@ -96,8 +109,11 @@ __all__ = [
     "Sweep",
     "SweepError",
     "ToolkitError",
+    "check",
     "choice",
     "cluster",
+    "command",
+    "compact",
     "current_run",
     "device",
     "draws",
@@ -106,7 +122,9 @@ __all__ = [
     "grid",
     "integers",
     "log",
+    "log_of",
     "logit",
+    "merge",
     "normal",
     "open",
     "ragged",

@@ -2,9 +2,11 @@
 
 import click
 
+from toolkit.commands.caring import check, compact
 from toolkit.commands.clusters import cluster
 from toolkit.commands.doctor import doctor
 from toolkit.commands.exporting import export
+from toolkit.commands.log import log
 from toolkit.commands.reading import errors, status
 from toolkit.commands.reproducing import reproduce
 from toolkit.commands.running import explain, retry, run
@@ -27,9 +29,12 @@ def main(context: click.Context, debug: bool) -> None:
     toolkit run study.py:sweep              run what the store lacks
     toolkit status sir.zarr --watch         from another terminal
     toolkit errors sir.zarr --group         what failed, and why
+    toolkit log sir.zarr beta=.3 gamma=.1   what that run printed
     """  # noqa: D301 - click reads \b as "leave these lines as they are"
     context.obj = debug
 
 
-for _command in (run, explain, retry, reproduce, status, errors, export, cluster, doctor):
+for _command in (
+    run, explain, retry, reproduce, status, errors, log, export, check, compact, cluster, doctor,
+):  # fmt: skip
     main.add_command(_command)

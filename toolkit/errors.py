@@ -33,6 +33,25 @@ class FrozenMutatedError(FrozenError):
     """A run wrote to a frozen input, which other runs read."""
 
 
+class CommandError(ToolkitError):
+    """A program did not do what was asked of it: it failed, or did not write its results.
+
+    Parameters
+    ----------
+    message
+        What happened.
+    exit_code
+        Its exit code, minus the number of the signal that killed it; None where it has none.
+    stderr
+        The last 8,000 characters of its standard error.
+    """
+
+    def __init__(self, message: str, *, exit_code: int | None = None, stderr: str = "") -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
+        self.stderr = stderr
+
+
 class RunsFailedError(SweepError):
     """The sweep was stopped because of its failing runs; what is done is stored."""
 

@@ -182,6 +182,7 @@ class Sweep:
         time_limit: float | str | None = None,
         progress: bool = True,
         profile: bool = False,
+        log_level: int | str = "WARNING",
     ) -> "xr.Dataset":
         """Run what the store lacks and return the dataset of this space.
 
@@ -192,8 +193,8 @@ class Sweep:
             client that is there; without one, a sweep of under two seconds runs in this process
             and a longer one on a local cluster that is closed afterwards.
         rerun
-            Run these again though they have an outcome: ``"failed"``, ``"stale"``, ``"all"``, or
-            several.
+            Run these again though they have an outcome: ``"failed"``, ``"stale"``, ``"damaged"``
+            (their stored values cannot be read; see ``tk.check``), ``"all"``, or several.
         order
             ``"random"``, ``"coarse"`` (a coarse grid first, then finer ones) or ``"given"``.
         max_failures
@@ -204,6 +205,8 @@ class Sweep:
             Show progress.
         profile
             Keep the Dask workers' own sampling profiler running (costs 5-8 %).
+        log_level
+            From which level on :meth:`log_of` keeps what runs tell the ``logging`` module.
 
         Returns
         -------
@@ -225,7 +228,7 @@ class Sweep:
         from toolkit.execution.session import run_here
         from toolkit.views.progress import shown
 
-        job = self._job(client, rerun, order, max_failures, time_limit, profile)
+        job = self._job(client, rerun, order, max_failures, time_limit, profile, log_level)
         with shown(job, enabled=progress):
             run_here(job, how_to_resume=self._how_to_resume())
         return self.dataset()
@@ -240,15 +243,24 @@ class Sweep:
         time_limit: float | str | None = None,
         profile: bool = False,
         progress: bool = False,
+        log_level: int | str = "WARNING",
     ) -> "Job":
         """Start in the background; takes what :meth:`run` takes and returns a ``Job``."""
         del progress
-        return self._job(client, rerun, order, max_failures, time_limit, profile).begin()
+        job = self._job(client, rerun, order, max_failures, time_limit, profile, log_level)
+        return job.begin()
 
     def retry(
-        self, client: object = None, resources: Resources | None = None, *, progress: bool = True
+        self,
+        client: object = None,
+        resources: Resources | None = None,
+        *,
+        damaged: bool = False,
+        progress: bool = True,
     ) -> "xr.Dataset":
         """Run the failed runs again, with other resources where they are given.
+
+        With ``damaged`` those whose stored values are damaged instead; all others stay.
 
         Raises
         ------
@@ -262,7 +274,28 @@ class Sweep:
             sweep = self.replace(
                 stages=[dataclasses.replace(stage, resources=resources) for stage in self.stages]
             )
-        return sweep.run(client, rerun="failed", progress=progress)
+        return sweep.run(client, rerun="damaged" if damaged else "failed", progress=progress)
+
+    def forget(self) -> int:
+        """Drop the stored runs of this space: they are pending, and their values missing.
+
+        ``sweep.sel(beta=0.3).forget()`` drops a part. A run of an earlier stage stays where runs
+        outside of this space were made of it; a run outside of it that took a dim whole, and with
+        it what is dropped, is stale from now on. All other runs stay as they are.
+
+        Returns
+        -------
+        int
+            How many runs were dropped.
+
+        Raises
+        ------
+        StoreError
+            If the store is in use, or cannot be mapped to this sweep.
+        """
+        from toolkit.execution.forgetting import forget
+
+        return forget(self._prepared, self._results, identities(self._prepared, self.seed))
 
     def dataset(self, *, mask: bool = True) -> "xr.Dataset":
         """Return what is stored of this space; the rest is missing.
@@ -292,6 +325,44 @@ class Sweep:
         return self._results.failures(
             [(each.name, each.space, each.defaults) for each in self._prepared.stages]
         )
+
+    def log_of(
+        self,
+        labels: Mapping[str, object] | None = None,
+        /,
+        *,
+        run: int | None = None,
+        stage: str | None = None,
+        **more: object,
+    ) -> str:
+        """Return what one run printed, warned of and logged.
+
+        Parameters
+        ----------
+        labels, **more
+            A label for each dim of the space, as :meth:`sel` takes them.
+        run
+            The run id, as ``failures()`` shows it, instead of labels.
+        stage
+            Name of the stage; None for the last one.
+
+        Returns
+        -------
+        str
+            The first and the last 2,000 characters of what the run's last attempt said; ``""``
+            where that was nothing, or it has not run.
+
+        Raises
+        ------
+        SweepError
+            If the labels do not name one run.
+        """
+        from toolkit.stores.log_of import log_of_point
+
+        target = self._prepared.stages[-1] if stage is None else self._prepared.named(stage)
+        runs = self._results.look(target.name)
+        found = {**(labels or {}), **more}
+        return log_of_point(runs, target.space, target.defaults, run=run, labels=found)
 
     def reproduce(self, run: int | None = None, stage: str | None = None, **labels: object) -> Any:
         """Run one point here, in this process, with the same streams; return what it returns.
@@ -353,9 +424,11 @@ class Sweep:
         max_failures: int | None,
         time_limit: float | str | None,
         profile: bool,
+        log_level: int | str,
     ) -> "Job":
         from toolkit.execution.engine import Policy
         from toolkit.execution.session import Start, check_rerun, make_job
+        from toolkit.stages.listening import check_log_level
 
         return make_job(
             Start(
@@ -366,6 +439,7 @@ class Sweep:
                     order=check_order(order),
                     max_failures=_checked_max_failures(max_failures),
                     time_limit=None if time_limit is None else parse_walltime(time_limit),
+                    log_level=check_log_level(log_level),
                 ),
                 rerun=check_rerun(rerun),
                 reuse=self._others,

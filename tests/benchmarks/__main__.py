@@ -27,6 +27,10 @@ STUDIES = {
     "graphs": ("graphs.py",),
     "torch": ("torch_batches.py",),
     "factorial": ("factorial.py",),
+    "scale": ("scale.py",),
+    "trees": ("trees.py",),
+    "engine": ("engine.py",),
+    "durability": ("durability.py",),
     "saving": ("torch_batches.py", "--saving"),
 }
 """Comparisons of one feature each, with other competitors; each is a script of its own."""

@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from toolkit.execution.sizing import batch_seconds, choose_chunks, window_size
+from toolkit.execution.sizing import ChunkPlan, batch_seconds, choose_chunks, window_size
 
 seconds = st.floats(1e-8, 1e4)
 
@@ -39,3 +39,11 @@ def test_fast_runs_are_written_as_whole_chunks():
 
 def test_the_window_holds_three_batches_a_thread_and_at_least_eight():
     assert [window_size(threads) for threads in (1, 2, 3, 100)] == [8, 8, 9, 300]
+
+
+def test_many_runs_that_seem_slower_than_they_are_still_go_straight_into_chunks():
+    measured = {"n_runs": 10**7, "bytes_per_run": 8, "threads": 2, "fixed": True}
+    for seconds in (1e-7, 1e-6, 5e-6, 1.5e-5):
+        plan = choose_chunks(seconds_per_run=seconds, **measured)
+        assert plan == ChunkPlan(length=65_536, mode="whole")
+    assert choose_chunks(seconds_per_run=5e-5, **measured).mode == "inline"

@@ -384,7 +384,7 @@ def test_bad_descriptions_are_refused_before_anything_runs():
         tk.Sweep(area, {"width": [1], "height": [1]}).run(max_failures="3")
     with pytest.raises(tk.StageError, match="retry_on has 3"):
         tk.stage(area, retry_on=3)
-    with pytest.raises(tk.SweepError, match="'failed', 'stale', 'all'"):
+    with pytest.raises(tk.SweepError, match="'failed', 'stale', 'damaged', 'all'"):
         tk.Sweep(area, {"width": [1], "height": [1]}).run(rerun="broken")
 
 

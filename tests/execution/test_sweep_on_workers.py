@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import toolkit as tk
+from toolkit.execution.dask_executor import DaskExecutor
 from toolkit.execution.engine import Engine, Policy, Work
 from toolkit.execution.executors import RefusingExecutor
 from toolkit.execution.session import Start, make_job
@@ -239,6 +240,42 @@ def test_killed_workers_are_replaced_and_no_finished_run_is_run_again(client, tm
     assert killed > 0
     assert np.array_equal(data.logged, data.x)
     assert len(calls) - len(set(calls)) <= killed
+
+
+@pytest.mark.faults
+def test_a_batch_whose_summary_dies_with_its_worker_is_not_run_again(client, tmp_path, monkeypatch):
+    log = tmp_path / "calls"
+
+    def logged(x):
+        import time
+
+        time.sleep(0.004)
+        with open(log, "a") as file:
+            file.write(f"{x}\n")
+        return x
+
+    completed, killed = DaskExecutor.completed, []
+
+    def kill_who_holds_summaries(self, timeout):
+        pids = client.run(os.getpid)
+        held = client.who_has([future for _, future in self._in_flight.values()])
+        holders = {worker for workers in held.values() for worker in workers} & pids.keys()
+        if holders and not killed and self._sequence > 8:
+            killed.append(holders.pop())
+            os.kill(pids[killed[0]], 9)
+            while killed[0] in client.nthreads() or any(client.processing().values()):
+                time.sleep(0.01)
+        return completed(self, timeout)
+
+    monkeypatch.setattr(DaskExecutor, "completed", kill_who_holds_summaries)
+    data = tk.Sweep(logged, {"x": range(300)}, store=tmp_path / "l.zarr").run(
+        client, progress=False
+    )
+    assert killed
+    assert np.array_equal(data.logged, data.x)
+    calls = log.read_text().split()
+    assert len(calls) - len(set(calls)) <= 1
+    client.wait_for_workers(2, timeout=30)
 
 
 class Climber:

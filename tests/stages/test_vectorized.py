@@ -150,3 +150,21 @@ def test_a_batch_grows_while_a_run_takes_less_time():
     for _ in range(4):
         trial.note(trial.wanted, 1e-5 * trial.wanted)
     assert trial.wanted == 4096
+
+
+def test_one_slow_batch_does_not_end_growing():
+    trial = Trial()
+    trial.note(1, 1e-4)
+    trial.note(4, 1.0)  # the machine was busy
+    assert trial.wanted == 4
+    for _ in range(5):
+        trial.note(trial.wanted, 1e-4)
+    assert trial.wanted == 4096
+
+
+def test_growing_ends_where_larger_batches_are_slower():
+    trial = Trial()
+    trial.note(1, 1e-4)
+    for n in (4, 4):
+        trial.note(n, n * 1e-4)
+    assert trial.wanted == 1

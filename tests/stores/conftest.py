@@ -29,6 +29,7 @@ class Outcomes:
     columns: Any
     schema: Any
     errors: list[RunFailure] = field(default_factory=list)
+    logs: list[object] = field(default_factory=list)
 
 
 def outcomes(ids: Any, schema: Schema | None = NUMBER, columns: Any = None) -> Outcomes:

@@ -37,6 +37,7 @@ from toolkit.spaces.grid import grid
 class Outcomes:
     status: object; seconds: object; peak_memory: object; columns: object; schema: object
     errors: list = field(default_factory=list)
+    logs: list = field(default_factory=list)
 
 def outcomes(ids, schema):
     n = len(ids)

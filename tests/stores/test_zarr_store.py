@@ -14,6 +14,7 @@ from toolkit.spaces.grid import grid
 from toolkit.stages.schema import Coord, RaggedColumn, Schema, Variable
 from toolkit.stores import open as stores_open
 from toolkit.stores.epoch import StaleWorker, StoreGone, Turn, read_turn, write_turn
+from toolkit.stores.roster import Roster
 from toolkit.stores.sink import close_sinks, open_sink
 from toolkit.stores.zarr_store import ZarrStore
 
@@ -55,6 +56,41 @@ def test_a_killed_driver_loses_nothing(path, kit):
     assert [f["run"] for f in again.runs.failures()] == [2]
     assert journals(path) == []
     again.store.release()
+
+
+def test_a_reader_sees_every_run_though_its_journal_goes_after_the_arrays_were_read(
+    path, kit, monkeypatch
+):
+    driver = kit.driver(opened(path))
+    driver.register(grid(a=np.arange(20)))
+    driver.runs.set_schema(kit.number, 8)
+    driver.runs.fold(force=True)
+    driver.block(np.arange(5))
+    open_all = Roster.open_all
+
+    def then_the_driver_ends(self):
+        open_all(self)
+        if driver.store._lock.is_held:
+            assert self.open_runs[0].state.status[0] == Status.PENDING
+            driver.store.release()
+
+    monkeypatch.setattr(Roster, "open_all", then_the_driver_ends)
+    seen = ZarrStore.read(path).stage("f")
+    assert journals(path) == []
+    assert seen.state.status[:5].tolist() == [Status.DONE] * 5
+    assert seen.read("x", np.arange(5)).tolist() == [0.0, 2.0, 4.0, 6.0, 8.0]
+
+
+def test_a_lock_that_cannot_be_given_back_is_told_as_the_stores(path, monkeypatch):
+    store = opened(path)
+
+    def refuse(_):
+        raise PermissionError(13, "Permission denied")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "unlink", refuse)
+        with pytest.raises(StoreError, match="Change the permissions"):
+            store._lock.release()
 
 
 @pytest.mark.parametrize("moment", ["patched", "state", "marker"])

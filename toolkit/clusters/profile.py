@@ -5,13 +5,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
-import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
+from toolkit.clusters.plain_yaml import read_yaml
 from toolkit.errors import ClusterError, ToolkitError
 from toolkit.resources import parse_memory
 
 _FOLDER = "cluster_configs"
+_LONGEST = 200  # characters of a value that a message shows
+_MOST = 1024  # workers of a kind, or threads of one: a slip of the pen starts no million processes
 
 
 def _memory(value: object) -> object:
@@ -26,15 +28,25 @@ def _memory(value: object) -> object:
     return value
 
 
+def _address(value: str | None) -> str | None:
+    _, _, port = (value or ":0").rpartition(":")
+    if not (port.isascii() and port.isdecimal() and len(port) < 6 and int(port) < 1 << 16):
+        raise ValueError("needs a port, such as '127.0.0.1:8787'")
+    return value
+
+
+_Amount = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
 class WorkerKind(BaseModel):
     """One kind of worker: how many, and what each has."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    count: Literal["auto"] | Annotated[int, Field(ge=0)] = "auto"
-    threads: Annotated[int, Field(ge=1)] = 1
+    count: Literal["auto"] | Annotated[int, Field(ge=0, le=_MOST)] = "auto"
+    threads: Annotated[int, Field(ge=1, le=_MOST)] = 1
     memory: Annotated[str | None, BeforeValidator(_memory)] = "auto"
-    resources: dict[str, Annotated[float, Field(gt=0)]] = Field(default_factory=dict)
+    resources: dict[str, _Amount] = Field(default_factory=dict)
 
 
 class LocalProfile(BaseModel):
@@ -43,7 +55,7 @@ class LocalProfile(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     kind: Literal["local"]
-    dashboard: str | None = "127.0.0.1:8787"
+    dashboard: Annotated[str | None, AfterValidator(_address)] = "127.0.0.1:8787"
     workers: dict[str, WorkerKind] = Field(default_factory=lambda: {"cpu": WorkerKind()})
 
 
@@ -76,15 +88,12 @@ def load_profile(name_or_path: str | Path, **overrides: object) -> Profile:
         (the message names the file and the key).
     """
     path = _find(name_or_path)
-    try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
-        raise ClusterError(f"{path} is not readable as YAML: {error}") from None
+    raw = read_yaml(path)
     if not isinstance(raw, dict):
         raise ClusterError(f"{path} must hold a mapping with 'kind', found {type(raw).__name__}.")
     kind = raw.get("kind")
     if kind != "local":
-        raise ClusterError(f"{path}: kind is {kind!r}; the kinds of cluster are 'local'.")
+        raise ClusterError(f"{path}: kind is {_brief(kind)}; the kinds of cluster are 'local'.")
     try:
         settings = LocalProfile.model_validate(_merge(raw, overrides, path))
     except ValidationError as error:
@@ -152,6 +161,11 @@ def _merge(raw: Mapping[str, object], overrides: Mapping[str, object], path: Pat
     return merged
 
 
+def _brief(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
+
+
 def _explain(path: Path, error: ValidationError) -> str:
     lines = [f"{path} is not a valid cluster profile:"]
     for problem in error.errors():
@@ -161,5 +175,5 @@ def _explain(path: Path, error: ValidationError) -> str:
         message = problem["msg"]
         if problem["type"] == "extra_forbidden":
             message = "is not a setting; check its spelling"
-        lines.append(f"  {key}: {message} (found {problem['input']!r})")
+        lines.append(f"  {key[:_LONGEST]}: {message} (found {_brief(problem['input'])})")
     return "\n".join(lines)

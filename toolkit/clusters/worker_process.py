@@ -15,6 +15,8 @@ import signal
 import sys
 from typing import Any
 
+from toolkit.clusters.stderr_tail import kept_stderr
+
 _PR_SET_CHILD_SUBREAPER = 36
 _LOOK_SECONDS = 0.5
 
@@ -31,7 +33,8 @@ def main() -> None:
     os.environ.setdefault("MALLOC_TRIM_THRESHOLD_", str(64 << 20))
     os.environ.setdefault("MALLOC_MMAP_THRESHOLD_", str(8 << 20))
     scheduler, options = sys.argv[1], json.loads(sys.argv[2])
-    asyncio.run(_serve(scheduler, options))
+    with kept_stderr():
+        asyncio.run(_serve(scheduler, options))
 
 
 async def _serve(scheduler: str, options: dict[str, Any]) -> None:

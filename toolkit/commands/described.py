@@ -1,5 +1,6 @@
 """What the commands that read a file have in common: the sweep, its part, its store."""
 
+import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,7 +36,7 @@ class Described:
         """The store as one would type it."""
         path = self.sweep.store
         assert path is not None
-        return shown_path(path)
+        return shlex.quote(shown_path(path))
 
 
 def sweep_options(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -119,7 +120,7 @@ def describe(
     found = parse_target(target)
     chosen = found if isinstance(found, Target) else consented_target(found, command, yes=yes)
     sweep, name = load_sweep(chosen)
-    typed = f"{chosen.file}:{name}"
+    typed = shlex.quote(f"{chosen.file}:{name}")
     suggest(f"toolkit explain {typed}")
     if store is None and isinstance(found, Path):
         store = found

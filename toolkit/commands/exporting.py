@@ -1,6 +1,7 @@
 """``toolkit export``: a store as a file for other programs."""
 
 import os
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,15 +27,16 @@ def export(store: Path, out: Path, stage: str | None) -> ExitCode:
     .nc has the labelled arrays; .csv and .parquet have a row for each run, without the outputs
     that have dims of their own. A file that is there is replaced.
     """
-    suggest(f"toolkit status {store}")
+    typed = shlex.quote(str(store))
+    suggest(f"toolkit status {typed}")
     kind = out.suffix.lower()
     if kind not in _SUFFIXES:
         raise CommandError(
-            f"{out} ends in none of {', '.join(_SUFFIXES)}.", f"toolkit export {store} results.nc"
+            f"{out} ends in none of {', '.join(_SUFFIXES)}.", f"toolkit export {typed} results.nc"
         )
     if out.is_dir() or not out.parent.is_dir():
         what = "is a folder" if out.is_dir() else f"cannot be written: there is no {out.parent}"
-        raise CommandError(f"{out} {what}.", f"toolkit export {store} results{kind}")
+        raise CommandError(f"{out} {what}.", f"toolkit export {typed} results{kind}")
     _require_writer(kind, store, out)
     data = _readable(store, stage, flat=kind != ".nc")
     # In full beside it first: who waits for the file must never find half of it.
@@ -48,6 +50,13 @@ def export(store: Path, out: Path, stage: str | None) -> ExitCode:
             _write_table(table, part, kind)
             size = f"{len(table):,} rows of {len(table.columns)} columns"
         os.replace(part, out)
+    except (AttributeError, LookupError, OverflowError, TypeError, ValueError) as error:
+        # What a store holds, a format need not be able to: texts with NUL, attributes of objects.
+        raise CommandError(
+            f"{out} cannot hold what is in {store}: {type(error).__name__}: {str(error)[:500]}. "
+            f"Export it as another of {', '.join(_SUFFIXES)}, or read the store in Python.",
+            f"toolkit export {typed} results{'.csv' if kind == '.nc' else '.nc'}",
+        ) from error
     finally:
         part.unlink(missing_ok=True)
     click.echo(f"{out}: {size}")

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import shlex
 import sys
 import traceback
 import types
@@ -82,7 +83,7 @@ def _execute(file: Path) -> tuple[types.ModuleType, int | None]:
         raise CommandError(
             f"{file}{_at(_line_in(path, error))} cannot be read: "
             f"{''.join(traceback.format_exception_only(error)).strip()}",
-            f"python {file}",
+            f"python {shlex.quote(str(file))}",
         ) from error
     finally:
         sys.argv = arguments
@@ -139,7 +140,7 @@ def _cut(stopped_at: int | None) -> str:
 
 
 def _next(file: Path, sweeps: "dict[str, Sweep]") -> str | None:
-    return f"toolkit explain {file}:{next(iter(sweeps))}" if sweeps else None
+    return f"toolkit explain {shlex.quote(f'{file}:{next(iter(sweeps))}')}" if sweeps else None
 
 
 def _line_in(path: str, error: BaseException) -> int | None:

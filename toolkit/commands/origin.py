@@ -1,5 +1,6 @@
 """Which file a store came from: written down when it is run, asked when only the store is named."""
 
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -37,6 +38,11 @@ class Origin:
         here = Path.cwd()
         file = self.file.relative_to(here) if self.file.is_relative_to(here) else self.file
         return Target(file=file, name=self.name)
+
+    @property
+    def typed(self) -> str:
+        """The same as one would type it: a store may name any file, for a shell it is one word."""
+        return shlex.quote(str(self.target))
 
 
 def record_origin(sweep: "Sweep", target: Target, name: str) -> None:
@@ -77,7 +83,7 @@ def provenance_of(store: Path) -> dict[str, Any]:
 def typed_origin(store: Path) -> str:
     """Return the sweep of a store as one would type it, or a place for it."""
     origin = origin_of(provenance_of(store))
-    return "FILE.py:sweep" if origin is None else str(origin.target)
+    return "FILE.py:sweep" if origin is None else origin.typed
 
 
 def consented_target(store: Path, command: str, *, yes: bool) -> Target:
@@ -98,7 +104,7 @@ def consented_target(store: Path, command: str, *, yes: bool) -> Target:
         raise CommandError(
             f"{store} does not say which file it came from.", f"toolkit {command} FILE.py:sweep"
         )
-    typed = f"toolkit {command} {origin.target}"
+    typed = f"toolkit {command} {origin.typed}"
     if not yes:
         raise CommandError(
             f"{store} came from {origin.target}. {command} would execute that file: name it, or "

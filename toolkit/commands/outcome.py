@@ -20,7 +20,8 @@ from toolkit.errors import ClusterError, InterruptedSweepError, RunsFailedError,
 P = ParamSpec("P")
 
 _SUGGESTIONS = "toolkit.suggestions"
-_UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+# Control characters but tab and newline, other line ends, and what turns the direction of text.
+_UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 class ExitCode(IntEnum):

@@ -1,5 +1,6 @@
 """``toolkit status`` and ``errors``: what a store alone can tell. Nothing is unpickled."""
 
+import shlex
 import sys
 import time
 from pathlib import Path
@@ -63,13 +64,14 @@ def errors(store: Path, run: int | None, group: bool, limit: int, as_json: bool)
     """Show the failed runs of STORE."""
     from toolkit.commands.failed import failed_runs, grouped, groups_text, one_text, table_text
 
-    suggest(f"toolkit status {store}")
+    suggest(f"toolkit status {shlex.quote(str(store))}")
     found = failed_runs(store)
     if run is not None:
         found = [each for each in found if each.run == run]
         if not found:
             raise CommandError(
-                f"Run {run} is not among the failed runs of {store}.", f"toolkit errors {store}"
+                f"Run {run} is not among the failed runs of {store}.",
+                f"toolkit errors {shlex.quote(str(store))}",
             )
     document: dict[str, Any] = {"store": str(store.absolute()), "count": len(found)}
     if as_json and group:
@@ -137,7 +139,7 @@ def _tell_next(store: Path, found: "list[Failed]", *, is_detailed: bool) -> None
     typed = typed_origin(store)
     run = found[0].run
     if not is_detailed:
-        click.echo(f"\nTraceback:    toolkit errors {store} --id {run}")
+        click.echo(f"\nTraceback:    toolkit errors {shlex.quote(str(store))} --id {run}")
     else:
         click.echo()
     click.echo(f"In debugger:  toolkit reproduce {typed} --run {run} --pdb")

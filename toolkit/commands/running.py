@@ -9,7 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from toolkit.commands.described import Described, describe, part_option, sweep_options
+from toolkit.commands.described import (
+    Described,
+    describe,
+    part_option,
+    shown_path,
+    sweep_options,
+)
 from toolkit.commands.outcome import (
     CommandError,
     ExitCode,
@@ -75,7 +81,7 @@ def explain(
 @_cluster_option
 @click.option(
     "--rerun",
-    type=click.Choice(["failed", "stale", "all"]),
+    type=click.Choice(["failed", "stale", "damaged", "all"]),
     multiple=True,
     help="Run these again though they have an outcome.",
 )
@@ -139,6 +145,11 @@ def run(
 @sweep_options
 @part_option
 @_cluster_option
+@click.option(
+    "--damaged",
+    is_flag=True,
+    help="Instead, runs whose stored values `toolkit check` finds damaged.",
+)
 @_progress_option
 @_json_option
 @reported
@@ -150,6 +161,7 @@ def retry(
     store: Path | None,
     yes: bool,
     cluster: str | None,
+    damaged: bool,
     no_progress: bool,
     as_json: bool,
 ) -> ExitCode:
@@ -164,13 +176,19 @@ def retry(
         needs_store=True,
     )
     return _run(
-        described, as_json=as_json, client=cluster, rerun=("failed",), progress=not no_progress
+        described,
+        as_json=as_json,
+        client=cluster,
+        rerun=("damaged",) if damaged else ("failed",),
+        progress=not no_progress,
     )
 
 
 def _run(
     described: Described, *, as_json: bool, rerun: tuple[str, ...], **options: Any
 ) -> ExitCode:
+    if "damaged" in rerun and described.sweep.store is not None:
+        _take_out(described.sweep.store)
     before = described.sweep.explain()
     suggest(f"toolkit status {described.store}", after=StoreError)
     suggest(f"toolkit errors {described.store} --group", after=RunsFailedError)
@@ -184,6 +202,15 @@ def _run(
     if counts["pending"]:
         return ExitCode.INTERRUPTED
     return ExitCode.RUNS_FAILED if counts["failed"] else ExitCode.DONE
+
+
+def _take_out(store: Path) -> None:
+    """Make damaged runs pending, so that what is counted from here on counts them as missing."""
+    from toolkit.stores.repair import repair
+
+    if (store / "zarr.json").exists():
+        found = sum(map(len, repair(store).values()))
+        click.echo(f"{store}: {found:,} runs with damaged values", err=True)
 
 
 def _seconds(text: str) -> float:
@@ -227,7 +254,8 @@ def _tell(described: Described, counts: dict[str, int]) -> None:
     if counts["failed"]:
         click.echo(f"See why:     toolkit errors {store} --group")
         click.echo(f"Run again:   toolkit retry {described.typed}")
-    click.echo(f"In Python:   tk.open({store!r})")
+    assert described.sweep.store is not None
+    click.echo(f"In Python:   tk.open({str(shown_path(described.sweep.store))!r})")
 
 
 def _whole(row: Mapping[Any, Any]) -> dict[str, Any]:

@@ -1,11 +1,14 @@
 """How a store stands: its runs by state, and whether somebody runs it now."""
 
+import contextlib
+import shlex
 import socket
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from toolkit.commands.origin import origin_of, provenance_of
+from toolkit.commands.outcome import printable
 
 STATES = ("done", "failed", "pending", "stale", "blocked")
 
@@ -51,7 +54,7 @@ class Standing:
             for name, counts in self.stages.items()
         ]
         lines = [table(headers, rows, width=1000) if rows else "no runs yet", self._driver_line()]
-        return "\n".join([f"{self.store}", *lines])
+        return printable("\n".join([f"{self.store}", *lines]))
 
     @property
     def pending(self) -> int:
@@ -98,12 +101,12 @@ class Standing:
     def next_steps(self) -> list[str]:
         """Lines with the commands that one may want next."""
         origin = origin_of(self.made_by)
-        typed = "FILE.py:sweep" if origin is None else str(origin.target)
+        typed = "FILE.py:sweep" if origin is None else origin.typed
         lines = []
         if self.pending and not self.is_running:
             lines.append(f"Go on:        toolkit run {typed}")
         if self.failed:
-            lines.append(f"What failed:  toolkit errors {self.store} --group")
+            lines.append(f"What failed:  toolkit errors {shlex.quote(str(self.store))} --group")
         return lines
 
     def _driver_line(self) -> str:
@@ -112,8 +115,10 @@ class Standing:
         driver = self.driver
         if driver is None:
             return "not running"
-        since = datetime.datetime.fromtimestamp(driver.since).astimezone()
-        who = f"process {driver.pid} on {driver.host}, since {since:%Y-%m-%d %H:%M:%S}"
+        who = f"process {driver.pid} on {driver.host}"
+        with contextlib.suppress(ValueError, OverflowError, OSError):  # whatever the file says
+            since = datetime.datetime.fromtimestamp(driver.since).astimezone()
+            who += f", since {since:%Y-%m-%d %H:%M:%S}"
         if driver.is_alive is None:
             return f"running, as it seems: {who} (it cannot be seen from here whether it lives)"
         return f"running: {who}" if driver.is_alive else f"not running: {who} has died"

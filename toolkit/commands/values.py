@@ -15,8 +15,10 @@ _BOOLS = {"true": True, "false": False}
 _DATE = re.compile(r"\d{4}(-\d\d(-\d\d([T ]\d\d(:\d\d(:\d\d(\.\d{1,9})?)?)?)?)?)?")
 
 
-def parse_assignments(texts: Iterable[str]) -> dict[str, str]:
+def parse_assignments(texts: Iterable[str], space: "Space | None" = None) -> dict[str, str]:
     """Return ``NAME=VALUE`` as names and texts.
+
+    The value may be empty where the parameter's labels in ``space`` are texts, one of them empty.
 
     Raises
     ------
@@ -31,7 +33,7 @@ def parse_assignments(texts: Iterable[str]) -> dict[str, str]:
     found: dict[str, str] = {}
     for text in texts:
         name, equals, value = text.partition("=")
-        if not (equals and name and value):
+        if not (equals and name and (value or _has_empty(space, name))):
             raise CommandError(f"{text!r} is not NAME=VALUE, such as beta=.3.")
         if name in found:
             raise CommandError(f"{name!r} is given twice. Write its values as {name}=a,b.")
@@ -73,7 +75,7 @@ def with_selection(sweep: "Sweep", texts: Iterable[str]) -> "Sweep":
     """
     chosen = {
         name: selected(text, name, _dim(sweep.space, name))
-        for name, text in parse_assignments(texts).items()
+        for name, text in parse_assignments(texts, sweep.space).items()
     }
     return sweep.sel(chosen) if chosen else sweep
 
@@ -82,7 +84,7 @@ def point(sweep: "Sweep", texts: Iterable[str]) -> dict[str, object]:
     """Return the labels of one point."""
     return {
         name: one(text, name, _dim(sweep.space, name))
-        for name, text in parse_assignments(texts).items()
+        for name, text in parse_assignments(texts, sweep.space).items()
     }
 
 
@@ -187,6 +189,11 @@ def _with_replicates(sweep: "Sweep", dim: "Dim", text: str) -> "Sweep":
 
 def _dim(space: "Space", name: str) -> "Dim | None":
     return next((dim for dim in space.dims if dim.name == name), None)
+
+
+def _has_empty(space: "Space | None", name: str) -> bool:
+    dim = None if space is None else _dim(space, name)
+    return dim is not None and "" in dim.labels.tolist()
 
 
 def _kind(dim: "Dim | None") -> str | None:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from toolkit.spaces.seeds import Streams
 from toolkit.stages.call import StageCall
 from toolkit.stages.current import RunContext
+from toolkit.stages.walltime import Walltime
 from toolkit.stores.catalogue import Catalogue
 from toolkit.stores.sink import Receipt, SinkSpec
 from toolkit.stores.upstream import Input
@@ -26,6 +27,7 @@ class BatchSpec:
     context: RunContext
     inputs: tuple[Input, ...] = ()
     measure_memory: bool = True
+    walltime: Walltime | None = None
 
 
 class BatchTask(NamedTuple):
@@ -40,6 +42,7 @@ class BatchTask(NamedTuple):
     seconds: float  # how long the batch should take; at 3 x that it hands back the rest
     expected: float  # seconds of one run, 0 where unknown
     first_wave: bool
+    careful: bool = False  # each run is recorded by itself: one of them may kill its worker
 
     def run_ids(self) -> NDArray[np.int64]:
         """Run ids in the order in which they are run, shape ``(n_runs,)``."""
@@ -60,4 +63,20 @@ class BatchSummary:
     wall_seconds: float
     seconds_per_run: float  # of the latest runs
     global_draws: tuple[str, ...] = field(default=())
+    worn: str = (
+        ""  # the worker, where runs have left so much memory behind that it is to be renewed
+    )
     wanted: int = 0  # how many runs the next batch of a vectorized stage should hold at least
+
+
+def unbegun(task: BatchTask) -> BatchSummary:
+    """Return the summary of a batch that is handed back as it is."""
+    return BatchSummary(
+        receipt=Receipt(journal="", offset=0),
+        begun=0,
+        done=0,
+        failed=0,
+        run_seconds=0.0,
+        wall_seconds=0.0,
+        seconds_per_run=task.expected,
+    )

@@ -23,6 +23,7 @@ from toolkit.execution.sources import Source, SpaceSource
 from toolkit.run_status import Status
 from toolkit.spaces.space import Space
 from toolkit.stages.preparing import PreparedStage
+from toolkit.stores.box import as_array
 from toolkit.stores.stage_runs import StageRuns
 from toolkit.stores.upstream import (
     HAS_VALUE,
@@ -174,7 +175,7 @@ class Chain:
         for step in self.steps:
             prepared = step.prepared
             found = step.runs.register(prepared.space, defaults=dict(prepared.defaults))
-            step.ids = np.asarray(found)
+            step.ids = as_array(found)
         for step in self.steps:
             for name in step.prepared.node.upstream:
                 before = self._by_name[name]

@@ -25,9 +25,12 @@ def is_anything_left(
     prepared: PreparedStage, runs: StageRuns, rerun: frozenset[str], reuse: Reuse | None
 ) -> bool:
     """Whether a stage has anything to run, after what other stores hold."""
-    ids = np.asarray(runs.catalogue.find(prepared.space, defaults=prepared.defaults))
-    left = ids < 0
-    left[~left] = is_due(runs.state.status[ids[~left]], rerun)
+    found = runs.catalogue.find(prepared.space, defaults=prepared.defaults)
+    if isinstance(found, range):
+        left = is_due(runs.state.status[found.start : found.stop], rerun)
+    else:
+        left = found < 0
+        left[~left] = is_due(runs.state.status[found[~left]], rerun)
     if left.any() and reuse is not None:
         left &= ~reuse.held(prepared.space, runs)
     return bool(left.any())

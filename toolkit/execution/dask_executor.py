@@ -5,41 +5,54 @@ import queue
 import threading
 import time
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import dask
 from dask._expr import LLGExpr
 from dask._task_spec import Task
 from dask.typing import Key
-from distributed import Client, Future, WorkerPlugin, secede
+from distributed import Client, Future, SchedulerPlugin, WorkerPlugin, get_worker, secede
 from distributed.client import FutureCancelledError
 from distributed.scheduler import KilledWorker
 
 from toolkit.errors import SweepError
-from toolkit.execution.batch_task import BatchSpec, BatchSummary, BatchTask
+from toolkit.execution.batch_task import BatchSpec, BatchSummary, BatchTask, unbegun
+from toolkit.execution.deaths import (
+    Deaths,
+    prepare_worker,
+    process_name,
+    process_of,
+    renew,
+    warn_without_nanny,
+)
 from toolkit.execution.executors import Completed
 from toolkit.execution.frozen_plugin import FrozenPlugin, FrozenServer
+from toolkit.execution.renewal import is_due
+from toolkit.execution.watching import watch_workers
 from toolkit.execution.worker import add_spec, drop_spec, execute
 from toolkit.stages.frozen_arguments import frozen_in
 from toolkit.stages.pickling import dumps
 
 _CALLBACKS = ("profile", "profile-cycle", "tick")
 _SWEEPS = "toolkit-sweeps"
+_REGISTER_TRIES, _REGISTER_PAUSE = 10, 0.3
+_SPEC = "toolkit-spec-"
 
 
 class SpecPlugin(WorkerPlugin):
     """Brings a spec to every worker: those here, late ones and restarted ones."""
 
     def __init__(self, token: str, payload: bytes) -> None:
-        self.name = f"toolkit-spec-{token}"
+        self.name = _SPEC + token
         self.token, self.payload = token, payload
 
     def setup(self, worker: Any) -> None:
         """Load the spec in the worker's process."""
         import pickle
 
-        del worker
+        prepare_worker(worker)
         add_spec(pickle.loads(self.payload))
 
     def teardown(self, worker: Any) -> None:
@@ -71,6 +84,29 @@ class QuietPlugin(WorkerPlugin):
                 worker.loop.add_callback(callback.start)
 
 
+class FinishedOnce(SchedulerPlugin):
+    """Keeps Dask from repeating a batch that has ended, when the worker with its summary dies.
+
+    The journals have its outcomes. Dask forgets what it cannot make again, and the engine hears
+    that the batch was lost.
+    """
+
+    name = "toolkit-finished-once"
+
+    def __init__(self, scheduler: Any) -> None:
+        self._scheduler = scheduler
+
+    def transition(
+        self, key: Key, start: str, finish: str, *args: Any, stimulus_id: str, **kwargs: Any
+    ) -> None:
+        """Forget how a batch is made, once it is."""
+        del start, args, stimulus_id, kwargs
+        if finish == "memory":
+            token = str(key).rpartition("-")[0].rpartition("-")[2]
+            if _SPEC + token in self._scheduler.worker_plugins:
+                self._scheduler.tasks[key].run_spec = None
+
+
 class DaskExecutor:
     """Runs batches on the workers of a Dask client."""
 
@@ -82,6 +118,7 @@ class DaskExecutor:
         resources: Mapping[str, float],
         profile: bool,
         cores: int = 1,
+        note: Callable[..., None] | None = None,
     ) -> None:
         self.client = client
         self.stage = stage
@@ -95,7 +132,11 @@ class DaskExecutor:
         self._done: queue.SimpleQueue[Future[Any]] = queue.SimpleQueue()
         self.workers = self.threads = 0
         self._count_workers()
+        self._stop_watching = watch_workers(client, note) if note is not None else None
         client.run_on_scheduler(_forbid_repeats)
+        self._deaths = Deaths(client)
+        self._renewed: set[str] = set()
+        self._has_warned = False
         if not profile:
             self._register(QuietPlugin())
 
@@ -107,6 +148,8 @@ class DaskExecutor:
         if inputs and self._server is None:
             self._server = FrozenServer(self.client, inputs)
             self._register(self._server.plugin())
+        if spec.walltime is not None and not self._has_warned:
+            self._has_warned = warn_without_nanny(self.client)
         self._register(SpecPlugin(spec.token, dumps(spec)))
 
     def submit(self, tasks: Sequence[BatchTask]) -> None:
@@ -134,33 +177,50 @@ class DaskExecutor:
     def completed(self, timeout: float) -> list[Completed]:
         """Wait for batches that came back, and fetch their summaries with one call."""
         futures = list(self._drain(timeout))
-        finished = [future for future in futures if future.status == "finished"]
-        summaries = dict(
-            zip(
-                [future.key for future in finished],
-                self.client.gather(finished, errors="skip") if finished else [],
-                strict=False,
-            )
-        )
-        if len(summaries) != len(finished):
-            summaries = {future.key: _result(future) for future in finished}
+        summaries = self._fetch(futures)
+        worn = {each.worn for each in summaries.values() if each is not None} - self._renewed - {""}
+        if worn:  # what these workers hold is fetched before they are started again
+            known = {future.key for future in futures}
+            more = [each for key, (_, each) in self._in_flight.items() if key not in known]
+            more = [future for future in more if future.status == "finished"]
+            summaries |= self._fetch(more)
+            futures += more
+        errors = {
+            future.key: _exception(future)
+            for future in futures
+            if summaries.get(future.key) is None
+        }
+        self._deaths.await_for(errors.values())
         completed = []
         for future in futures:
             task, _ = self._in_flight.pop(future.key)
-            summary = summaries.get(future.key)
-            error = None if summary is not None else _exception(future)
+            summary, error = summaries.get(future.key), errors.get(future.key)
+            if process_of(error) in self._renewed:
+                summary = unbegun(task)
             completed.append(
                 Completed(
                     task=task,
                     summary=summary,
                     error=error,
                     lost_worker=summary is None and _is_lost(future, error),
+                    death=self._deaths.of(error),
                 )
             )
             future.release()
         if any(each.lost_worker for each in completed):
             self._count_workers()
+        if worn:
+            self._renewed |= worn
+            renew(self.client, worn)
         return completed
+
+    def _fetch(self, futures: list[Future[Any]]) -> dict[Key, BatchSummary | None]:
+        """Return the summaries of the batches that ended well, None for those that got lost."""
+        finished = [future for future in futures if future.status == "finished"]
+        gathered = self.client.gather(finished, errors="skip") if finished else []
+        if len(gathered) != len(finished):
+            return {future.key: _result(future) for future in finished}
+        return {future.key: each for future, each in zip(finished, gathered, strict=True)}
 
     def cancel(self, *, now: bool) -> list[BatchTask]:
         """Cancel what the scheduler still holds; ``now`` restarts the workers of the rest."""
@@ -184,6 +244,8 @@ class DaskExecutor:
 
     def close(self) -> None:
         """Take the plugins back from the workers."""
+        if self._stop_watching is not None:
+            self._stop_watching()
         with contextlib.suppress(OSError, TimeoutError, ValueError):
             for name in reversed(self._plugins):
                 self.client.unregister_worker_plugin(name)
@@ -194,7 +256,14 @@ class DaskExecutor:
         self._plugins.clear()
 
     def _register(self, plugin: SpecPlugin | QuietPlugin | FrozenPlugin) -> None:
-        self.client.register_plugin(plugin)
+        for left in reversed(range(_REGISTER_TRIES)):
+            try:
+                self.client.register_plugin(plugin)
+                break
+            except OSError:  # a worker died while it was told; the others may not know yet
+                if not left:
+                    raise
+                time.sleep(_REGISTER_PAUSE)
         self._plugins.append(plugin.name)
 
     def _drain(self, timeout: float) -> Iterator[Future[Any]]:
@@ -233,7 +302,8 @@ class DaskExecutor:
 
 def execute_here(task: BatchTask) -> BatchSummary:
     """Run a batch in this thread of a worker, and go on to another while its results are saved."""
-    return execute(task, leave=_leave)
+    summary = execute(task, leave=_leave)
+    return replace(summary, worn=process_name(get_worker())) if is_due() else summary
 
 
 def _leave() -> None:
@@ -247,11 +317,13 @@ def earlier_first(key: Key) -> int:
 
 
 def _forbid_repeats(dask_scheduler: Any = None) -> None:
-    """Keep Dask from repeating the task of a dead worker while sweeps run: the engine does."""
+    """Keep Dask from repeating the tasks of a dead worker while sweeps run: the engine does."""
     before = (dask_scheduler.allowed_failures, 0)
     allowed, sweeps = dask_scheduler.extensions.get(_SWEEPS, before)
     dask_scheduler.extensions[_SWEEPS] = (allowed, sweeps + 1)
     dask_scheduler.allowed_failures = 0
+    if FinishedOnce.name not in dask_scheduler.plugins:
+        dask_scheduler.add_plugin(FinishedOnce(dask_scheduler))
 
 
 def _allow_repeats(dask_scheduler: Any = None) -> None:
@@ -261,6 +333,7 @@ def _allow_repeats(dask_scheduler: Any = None) -> None:
         dask_scheduler.extensions[_SWEEPS] = (allowed, sweeps - 1)
     else:
         dask_scheduler.allowed_failures = allowed
+        dask_scheduler.remove_plugin(FinishedOnce.name)
 
 
 def _result(future: Future[Any]) -> Any:

@@ -1,5 +1,6 @@
 """The engine: asks a source for runs, hands them out in batches, and stores what comes back."""
 
+import logging
 import os
 import threading
 import time
@@ -9,13 +10,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from toolkit.errors import RunsFailedError
+from toolkit.execution.alarm import can_interrupt
 from toolkit.execution.batch_task import BatchSpec, BatchSummary, BatchTask
+from toolkit.execution.chronicle import Chronicle
 from toolkit.execution.executors import Completed, Executor, InProcessExecutor
 from toolkit.execution.failing import Failures
-from toolkit.execution.losses import Losses
+from toolkit.execution.losses import CHECKPOINTS, Losses
 from toolkit.execution.order import Order
 from toolkit.execution.progress import Progress
 from toolkit.execution.requests import Requests
@@ -36,17 +38,21 @@ from toolkit.stages.binding import Binding
 from toolkit.stages.current import RunContext
 from toolkit.stages.schema import Schema
 from toolkit.stages.stage import Stage
+from toolkit.stages.walltime import walltime_of
+from toolkit.stores.box import as_array
 from toolkit.stores.outcomes import Collected
 from toolkit.stores.sink import Receipt
 from toolkit.stores.stage_runs import StageRuns
+from toolkit.stores.state import count_statuses
 from toolkit.stores.upstream import Input
 
-CHECKPOINTS = os.path.join(".journal", "checkpoints")
 _IN_PROCESS_SECONDS = 2.0
 _WAVE_SECONDS = 0.005
 _WAVE_RUNS = 8
 _WAVE_PATIENCE = 1.0
 _COLLECT_SECONDS = 0.2
+_MOST_LOGS = 32 << 20  # characters of what runs say, of all workers together
+_LEAST_LOGS = 1 << 16
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +63,7 @@ class Policy:
     max_failures: int | None = None
     time_limit: float | None = None
     measure_memory: bool = True
+    log_level: int = logging.WARNING
 
 
 def _same(space: Space) -> Space:
@@ -114,13 +121,17 @@ class Engine:
         self._ids: list[Ids | slice] = []
         self._in_flight = 0
         self._expected = 0.0
+        self._wave = 0  # batches of the first wave
         self._wanted = 0  # runs that a batch of a vectorized stage should hold at least
         self._failures = Failures(work.runs, policy.max_failures)
-        self._losses = Losses(work.runs, self.queue, work.binding.max_attempts)
+        self._walltime = walltime_of(work.binding)
+        self._losses = Losses(work.runs, self.queue, work.binding.stage, self._walltime)
         self._draws: set[str] = set()
         self._settled = self._draining = False
+        self._chronicle = Chronicle(work.runs)
+        self._session = uuid.uuid4().hex
         self._receipts: list[Receipt] = []
-        self._in_progress: set[int] = set()
+        self._in_progress: Mapping[str, tuple[int, ...]] = {}
         self._started = time.monotonic()
         self._collected_at = 0.0
         self._counts = np.zeros(len(Status), np.int64)
@@ -162,8 +173,13 @@ class Engine:
         """
         try:
             self._ask()
+            self._chronicle.began(
+                asked=int(self._counts.sum()), todo=len(self.queue), threads=self.executor.threads
+            )
             self._apply_requests()
             if len(self.queue):
+                if self._walltime is not None and not can_interrupt():
+                    self._leave_process()
                 self._first_wave()
                 self._main()
                 self._drain()
@@ -180,7 +196,7 @@ class Engine:
         while (space := self.work.source.ask(wanted)) is not None:
             with self.lock:
                 found = self.runs.register(space, defaults=dict(self.work.defaults))
-                ids = np.arange(found.start, found.stop) if isinstance(found, range) else found
+                ids = as_array(found)
                 asked, todo = self.work.choose(space, ids)
                 is_span = isinstance(found, range) and len(asked) == len(ids) > 0
                 self._ids.append(slice(ids[0], ids[-1] + 1) if is_span else asked)
@@ -219,11 +235,11 @@ class Engine:
         self._collect(force=True, fold=False)  # the workers have nothing to do meanwhile
         rates = [summary.seconds_per_run for summary in summaries]
         self._expected = float(np.median(rates)) if rates else 0.0
-        self._failures.check_first_wave()
+        self._wave = len(tasks)
+        self._failures.check_first_wave(self._wave)
         self._failures.check_limit()
         if self._here and len(self.queue) * self._expected > _IN_PROCESS_SECONDS:
-            self.executor.close()
-            self.executor, self._here = self._start_cluster(), False
+            self._leave_process()
         plan = self._settle_layout()
         self._prepare()
         with self.lock:
@@ -233,6 +249,12 @@ class Engine:
                 self.runs.state.attempts,
                 runs_per_batch=self._batch_seconds() / max(self._expected, 1e-9),
             )
+
+    def _leave_process(self) -> None:
+        """Go on with workers of our own, unless the runs go to workers already."""
+        if self._here:
+            self.executor.close()
+            self.executor, self._here = self._start_cluster(), False
 
     def _wave_summaries(self) -> list[BatchSummary]:
         """Wait for the first wave; not for all of it, once a slow one has shown a success."""
@@ -272,6 +294,7 @@ class Engine:
         finally:
             with self.lock:
                 self.runs.fold(force=True)
+            self._chronicle.ended(self.progress(), self.stopped_because)
             self.executor.close()
         for name in sorted(self._draws):
             warnings.warn(
@@ -292,9 +315,15 @@ class Engine:
             catalogue=catalogue,
             streams=Streams(self.work.seed, self.work.binding.name, catalogue.dims),
             sink=sink,
-            context=_context(self.work.binding.stage, sink.path),
+            context=replace(
+                _context(self.work.binding.stage, sink.path),
+                log_level=self.policy.log_level,
+                session=self._session,
+                log_characters=max(_LEAST_LOGS, _MOST_LOGS // self.executor.workers),
+            ),
             inputs=self.work.inputs,
             measure_memory=self.policy.measure_memory,
+            walltime=self._walltime,
         )
         self.executor.prepare(spec)
         self.queue.token = spec.token
@@ -352,6 +381,7 @@ class Engine:
             return
         summary = each.summary
         self._losses.in_a_row = 0
+        self._chronicle.took(summary)
         self._receipts.append(summary.receipt)
         self._wanted = summary.wanted
         self.queue.give_back(each.task, summary.begun)
@@ -368,6 +398,8 @@ class Engine:
             return
         with self.lock:
             self._collect(force=True)
+            running = {run for runs in self._in_progress.values() for run in runs}
+            self._chronicle.lost(each, running)
             self._receipts += self._losses.take(each, self._in_progress)
 
     def _collect(self, *, force: bool = False, fold: bool = True) -> None:
@@ -379,7 +411,7 @@ class Engine:
         with self.lock:
             receipts, self._receipts = self._receipts, []
             collected = self.runs.collect(receipts)
-            self._in_progress = {run for runs in collected.started.values() for run in runs}
+            self._in_progress = collected.started
             self._resettle()
             if fold:
                 self.runs.fold()
@@ -396,12 +428,14 @@ class Engine:
                 self._draining = False
 
     def _after_outcomes(self, collected: Collected) -> None:
+        self._chronicle.failed(collected.failures)
         for failed in collected.failures:
             run = failed.failure.run
-            if failed.failure.retryable and self._losses.may_try_again(run, failed.attempt):
+            if self._losses.is_worth_repeating(failed.failure, failed.attempt):
                 with self.lock:
                     self.runs.reset(np.array([run]))
                 self.queue.repeat(np.array([run]), failed.attempt + 1)
+                self._chronicle.repeated([run], failed.attempt + 1)
                 continue
             self._failures.add(failed.failure)
         failures = tuple(each.failure for each in collected.failures)
@@ -410,7 +444,8 @@ class Engine:
     def _recount(self) -> None:
         with self.lock:
             status = self.runs.state.status
-            self._counts = np.sum([_counts(status[ids]) for ids in self._ids], axis=0)
+            none = np.zeros(len(Status), np.int64)
+            self._counts = sum((count_statuses(status[ids]) for ids in self._ids), start=none)
 
     def _settle_layout(self) -> ChunkPlan:
         """Fix the outputs' types and the chunk length, once the first runs have shown them."""
@@ -437,9 +472,11 @@ class Engine:
 
     def _apply_requests(self) -> None:
         self._failures.check_limit()
+        if self._wave:
+            self._failures.check_first_wave(self._wave)
         if (wanted := self.requests.take_focus()) is not None:
             wanted = self.work.within(wanted)
-            found = np.asarray(self.runs.catalogue.find(wanted, defaults=self.work.defaults))
+            found = as_array(self.runs.catalogue.find(wanted, defaults=self.work.defaults))
             mask = np.zeros(self.runs.n_runs, bool)
             mask[found[found >= 0]] = True
             self.queue.focus(mask)
@@ -476,11 +513,6 @@ def _context(stage: Stage, path: str | None) -> RunContext:
     folder = None if path is None else os.path.join(path, CHECKPOINTS)
     resources = stage.fixed_resources or Resources()
     return RunContext(stage=stage.name, checkpoint_folder=folder, threads=resources.threads)
-
-
-def _counts(status: NDArray[np.uint8]) -> NDArray[np.int64]:
-    """Return how many runs have each status; comparing bytes is ten times as fast as a bincount."""
-    return np.array([np.count_nonzero(status == each) for each in range(len(Status))])
 
 
 def _widest(schema: Schema) -> int:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from toolkit.execution.batch_task import BatchSpec, BatchSummary, BatchTask
+from toolkit.execution.death import Death
 from toolkit.execution.worker import add_spec, drop_spec, execute
 
 
@@ -17,6 +18,7 @@ class Completed:
     summary: BatchSummary | None
     error: BaseException | None = None
     lost_worker: bool = False
+    death: Death | None = None  # how the worker ended, where that is known
 
 
 class Executor(Protocol):

@@ -1,7 +1,5 @@
 """Failures of a session: when they stop the sweep, and how a killed worker's run is recorded."""
 
-import socket
-
 import numpy as np
 
 from toolkit.errors import RunsFailedError
@@ -25,8 +23,9 @@ class Failures:
 
     def __init__(self, runs: StageRuns, limit: int | None) -> None:
         self._runs, self._limit = runs, limit
-        self._count = 0
+        self._count = self._own = 0  # with the stages before, and of this one
         self._first: RunFailure | None = None
+        self._has_succeeded = False
 
     def follow(self, before: "Failures") -> None:
         """Count on from what failed in the stage before."""
@@ -35,18 +34,27 @@ class Failures:
     def add(self, failure: RunFailure) -> None:
         """Count a run that will not be tried again."""
         self._count += 1
+        self._own += 1
         self._first = self._first or failure
 
-    def check_first_wave(self) -> None:
+    def check_first_wave(self, n_batches: int) -> None:
         """Raise where all of the first wave failed and no run of the stage ever succeeded.
+
+        Parameters
+        ----------
+        n_batches
+            In the first wave, each of which ends with its first failure. What a dead worker had
+            not begun of them runs later.
 
         Raises
         ------
         RunsFailedError
             With the first error and its traceback.
         """
-        succeeded = np.isin(self._runs.state.status, (Status.DONE, Status.STALE)).any()
-        if self._first is None or succeeded:
+        if self._first is None or self._own < n_batches or self._has_succeeded:
+            return
+        if np.isin(self._runs.state.status, (Status.DONE, Status.STALE)).any():
+            self._has_succeeded = True
             return
         raise RunsFailedError(
             f"Every run of the first wave of stage {self._runs.name!r} failed, and no run ever "
@@ -76,23 +84,19 @@ class Failures:
         return ", ".join(named) or f"run {failure.run}"
 
 
-def record_death(runs: StageRuns, run: int, attempt: int, error: BaseException | None) -> Receipt:
-    """Record, in this driver's own journal, that a run killed its workers."""
-    failure = RunFailure(
-        run=run,
-        exception="WorkerDied",
-        message=f"the worker process died in this run, {attempt} times: {error}",
-        traceback="",
-        host=socket.gethostname(),
-    )
+def record_death(runs: StageRuns, failure: RunFailure, attempt: int, peak: float) -> Receipt:
+    """Record, in this driver's own journal, the failure of a run that ended its worker.
+
+    ``peak`` is the worker's peak memory in that run, in bytes, NaN where it is not known.
+    """
     outcome = BatchResult(
         status=np.array([Status.FAILED], np.uint8),
         seconds=np.zeros(1, np.float32),
-        peak_memory=np.full(1, np.nan, np.float32),
+        peak_memory=np.full(1, peak, np.float32),
         columns=None,
         schema=None,
         errors=[failure],
     )
     sink = open_sink(runs.sink_spec())
-    sink.block(np.array([run]), outcome, attempt)
+    sink.block(np.array([failure.run]), outcome, attempt)
     return sink.receipt()

@@ -6,15 +6,19 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from toolkit.execution.reuse import Reuse
+from toolkit.execution.run_queue import Ids
 from toolkit.execution.sizing import batch_seconds
 from toolkit.execution.staleness import changed_names
 from toolkit.run_status import Status
+from toolkit.stages.command_call import Command
 from toolkit.stages.identity import Identity
 from toolkit.stages.preparing import Prepared, PreparedStage, identities
 from toolkit.stages.schema import Variable
 from toolkit.stages.wiring import Node
+from toolkit.stores.state import count_statuses
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -71,6 +75,8 @@ class Plan:
         By stage: the dims of the space that it runs over.
     changed
         By stage with stale runs: the names of what changed since they were made.
+    commands
+        By stage that runs a program: the program and its arguments, as they were written.
     """
 
     rows: Mapping[str, Row]
@@ -79,6 +85,7 @@ class Plan:
     wiring: tuple[Node, ...] = ()
     dims: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     changed: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    commands: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def stages(self) -> "pd.DataFrame":
@@ -111,6 +118,8 @@ class Plan:
             kept = ", not kept" if node is not None and not node.stage.keep else ""
             said = _sentence(row, changed_names(self.changed.get(name, ())))
             lines.append(f"  {before}{name}{over}: {said}{kept}")
+            if name in self.commands:
+                lines.append(f"    $ {self.commands[name]}")
         return "\n".join(lines)
 
     __repr__ = __str__
@@ -145,6 +154,11 @@ def explain(
         wiring=prepared.nodes if len(prepared.nodes) > 1 else (),
         dims={each.name: tuple(each.space.sizes) for each in prepared.stages},
         changed=changed,
+        commands={
+            each.name: str(each.stage.function)
+            for each in prepared.stages
+            if isinstance(each.stage.function, Command)
+        },
     )
 
 
@@ -165,18 +179,22 @@ def _row(
     held = reuse.held(prepared.space, runs)
     per_run = bytes_each = np.nan
     if runs is not None:
-        ids = np.asarray(runs.catalogue.find(prepared.space, defaults=prepared.defaults))
-        is_known = ids >= 0
-        known = ids[is_known]
+        found = runs.catalogue.find(prepared.space, defaults=prepared.defaults)
+        if isinstance(found, range):
+            is_known: NDArray[np.bool_] | slice = slice(None)
+            known: Ids | slice = slice(found.start, found.stop)
+        else:
+            is_known = found >= 0
+            known = found[is_known]
         status = runs.status_under(identity, known)
         changed = runs.changes(identity, known)
         held[is_known] &= (status == Status.PENDING) | (status == Status.SKIPPED)
-        counts = np.bincount(status, minlength=len(Status))
+        counts = count_statuses(status)
         if runs.schema is not None:
             bytes_each = float(sum(_nbytes(each) for each in runs.schema.variables))
-        ended = known[(status == Status.DONE) | (status == Status.STALE)]
-        if len(ended):
-            per_run = float(np.mean(runs.state.seconds[ended]))
+        ended = (status == Status.DONE) | (status == Status.STALE)
+        if ended.any():
+            per_run = float(np.mean(runs.state.seconds[known], where=ended))
     stored = int(counts[Status.DONE] + counts[Status.STALE])
     failed = int(counts[Status.FAILED])
     reused = int(np.count_nonzero(held))

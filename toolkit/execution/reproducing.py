@@ -59,7 +59,12 @@ class _Points:
         values = self._values(stage, catalogue, ids)
         streams = Streams(self.seed, binding.name, catalogue.dims)
         call = thaw(binding.call)
-        context = RunContext(stage=binding.name, labels=partial(labels_of_run, catalogue))
+        resources = stage.stage.fixed_resources
+        context = RunContext(
+            stage=binding.name,
+            threads=1 if resources is None else resources.threads,
+            labels=partial(labels_of_run, catalogue),
+        )
         run_seed = int(streams.run_seeds(positions)[0])
         with Cursor(ids.tolist(), values, [], context, 1, lambda _: run_seed) as cursor:
             # Its folders stay if it raises, as those of a failed run do.

@@ -28,7 +28,7 @@ class RunQueue:
         self._singles: deque[Ids] = deque()
         self._unbegun: list[Ids] = []  # neighbors that the first wave took along
         self._chunks: deque[tuple[int, int]] = deque()
-        self._repeats: deque[tuple[Ids, int]] = deque()
+        self._repeats: deque[tuple[Ids, int, bool]] = deque()
         self._suspects: deque[tuple[Ids, int]] = deque()
         self._wanted: NDArray[np.bool_] | None = None
         self._catalogue = Catalogue.empty()
@@ -40,7 +40,8 @@ class RunQueue:
             sum(map(len, self._singles))
             + sum(map(len, self._unbegun))
             + sum(hi - lo for lo, hi in self._chunks)
-            + sum(len(ids) for ids, _ in (*self._repeats, *self._suspects))
+            + sum(len(each[0]) for each in self._repeats)
+            + sum(len(each[0]) for each in self._suspects)
         )
 
     def add(self, ids: Ids, catalogue: Catalogue) -> None:
@@ -51,12 +52,15 @@ class RunQueue:
             if self.order != "random":
                 self._take_in()
 
-    def repeat(self, ids: Ids, attempt: int, *, alone: bool = False) -> None:
-        """Hand these out again, before anything new; ``alone``: each in a batch of its own."""
+    def repeat(self, ids: Ids, attempt: int, *, alone: bool = False, careful: bool = False) -> None:
+        """Hand these out again, before anything new.
+
+        ``alone``: each in a batch of its own; ``careful``: each recorded by itself.
+        """
         if alone:
-            self._repeats.extend((ids[i : i + 1], attempt) for i in range(len(ids)))
+            self._repeats.extend((ids[i : i + 1], attempt, careful) for i in range(len(ids)))
         elif len(ids):
-            self._repeats.append((ids, attempt))
+            self._repeats.append((ids, attempt, careful))
 
     def suspect(self, ids: Ids, attempt: int) -> None:
         """Keep for the end a group in which one run, it is not known which, kills its worker."""
@@ -68,7 +72,7 @@ class RunQueue:
         if not self._suspects:
             return None
         ids, attempt = self._suspects.popleft()
-        return self._task(ids, attempt, seconds, expected)
+        return self._task(ids, attempt, seconds, expected, careful=len(ids) == 1)
 
     def give_back(self, task: BatchTask, begun: int) -> None:
         """Take back what a batch has not begun."""
@@ -77,8 +81,8 @@ class RunQueue:
             return
         if task.whole:
             self._chunks.appendleft((int(left[0]), task.hi))
-        elif task.attempt > 1:
-            self._repeats.append((left, task.attempt))
+        elif task.attempt > 1 or task.careful:
+            self._repeats.append((left, task.attempt, task.careful))
         elif task.first_wave:
             self._unbegun.append(left)
         else:
@@ -113,9 +117,9 @@ class RunQueue:
         pieces = [*self._singles, *self._unbegun]
         if plan.mode != "whole" or not pieces:
             return
-        ids = np.concatenate(pieces)
         waiting = np.zeros(len(status), bool)
-        waiting[ids] = True
+        for ids in pieces:
+            waiting[ids] = True
         starts = np.arange(0, len(status), plan.length)
         fresh = (waiting & (attempts == 0)) | (status == Status.SKIPPED)
         whole = np.logical_and.reduceat(fresh, starts) & np.logical_or.reduceat(waiting, starts)
@@ -156,12 +160,12 @@ class RunQueue:
         tasks: list[BatchTask] = []
         if not self._singles and not self._unbegun:
             while len(tasks) < n_batches and self._repeats:
-                ids, attempt = self._repeats.popleft()
+                ids, attempt, careful = self._repeats.popleft()
                 if len(ids) > 1:
-                    self._repeats.appendleft((ids[1:], attempt))
+                    self._repeats.appendleft((ids[1:], attempt, careful))
                 tasks.append(self._task(ids[:1], attempt, seconds, 0.0, first_wave=True))
             return tasks
-        ids = np.concatenate([*self._singles, *self._unbegun])
+        ids = _joined([*self._singles, *self._unbegun])
         if self.order == "random":
             chosen = np.random.default_rng(self._seed).choice(
                 len(ids), min(n_batches, len(ids)), replace=False
@@ -178,7 +182,7 @@ class RunQueue:
             runs = np.concatenate([[start], neighbors])
             tasks.append(self._task(runs, 1, seconds, 0.0, first_wave=True))
         self._singles.clear()
-        self._unbegun = [ids[waiting[ids]]]
+        self._unbegun = _kept(ids, waiting[ids])
         return tasks
 
     def next_batch(self, *, seconds: float, expected: float) -> BatchTask | None:
@@ -186,10 +190,10 @@ class RunQueue:
         self._take_in()
         size = max(1, int(seconds / max(expected, 1e-9)))
         if self._repeats:
-            ids, attempt = self._repeats.popleft()
+            ids, attempt, careful = self._repeats.popleft()
             if len(ids) > size:
-                self._repeats.appendleft((ids[size:], attempt))
-            return self._task(ids[:size], attempt, seconds, expected)
+                self._repeats.appendleft((ids[size:], attempt, careful))
+            return self._task(ids[:size], attempt, seconds, expected, careful=careful)
         if self._chunks:
             lo, hi = self._chunks.popleft()
             return BatchTask(self.token, lo, hi, None, True, 1, seconds, expected, first_wave=False)
@@ -212,10 +216,10 @@ class RunQueue:
     def _take_in(self) -> None:
         """Put what the first wave has not begun back among the others, in the queue's order."""
         if self._unbegun:
-            everything = np.concatenate([*self._singles, *self._unbegun])
+            everything = _joined([*self._singles, *self._unbegun])
             self._unbegun.clear()
             if self.order == "given":
-                everything.sort()
+                everything = np.sort(everything)
             self._singles = deque([self._arranged(everything)])
             if self._wanted is not None:
                 self.focus(self._wanted)
@@ -226,10 +230,17 @@ class RunQueue:
         return arrange(ids, self.order, positions, seed=self._seed, together=self._together)
 
     def _task(
-        self, ids: Ids, attempt: int, seconds: float, expected: float, *, first_wave: bool = False
+        self,
+        ids: Ids,
+        attempt: int,
+        seconds: float,
+        expected: float,
+        *,
+        first_wave: bool = False,
+        careful: bool = False,
     ) -> BatchTask:
         task = BatchTask(
-            self.token, 0, 0, None, False, attempt, seconds, expected, first_wave=first_wave
+            self.token, 0, 0, None, False, attempt, seconds, expected, first_wave, careful
         )
         lo = int(ids[0])
         if int(ids[-1]) - lo == len(ids) - 1 and bool((np.diff(ids) == 1).all()):
@@ -244,4 +255,21 @@ def _neighbors(numbers: Ids, most: int) -> Iterator[Ids]:
         yield from np.split(group, range(most, len(group), most))
 
 
+def _joined(pieces: list[Ids]) -> Ids:
+    """Return the pieces as one; the only one as it is, for a sweep's ids take 8 bytes a run."""
+    return pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
+
+
+def _kept(ids: Ids, is_kept: NDArray[np.bool_]) -> list[Ids]:
+    """Return what is kept: as views, where it is a few stretches."""
+    cuts = np.flatnonzero(is_kept[1:] != is_kept[:-1]) + 1
+    if len(cuts) > _STRETCHES:
+        return [ids[is_kept]]
+    starts, ends = [0, *cuts.tolist()], [*cuts.tolist(), len(ids)]
+    return [
+        ids[start:end] for start, end in zip(starts, ends, strict=True) if is_kept[start:][:1].any()
+    ]
+
+
 _WAVE_RUNS = 4096
+_STRETCHES = 1000

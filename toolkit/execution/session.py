@@ -17,6 +17,7 @@ from toolkit.execution.clients import resolve_client
 from toolkit.execution.engine import Engine, Policy, Work
 from toolkit.execution.executors import Executor
 from toolkit.execution.job import Job
+from toolkit.execution.noting import note_end, note_start
 from toolkit.execution.requests import Requests
 from toolkit.execution.reuse import Reuse
 from toolkit.execution.sources import Source
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 
     from toolkit.spaces.space import Space
 
-RERUN = ("failed", "stale", "all")
+RERUN = ("failed", "stale", "damaged", "all")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,8 +92,11 @@ def make_job(start: Start) -> Job:
         for each in start.prepared.stages
         if each.stage.keep
     }
+    if "damaged" in start.rerun:
+        start.results.repair()
     start.results.acquire(code={name: identity.to_json() for name, identity in known.items()})
     try:
+        note_start(start)
         start.results.note_inputs(
             {
                 name: {"token": each.identity, "nbytes": each.nbytes, "holds": each.summary}
@@ -115,13 +119,13 @@ def make_job(start: Start) -> Job:
                 start.closers.append(close)
                 assert own is not None
                 links.append(own)
-                return _dask_executor(own, stage, start.profile)
+                return _dask_executor(own, stage, start)
 
             return Engine(
                 work,
                 start.policy,
                 start_cluster=start_cluster,
-                executor=_dask_executor(links[-1], stage, start.profile) if links else None,
+                executor=_dask_executor(links[-1], stage, start) if links else None,
                 requests=requests,
             )
 
@@ -138,7 +142,8 @@ def make_job(start: Start) -> Job:
 
     def work() -> None:
         try:
-            chain.run()
+            with note_end(start, chain):
+                chain.run()
         finally:
             _close(start)
 
@@ -220,7 +225,7 @@ def _needed_client(start: Start, steps: Iterable[Step]) -> object:
     return None
 
 
-def _dask_executor(client: "Client", stage: Stage, profile: bool) -> Executor:
+def _dask_executor(client: "Client", stage: Stage, start: Start) -> Executor:
     from toolkit.execution.dask_executor import DaskExecutor
 
     resources = stage.fixed_resources
@@ -229,7 +234,8 @@ def _dask_executor(client: "Client", stage: Stage, profile: bool) -> Executor:
         client,
         stage=stage.name,
         resources=tags,
-        profile=profile,
+        profile=start.profile,
+        note=start.results.note,
         cores=1 if resources is None else resources.threads,
     )
 

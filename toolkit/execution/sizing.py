@@ -8,6 +8,7 @@ _WIDE_RUN = 64_000
 _CHUNK_BYTES, _WIDE_CHUNK_BYTES = MIB // 2, 8 * MIB
 _WAITING_BYTES = 32 * MIB
 _CHUNK_SECONDS = 0.25
+_PATIENCE = 4
 _CHUNKS_PER_THREAD = 8
 _FEW_CHUNKS = 256
 FAST_RUN = 1e-3
@@ -64,7 +65,8 @@ def choose_chunks(
     Whole chunks are handed to workers where runs are fast; the length is then the largest power
     of two with at most 0.5 MiB (8 MiB for wide runs), at most 0.25 s of runs, and at least 8
     chunks a thread. Elsewhere, and where that would make over 256 small chunks, the chunk is as
-    large as its bytes allow and runs go through the journal.
+    large as its bytes allow and runs go through the journal, unless such a chunk takes at most a
+    second.
 
     Parameters
     ----------
@@ -102,6 +104,11 @@ def choose_chunks(
     few = n_runs / length <= _FEW_CHUNKS
     if fixed and seconds_per_run < FAST_RUN and (few or length == by_bytes):
         return ChunkPlan(length=length, mode="whole")
+    # Ten times as much goes through the journal as straight into chunks, which a busy machine, on
+    # which runs seem slower than they are, must not decide.
+    is_quick = by_bytes * seconds_per_run <= _PATIENCE * _CHUNK_SECONDS
+    if fixed and is_quick and n_runs >= by_bytes * _CHUNKS_PER_THREAD * threads:
+        return ChunkPlan(length=by_bytes, mode="whole")
     if fixed and by_bytes == 1:
         return ChunkPlan(length=1, mode="whole")
     return ChunkPlan(length=by_bytes, mode="inline")

@@ -13,10 +13,9 @@ from collections.abc import Iterator
 from multiprocessing.reduction import ForkingPickler
 from typing import Any
 
-_VARIABLES = (
-    *("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "BLIS_NUM_THREADS"),
-    *("NUMEXPR_NUM_THREADS", "VECLIB_MAXIMUM_THREADS", "LOKY_MAX_CPU_COUNT"),
-)
+from toolkit.resources import THREAD_VARIABLES
+from toolkit.stages.command_process import launchers
+
 _POLL_SECONDS = 0.02
 
 
@@ -174,7 +173,7 @@ def _is_worker() -> bool:
 def _set_libraries(n: int) -> None:
     """Set variables for what is loaded later and for children, and limits for what is loaded."""
     is_set = _before.limit == 0 and os.environ.get("OMP_NUM_THREADS") == str(n)
-    for name in _VARIABLES:
+    for name in THREAD_VARIABLES:
         _before.variables.setdefault(name, os.environ.get(name))
         os.environ[name] = str(n)
     if n > 1:
@@ -236,7 +235,7 @@ def _has_children() -> bool:
         for thread in os.listdir("/proc/self/task"):
             path = f"/proc/self/task/{thread}/children"
             with contextlib.suppress(FileNotFoundError), open(path, "rb") as file:
-                if file.read(1):
+                if {int(pid) for pid in file.read().split()} - launchers():
                     return True
     except OSError:
         return True
@@ -253,8 +252,8 @@ def _end_loky() -> None:
 
 
 def _trackers() -> set[int | None]:
-    """Return what serves ``multiprocessing`` itself for as long as this process lives."""
-    found: set[int | None] = set()
+    """Return what serves this process for as long as it lives: it is no run's."""
+    found: set[int | None] = {*launchers()}
     for name in (
         "multiprocessing.resource_tracker",
         "joblib.externals.loky.backend.resource_tracker",

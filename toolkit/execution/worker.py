@@ -1,5 +1,6 @@
 """Runs one batch in a worker process: knows journals and clocks, and nothing of Dask."""
 
+import contextlib
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -9,7 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from toolkit.execution.batch_task import BatchSpec, BatchSummary, BatchTask
+from toolkit.execution import renewal
+from toolkit.execution.alarm import alarm
+from toolkit.execution.batch_task import BatchSpec, BatchSummary, BatchTask, unbegun
 from toolkit.execution.threads import (
     allow_children,
     end_children,
@@ -20,7 +23,9 @@ from toolkit.execution.threads import (
 from toolkit.run_status import Status
 from toolkit.stages.batch import BatchResult, run_batch
 from toolkit.stages.columns import cast, concatenate, empty_columns, take
+from toolkit.stages.failure import RunTooLong
 from toolkit.stages.frozen_arguments import frozen_in, thaw
+from toolkit.stages.listening import listening
 from toolkit.stages.singles import run_singly
 from toolkit.stages.trial import Trial
 from toolkit.stores.run_labels import labels_of_run
@@ -74,17 +79,22 @@ def execute(task: BatchTask, leave: Callable[[], None] = lambda: None) -> BatchS
     """
     spec = _thawed(task.token)
     n = spec.context.threads
-    allow_children()
-    with held_cores(n):
-        limit_threads(n)
-        try:
-            batch = _Batch(spec, task)
-            batch.execute()
-        finally:
-            end_children()
-    if batch.sink.is_saving:
-        leave()
-    return batch.summary()
+    if not renewal.begin_batch():
+        return unbegun(task)
+    try:
+        allow_children()
+        with held_cores(n), listening(spec.context.log_level):
+            limit_threads(n)
+            try:
+                batch = _Batch(spec, task)
+                batch.execute()
+            finally:
+                end_children()
+        if batch.sink.is_saving:
+            leave()
+        return batch.summary()
+    finally:
+        renewal.end_batch()
 
 
 def _thawed(token: str) -> BatchSpec:
@@ -113,13 +123,15 @@ class _Batch:
         self.seconds_per_run = task.expected
         self.draws: tuple[str, ...] = ()
         self.trial = _trial(spec) if spec.call.vectorized else None
+        self.alarm = None if spec.walltime is None else alarm(self.sink.mark)
 
     def execute(self) -> None:
         self.sink.check()
         self.deadline = self.started + _HAND_BACK * self.task.seconds
-        for _ in self._whole() if self.task.whole else self._inline():
-            if time.perf_counter() > self.deadline:
-                break
+        with contextlib.suppress(RunTooLong):  # the run ended as it was to be ended: handed back
+            for _ in self._whole() if self.task.whole else self._inline():
+                if time.perf_counter() > self.deadline or renewal.is_full():
+                    break
 
     def summary(self) -> BatchSummary:
         """Return the summary once all is written."""
@@ -166,15 +178,14 @@ class _Batch:
             yield from self._together(runs, self.trial)
             return
         size = _slice_size(self.task.expected, at_most=len(runs)) if self.task.expected else 1
-        is_plain = not self.task.first_wave
+        is_plain, careful = not self.task.first_wave, self.task.careful
         while self.begun < len(runs):
-            if is_plain and self.seconds_per_run >= _MARKED_RUN:
+            if careful or (is_plain and self.seconds_per_run >= _MARKED_RUN):
                 yield from self._singly(runs[self.begun :])
                 size = _slice_size(self.seconds_per_run, at_most=4)
                 continue
             part = runs[self.begun : self.begun + size]
-            if self.seconds_per_run >= _MARKED_RUN and len(part) == 1:
-                self.sink.started(int(part[0]), self.task.attempt)
+            self._note_begin(part)
             result = self._run(part)
             self.sink.block(part, result, self.task.attempt)
             self.begun += len(part)
@@ -190,8 +201,7 @@ class _Batch:
         while self.begun < len(runs):
             size = trial.wanted if self.task.first_wave else len(runs)
             part = runs[self.begun : self.begun + size]
-            if len(part) == 1 and self.seconds_per_run >= _MARKED_RUN:
-                self.sink.started(int(part[0]), self.task.attempt)
+            self._note_begin(part)
             result = self._run(part)
             self.sink.block(part, result, self.task.attempt)
             self.begun += len(part)
@@ -199,6 +209,12 @@ class _Batch:
                 return
             if trial.is_checked or not self.task.first_wave:
                 yield
+
+    def _note_begin(self, part: NDArray[np.int64]) -> None:
+        """Record that a run begins which is alone in what it is recorded with."""
+        is_timed = self.alarm is not None or self.task.careful
+        if len(part) == 1 and (is_timed or self.seconds_per_run >= _MARKED_RUN):
+            self.sink.started(int(part[0]), self.task.attempt)
 
     def _singly(self, runs: NDArray[np.int64]) -> Iterator[None]:
         """Run one after the other, each recorded by itself, as long as they take over 1 ms."""
@@ -215,16 +231,25 @@ class _Batch:
             context=self.context,
             measure_memory=spec.measure_memory and self.seconds_per_run >= _MEASURED_RUN,
         )
+        limits = None if self.alarm is None else self._limits(runs)
         self.sink.started(numbers[0], attempt)
         for at, run in enumerate(numbers):
             self.sink.mark[0] = run
-            result = next(outcomes)
+            if self.alarm is None or limits is None:
+                result = next(outcomes)
+            else:
+                self.alarm.start(limits[at])
+                try:
+                    result = next(outcomes)
+                finally:
+                    self.alarm.stop()
             end_children(thoroughly=False)
             seconds = self.seconds_per_run = float(result.seconds[0])
             is_last = (
                 at + 1 == len(numbers)
-                or seconds < _MARKED_RUN
+                or (seconds < _MARKED_RUN and not self.task.careful)
                 or time.perf_counter() > self.deadline
+                or renewal.is_full()
             )
             begins = None if is_last else numbers[at + 1]
             self.sink.block(runs[at : at + 1], result, attempt, begins=begins)
@@ -236,6 +261,37 @@ class _Batch:
             if is_last:  # decided once: the next run is recorded as begun, or is not run
                 yield
                 return
+
+    def _limits(self, runs: NDArray[np.int64]) -> list[float]:
+        """Return the walltime of each run in seconds."""
+        walltime = self.spec.walltime
+        assert walltime is not None
+        return walltime.limits(self.spec.catalogue.values(runs, walltime.names), len(runs))
+
+    @contextlib.contextmanager
+    def _limited(self, runs: NDArray[np.int64]) -> Iterator[None]:
+        """Watch over runs that follow each other: over one exactly, else over all together.
+
+        Who ends for several is repeated run by run, for it is not known which took so long.
+        """
+        if self.alarm is None:
+            yield
+            return
+        limits = self._limits(runs)
+        longest = max(limits)
+        others = 2 * (len(runs) - 1) * (self.seconds_per_run or _MARKED_RUN)
+        if len(runs) == 1:
+            self.sink.mark[0] = int(runs[0])
+        together = self.trial is not None
+        if together:
+            self.alarm.start(longest + others)
+        else:
+            own = None if min(limits) == longest else dict(zip(runs.tolist(), limits, strict=True))
+            self.alarm.start(longest, others, own)
+        try:
+            yield
+        finally:
+            self.alarm.stop()
 
     def _values(self, runs: NDArray[np.int64], positions: Sequence[NDArray[np.int64]]) -> Values:
         spec = self.spec
@@ -252,22 +308,25 @@ class _Batch:
         spec = self.spec
         positions = spec.catalogue.positions(runs)
         values = self._values(runs, positions)
+        is_first = self.task.first_wave and self.begun == 0  # nobody knows yet how long it takes
         started = time.perf_counter()
-        result = run_batch(
-            spec.call,
-            values,
-            runs,
-            streams=spec.streams,
-            positions=positions,
-            schema=self.schema,
-            mark=self.sink.mark,
-            attempt=self.task.attempt,
-            context=self.context,
-            measure_memory=spec.measure_memory and self.seconds_per_run >= _MEASURED_RUN,
-            watch_globals=self.task.first_wave and self.begun == 0,
-            brief=0 < self.seconds_per_run < _BRIEF_RUN,
-            trial=self.trial,
-        )
+        with self._limited(runs):
+            result = run_batch(
+                spec.call,
+                values,
+                runs,
+                streams=spec.streams,
+                positions=positions,
+                schema=self.schema,
+                mark=self.sink.mark,
+                attempt=self.task.attempt,
+                context=self.context,
+                measure_memory=spec.measure_memory
+                and (is_first or self.seconds_per_run >= _MEASURED_RUN),
+                watch_globals=is_first,
+                brief=0 < self.seconds_per_run < _BRIEF_RUN,
+                trial=self.trial,
+            )
         seconds = time.perf_counter() - started
         self.sink.mark[0] = -1
         self.schema = result.schema or self.schema
@@ -322,6 +381,7 @@ def _joined(results: list[BatchResult]) -> BatchResult:
         columns=columns,
         schema=schema,
         errors=[error for each in results for error in each.errors],
+        logs=[log for each in results for log in each.logs],
     )
 
 

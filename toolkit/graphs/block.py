@@ -24,6 +24,7 @@ from toolkit.stages.batch import run_batch
 from toolkit.stages.columns import cast, concatenate, empty_columns, take
 from toolkit.stages.current import RunContext
 from toolkit.stages.schema import Columns, Schema, widen
+from toolkit.stores.box import as_array
 from toolkit.stores.catalogue import Catalogue
 from toolkit.stores.cells import read_column
 from toolkit.stores.run_labels import labels_of_run
@@ -104,7 +105,7 @@ class _Runs:
 
     def read(self, stored: StoredRuns) -> None:
         """Take what is stored; failed runs stay failed."""
-        known = np.asarray(stored.catalogue.find(self.space, defaults=self.stage.defaults))
+        known = as_array(stored.catalogue.find(self.space, defaults=self.stage.defaults))
         there = np.flatnonzero((known >= 0) & (known < stored.n_runs))
         if not len(there):
             return
@@ -274,7 +275,7 @@ def _input(
     if len(blocks) == 1 and not stage.whole:
         numbers = [ids]
     else:
-        numbers = [np.asarray(catalogue.find(before.part(layer.indices(at)))) for at in blocks]
+        numbers = [as_array(catalogue.find(before.part(layer.indices(at)))) for at in blocks]
     reader = _BlockReader(catalogue.n_runs, list(zip(numbers, blocks.values(), strict=True)))
     messages = [text for block in blocks.values() for text in block.messages.values()]
     return _Given(

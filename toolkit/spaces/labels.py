@@ -66,7 +66,7 @@ def labelled(values: object) -> tuple[Array, tuple[object, ...] | None]:
     if plain is not None:
         return plain, None
     objects = tuple(_python(item) for item in items)
-    return np.array([text_label(item) for item in objects], dtype=np.str_), objects
+    return _texts([text_label(item) for item in objects]), objects
 
 
 def text_label(value: object) -> str:
@@ -323,7 +323,7 @@ def _plain_array(array: Array) -> Array | None:
     if kind == "i" or (kind == "u" and (array.size == 0 or int(array.max()) < 2**63)):
         return array.astype(np.int64)
     if kind == "U":
-        return array.copy()
+        return _texts(array.tolist())
     if kind in "mM":
         return _nanoseconds(array)
     return None
@@ -344,7 +344,7 @@ def _plain_list(items: Sequence[object]) -> Array | None:
     if types <= {bool, np.bool_}:
         return np.array(items, dtype=bool)
     if types <= {str, np.str_}:
-        return np.array(items, dtype=np.str_)
+        return _texts(items)
     if all(issubclass(t, (datetime.timedelta, np.timedelta64)) for t in types):
         return _exact_times(items, np.timedelta64)  # before numbers: numpy counts it among its ints
     if all(t in (int, float) or issubclass(t, (np.integer, np.floating)) for t in types):
@@ -354,6 +354,27 @@ def _plain_list(items: Sequence[object]) -> Array | None:
             return None
         return _exact_times(items, np.datetime64)
     return None
+
+
+def _texts(items: Sequence[Any]) -> Array:
+    """Return labels of text, as every store and file format can hold them.
+
+    Raises
+    ------
+    SpaceError
+        If one holds a NUL character, which numpy drops at its end, or is no valid Unicode.
+    """
+    try:
+        if b"\0" not in "".join(items).encode("utf-8"):
+            return np.array(items, dtype=np.str_)
+        [wrong, *_] = [item for item in items if "\0" in item]
+    except UnicodeEncodeError:
+        [wrong, *_] = [item for item in items if any("\ud800" <= c <= "\udfff" for c in item)]
+    raise SpaceError(
+        f"the text {str(wrong)[:80]!r} cannot be a label: it has a NUL character or a half of a "
+        "surrogate pair, which no file format keeps.\nGive it a label of its own: "
+        "x={'label': value}."
+    )
 
 
 def _plain_numbers(items: Sequence[Any], types: set[type]) -> Array | None:

@@ -1,7 +1,7 @@
 """Positions along a dim from labels, slices and integers."""
 
 import datetime
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +18,15 @@ Chosen: TypeAlias = tuple[npt.NDArray[np.int64], bool]
 """Positions along a dim, and whether one label was asked for, which hides the dim."""
 
 
-def by_label(space: "Space", name: str, wanted: object, method: str | None = None) -> Chosen:
+class HasDims(Protocol):
+    """What has dims with labels: a space, or the catalogue of a store."""
+
+    @property
+    def dims(self) -> tuple[Dim, ...]:
+        """The dims in their order."""
+
+
+def by_label(space: "HasDims", name: str, wanted: object, method: str | None = None) -> Chosen:
     """Return the positions of labels along a dim of a space.
 
     Parameters
@@ -76,7 +84,7 @@ def by_position(space: "Space", name: str, wanted: Any) -> Chosen:
     return found, one
 
 
-def _dim(space: "Space", name: str) -> Dim:
+def _dim(space: "HasDims", name: str) -> Dim:
     for dim in space.dims:
         if dim.name == name:
             return dim

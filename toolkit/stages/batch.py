@@ -15,7 +15,7 @@ from toolkit.stages.batch_check import check_batch
 from toolkit.stages.call import Positions, Seeds, StageCall
 from toolkit.stages.current import Cursor, RunContext
 from toolkit.stages.draws import global_draws
-from toolkit.stages.failure import RunFailure, describe_failure
+from toolkit.stages.failure import RunFailure, describe_failure, is_interrupt
 from toolkit.stages.infer import Reading, read_result
 from toolkit.stages.patterns import (
     ArrayPattern,
@@ -27,6 +27,7 @@ from toolkit.stages.patterns import (
     pattern_of,
 )
 from toolkit.stages.peak import PeakMemory
+from toolkit.stages.said import RunLog, note_said
 from toolkit.stages.schema import Columns, Schema
 from toolkit.stages.trial import Trial
 from toolkit.stages.vectorized import run_together
@@ -57,6 +58,8 @@ class BatchResult:
         One per failed run, in the order of the runs.
     global_draws
         Global generators that the runs drew from, if that was watched.
+    logs
+        What runs printed, warned of and logged, if somebody listened.
     """
 
     status: npt.NDArray[np.uint8]
@@ -66,6 +69,7 @@ class BatchResult:
     schema: Schema | None
     errors: list[RunFailure] = field(default_factory=list)
     global_draws: tuple[str, ...] = ()
+    logs: list[RunLog] = field(default_factory=list)
 
 
 def run_batch(
@@ -120,7 +124,7 @@ def run_batch(
     StageError
         If a vectorized stage returns other values for a batch than for its runs alone.
     KeyboardInterrupt
-        As it is; every other exception is the failure of its run.
+        As it is in the main thread; every other exception is the failure of its run.
     """
     ids = np.asarray(runs, dtype=np.int64).tolist()
     changed = global_draws() if watch_globals else None
@@ -137,6 +141,8 @@ def run_batch(
             rows = call.rows(values, len(ids), streams, positions)
             result = batch.one_by_one(rows, measure_memory, brief)
         cursor.close(np.flatnonzero(result.status == Status.FAILED).tolist())
+    if cursor.said is not None:
+        note_said(result, cursor.said.take(), ids, together=bool(call.vectorized))
     if changed is not None:
         result.global_draws = changed()
     return result
@@ -233,9 +239,9 @@ class _Batch:
             index = len(self.progress)
             try:
                 result = function(*arguments)
-            except KeyboardInterrupt:
-                raise
-            except BaseException as error:  # noqa: BLE001  (any exception is the run's failure)
+            except BaseException as error:
+                if is_interrupt(error):
+                    raise
                 self._raised(index, error)
                 continue
             reading = self._read(index, result)
@@ -262,9 +268,9 @@ class _Batch:
             mark[0] = run
             try:
                 result = function(*arguments)
-            except KeyboardInterrupt:
-                raise
-            except BaseException as error:  # noqa: BLE001  (any exception is the run's failure)
+            except BaseException as error:
+                if is_interrupt(error):
+                    raise
                 self._raised(len(self.progress), error)
                 continue
             if is_bare and type(result) is expected:
@@ -293,9 +299,9 @@ class _Batch:
                         surprise.append(result)
                         break
                     keep(result)
-            except KeyboardInterrupt:
-                raise
-            except BaseException as raised:  # noqa: BLE001  (any exception is the run's failure)
+            except BaseException as raised:
+                if is_interrupt(raised):
+                    raise
                 error = raised
             n = len(rows) - ended.settled
             progress.extend(repeat(clock(), n))
@@ -325,9 +331,9 @@ class _Batch:
             mark[0] = run
             try:
                 result = function(*arguments)
-            except KeyboardInterrupt:
-                raise
-            except BaseException as error:  # noqa: BLE001  (any exception is the run's failure)
+            except BaseException as error:
+                if is_interrupt(error):
+                    raise
                 self._raised(index, error)
                 continue
             if not accept(index, result):
@@ -343,7 +349,9 @@ class _Batch:
     def _read(self, index: int, result: Any) -> Reading | None:
         try:
             return read_result(result, self.rules)
-        except Exception as error:  # noqa: BLE001  (odd objects raise odd things when looked at)
+        except BaseException as error:
+            if is_interrupt(error):
+                raise
             self._fail(index, error)
             return None
 

@@ -101,6 +101,7 @@ def bind(
         "frozen input": frozen,
     }
     _check_one_source(stage, offers)
+    _check_provided(stage, offers)
     arguments, defaults = _match(stage, stage.signature, parameters, offers)
     names = {argument.source for argument in arguments if argument.kind == "value"}
     takes_random = any(argument.kind in RANDOM for argument in arguments)
@@ -284,6 +285,17 @@ def _check_one_source(stage: Stage, offers: Mapping[str, Collection[str]]) -> No
             )
         if name in RANDOM:
             raise StageError(f"{name!r} is the name of {found[0]}, and reserved. Rename it.")
+
+
+def _check_provided(stage: Stage, offers: Mapping[str, Collection[str]]) -> None:
+    """Refuse names that a program's template gets from its run and from the sweep."""
+    for name in getattr(stage.function, "provided", ()):
+        for what, names in offers.items():
+            if name in names:
+                raise StageError(
+                    f"{name!r} has two sources for stage {stage.name!r}: every command may use "
+                    f"{{{name}}}, and it is {what}. Rename the latter."
+                )
 
 
 def _resource_names(stage: Stage, known: set[str]) -> set[str]:

@@ -5,7 +5,7 @@ import types
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 from toolkit.stages.class_parts import Member, changes_itself, members_of
 from toolkit.stages.constants import CODE, Constants, digest, kind_name
@@ -36,6 +36,14 @@ class CodeHash:
         return sorted(name for name in names if self.parts.get(name) != before.get(name))
 
 
+@runtime_checkable
+class KnowsItsCode(Protocol):
+    """A callable of this package that says itself what its results depend on."""
+
+    def toolkit_code_parts(self) -> Mapping[str, str]:
+        """Return a short hash of each thing that counts, by its name."""
+
+
 def code_hash(function: object, *, version: str | None = None) -> CodeHash:
     """Return the hash of a function and of the user's functions, classes and constants it uses.
 
@@ -56,6 +64,9 @@ def code_hash(function: object, *, version: str | None = None) -> CodeHash:
     """
     if version is not None:
         return CodeHash(token=f"version:{version}", parts={"version=": version})
+    if isinstance(function, KnowsItsCode):
+        parts = dict(sorted(function.toolkit_code_parts().items()))
+        return CodeHash(token=digest(repr(parts)), parts=parts)
     first = _Walk(function, _Changing())
     first.run()
     if first.changing.is_empty:

@@ -1,13 +1,17 @@
 """The run in progress, as the function that is run may ask for it."""
 
+import logging
 import os
 import shutil
 import tempfile
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence, Sized
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from toolkit.stages.said import Said
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,6 +30,10 @@ class RunContext:
         Threads that one run may use.
     labels
         Gives the labels of a run from its id; None: the arguments are the labels.
+    log_level
+        From which level on records of ``logging`` are kept.
+    session, log_characters
+        Name of the sweep's session, and how much a process keeps in it of what its runs say.
     """
 
     stage: str = "stage"
@@ -33,6 +41,9 @@ class RunContext:
     checkpoint_folder: str | None = None
     threads: int = 1
     labels: Callable[[int], Mapping[str, object]] | None = None
+    log_level: int = logging.WARNING
+    session: str = ""
+    log_characters: int = 1 << 22
 
 
 class CurrentRun:
@@ -75,8 +86,16 @@ class CurrentRun:
 
     @property
     def scratch(self) -> Path:
-        """A folder of this attempt's own, made now; kept if the run fails, else removed."""
+        """A folder of this attempt's own, made now; removed when the run has succeeded.
+
+        Of runs that fail a process keeps the folders of the first 20 for each stage.
+        """
         return _stand_in("scratch") if self._batch is None else self._batch.scratch(self._index)
+
+    @property
+    def keeps_scratch(self) -> bool:
+        """Whether ``scratch`` stays if the run fails."""
+        return self._batch is None or self._batch.keeps_scratch()
 
     @property
     def checkpoint(self) -> Path:
@@ -100,6 +119,20 @@ def current_run() -> CurrentRun:
     if cursor is None and len(_active) == 1:
         cursor = next(iter(_active.values()), None)
     return CurrentRun(cursor, 0 if cursor is None else cursor.index)
+
+
+def speaking() -> "Cursor | None":
+    """Return the batch whose run speaks in this thread, if any.
+
+    Threads that a run has started speak for it, as long as the process works on one batch; the
+    process's main thread and those of Dask and of this package never do.
+    """
+    cursor = _active.get(threading.get_ident())
+    if cursor is None and len(_active) == 1:
+        thread = threading.current_thread()
+        if thread is not threading.main_thread() and not thread.name.startswith(_OTHERS):
+            cursor = next(iter(_active.values()), None)
+    return cursor
 
 
 class Cursor:
@@ -135,6 +168,7 @@ class Cursor:
         self.attempts = attempts
         self.seeds = seeds
         self.failed: set[int] = set()
+        self.said: Said | None = None
         self._scratch: dict[int, Path] = {}
         self._checkpoints: dict[int, Path] = {}
 
@@ -193,12 +227,25 @@ class Cursor:
         self._remove(self._scratch, list(self._scratch))
         self._remove(self._checkpoints, list(self._checkpoints))
 
+    def keeps_scratch(self) -> bool:
+        """Whether the scratch folder of one more run would be kept if the run failed."""
+        return _kept[self.context.stage] < MOST_KEPT
+
     def _remove(self, folders: dict[int, Path], positions: Iterable[int]) -> None:
         for index in positions:
             path = folders.pop(index)
-            if index not in self.failed:
+            if index in self.failed and (folders is self._checkpoints or self.keeps_scratch()):
+                _kept[self.context.stage] += folders is self._scratch
+            else:
                 shutil.rmtree(path, ignore_errors=True)
 
+
+MOST_KEPT = 20
+"""Scratch folders of failed runs that a process keeps for each stage; those of later ones go."""
+
+_kept: Counter[str] = Counter()
+# Threads whose names begin so belong to no run.
+_OTHERS = ("Dask-", "Profile", "TCP-Executor", "IO loop", "asyncio", "toolkit-", "store-lock")
 
 # By thread: a worker with several threads works on one batch in each.
 _active: dict[int, Cursor] = {}

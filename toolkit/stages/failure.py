@@ -3,13 +3,17 @@
 import functools
 import os
 import socket
+import threading
 import traceback
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 
+from toolkit.errors import CommandError
+
 LONGEST_TRACEBACK = 20_000
 LONGEST_MESSAGE = 4_000
+REASONS = ("exception", "walltime", "memory", "worker died")
 _OUR_FOLDER = os.path.dirname(os.path.abspath(__file__)) + os.sep
 
 
@@ -31,6 +35,14 @@ class RunFailure:
         Name of the machine.
     retryable
         Whether the stage's ``retry_on`` names the type or one it derives from.
+    reason
+        One of ``REASONS``.
+    exit_code
+        Of the process that died in the run, or of the program that failed; minus the signal's
+        number where a signal ended it.
+    log
+        What the run printed, warned of and logged, the first and last part; or the last that its
+        process, or its program on standard error, wrote.
     """
 
     run: int
@@ -39,21 +51,55 @@ class RunFailure:
     traceback: str
     host: str = ""
     retryable: bool = False
+    reason: str = "exception"
+    exit_code: int | None = None
+    log: str = ""
+
+
+class RunTooLong(BaseException):
+    """Interrupts a run that exceeds its walltime; no ``except Exception`` of the run stops it."""
+
+    def __init__(self, walltime: float) -> None:
+        super().__init__(too_long(walltime))
+
+
+def too_long(walltime: float) -> str:
+    """Return what is said of a run that was ended for its walltime, in seconds."""
+    return f"the run took longer than its walltime of {walltime:g} s and was ended"
+
+
+def is_interrupt(error: BaseException) -> bool:
+    """Whether an exception is the user's Ctrl-C: elsewhere a run raised it, and fails by it."""
+    at_terminal = threading.current_thread() is threading.main_thread()
+    return at_terminal and isinstance(error, KeyboardInterrupt)
+
+
+def may_retry(kind: type[BaseException], retry_on: Sequence[str]) -> bool:
+    """Whether ``retry_on`` names a type of exception or one that it derives from."""
+    return any(type_name(base) in retry_on or base.__name__ in retry_on for base in kind.__mro__)
 
 
 def describe_failure(run: int, error: BaseException, retry_on: Sequence[str] = ()) -> RunFailure:
     """Return what is kept of an exception. An exception whose text raises is no obstacle."""
-    kind = type(error)
+    kind = TimeoutError if isinstance(error, RunTooLong) else type(error)
+    program = error if isinstance(error, CommandError) else None
     return RunFailure(
         run=run,
         exception=type_name(kind),
         message=_shorten(_text(error), LONGEST_MESSAGE),
         traceback=_shorten(_formatted(error), LONGEST_TRACEBACK),
         host=_host(),
-        retryable=any(
-            type_name(base) in retry_on or base.__name__ in retry_on for base in kind.__mro__
-        ),
+        retryable=may_retry(kind, retry_on),
+        reason=_reason(error),
+        exit_code=None if program is None else program.exit_code,
+        log="" if program is None else program.stderr,
     )
+
+
+def _reason(error: BaseException) -> str:
+    if isinstance(error, RunTooLong):
+        return "walltime"
+    return "memory" if isinstance(error, MemoryError) else "exception"
 
 
 def type_name(kind: type) -> str:

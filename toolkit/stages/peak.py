@@ -12,7 +12,8 @@ class PeakMemory:
     """Measures one run at a time; NaN where the process cannot tell.
 
     The high-water mark (``VmHWM``) is reset through ``/proc/self/clear_refs``. Child processes
-    that ended during the run are counted by the largest of them, if it is larger than any before.
+    that ended during the run are counted by the largest of them, if it is larger than any before;
+    programs of ``tk.command`` always.
     """
 
     def __init__(self) -> None:
@@ -24,18 +25,28 @@ class PeakMemory:
         """Reset the mark, if this process may and runs one thread of work."""
         self._is_measuring = self._is_alone and _reset()
         if self._is_measuring:
-            self._children, self._before = _largest_child(), _resident()
+            self._children, self._before = _largest_child(), resident()
+            _largest_program[0] = 0.0
 
     def end(self, seconds: float) -> float:
         """Return the peak since ``begin`` in bytes, NaN for a run that short or unmeasured."""
         if not self._is_measuring or seconds < SHORTEST:
             return math.nan
         own, children = _high_water(), _largest_child()
-        return own + (children if children > self._children else 0.0)
+        children = children if children > self._children else 0.0
+        return own + max(children, _largest_program[0])
 
     def growth(self, peak: float) -> float:
         """Return by how much a peak is above what the process held at ``begin``, NaN unknown."""
         return peak - self._before if self._is_measuring else math.nan
+
+
+def note_program(peak: float) -> None:
+    """Count a program that ran for the run in progress, by the bytes of its largest process."""
+    _largest_program[0] = max(_largest_program[0], peak)
+
+
+_largest_program = [0.0]
 
 
 def _has_one_thread() -> bool:
@@ -52,7 +63,7 @@ def _reset() -> bool:
         return False
 
 
-def _resident() -> float:
+def resident() -> float:
     """Return what the process holds now: the high-water mark where that was just reset."""
     try:  # a tenth of the time of reading ``status``
         pages = os.pread(_file("statm", os.O_RDONLY), 256, 0).split(None, 2)[1]

@@ -18,6 +18,7 @@ Array = npt.NDArray[Any]
 RESERVED_NAMES = frozenset(
     {"run", "status", "attempts", "seconds", "peak_memory", "rng", "run_seed"}
 )
+_MOST_COORD_BYTES = 1 << 30
 _TYPE_NAMES = {"b": "bool", "M": "datetime", "m": "timedelta", "U": "text"}
 
 
@@ -135,13 +136,16 @@ class Schema:
 
     @classmethod
     def from_json(cls, text: str | bytes) -> "Schema":
-        """Return the schema that ``to_json`` wrote."""
+        """Return the schema that ``to_json`` wrote.
+
+        Raises
+        ------
+        ValueError, KeyError, TypeError
+            If the text is none.
+        """
         document = json.loads(text)
         return cls(
-            variables=tuple(
-                Variable(**{**v, "dims": tuple(v["dims"]), "shape": tuple(v["shape"])})
-                for v in document["variables"]
-            ),
+            variables=tuple(_variable_from_json(v) for v in document["variables"]),
             coords={name: _coord_from_json(coord) for name, coord in document["coords"].items()},
             attrs=document["attrs"],
         )
@@ -331,6 +335,32 @@ def _brief(values: Array) -> str:
     return f"{text} {values.shape}"
 
 
+def _variable_from_json(document: Mapping[str, Any]) -> Variable:
+    dims, shape = _names(document["dims"]), _sizes(document["shape"])
+    variable = Variable(**{**document, "dims": dims, "shape": shape})
+    texts = (variable.name, variable.kind, variable.dtype)
+    if not all(isinstance(text, str) for text in texts) or not isinstance(variable.attrs, dict):
+        raise TypeError(f"no output: {str(document)[:200]}")
+    if variable.kind not in ("fixed", "text", "ragged", "object"):
+        raise ValueError(f"an output of kind {variable.kind!r}")
+    if len(dims) != (1 if variable.kind == "ragged" else len(shape)):
+        raise ValueError(f"dims {dims} of shape {shape}")
+    return variable
+
+
+def _names(value: Any) -> tuple[str, ...]:
+    if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
+        raise TypeError(f"no names of dims: {str(value)[:200]}")
+    return tuple(value)
+
+
+def _sizes(value: Any) -> tuple[int, ...]:
+    """Return a shape; a text in its place would be repeated where sizes are multiplied."""
+    if not isinstance(value, list) or not all(type(n) is int and 0 <= n < 1 << 62 for n in value):
+        raise TypeError(f"no shape: {str(value)[:200]}")
+    return tuple(value)
+
+
 def _coord_to_json(coord: Coord) -> dict[str, object]:
     values = coord.values
     document: dict[str, object] = {"dims": list(coord.dims), "attrs": dict(coord.attrs)}
@@ -343,10 +373,19 @@ def _coord_to_json(coord: Coord) -> dict[str, object]:
 
 def _coord_from_json(document: Mapping[str, Any]) -> Coord:
     if "text" in document:
-        values = np.array(document["text"], dtype=str)
+        texts = _names(document["text"])
+        if 4 * len(texts) * max(map(len, texts), default=0) > _MOST_COORD_BYTES:
+            raise ValueError("labels that are too long")
+        values = np.array(texts, dtype=str)
     else:
-        values = np.frombuffer(base64.b64decode(document["base64"]), document["dtype"])
-    shape = tuple(document["shape"])
+        dtype = np.dtype(str(document["dtype"]))
+        if dtype.kind not in "biufcmM":
+            raise ValueError(f"labels of type {dtype}")
+        values = np.frombuffer(base64.b64decode(document["base64"]), dtype)
+    if not isinstance(document["attrs"], dict):
+        raise TypeError("no attributes")
     return Coord(
-        dims=tuple(document["dims"]), values=values.reshape(shape), attrs=document["attrs"]
+        dims=_names(document["dims"]),
+        values=values.reshape(_sizes(document["shape"])),
+        attrs=document["attrs"],
     )

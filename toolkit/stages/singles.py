@@ -11,10 +11,11 @@ from toolkit.stages.batch import BatchResult, seed_of
 from toolkit.stages.call import Positions, Seeds, StageCall
 from toolkit.stages.columns import empty_columns
 from toolkit.stages.current import Cursor, RunContext
-from toolkit.stages.failure import describe_failure
+from toolkit.stages.failure import describe_failure, is_interrupt
 from toolkit.stages.infer import read_result
 from toolkit.stages.patterns import Pattern, merge, parts_of, pattern_of
 from toolkit.stages.peak import PeakMemory
+from toolkit.stages.said import note_said
 from toolkit.stages.schema import Columns, Schema
 
 _FIRST = np.zeros(1, np.intp)
@@ -40,7 +41,7 @@ def run_singly(
     Raises
     ------
     KeyboardInterrupt
-        As it is; every other exception is the failure of its run.
+        As it is in the main thread; every other exception is the failure of its run.
     """
     ended: list[float] = []
     reader = _Reader(call, schema)
@@ -58,9 +59,9 @@ def run_singly(
             started = time.perf_counter()
             try:
                 result = function(*arguments)
-            except KeyboardInterrupt:
-                raise
-            except BaseException as raised:  # noqa: BLE001  (any exception is the run's failure)
+            except BaseException as raised:
+                if is_interrupt(raised):
+                    raise
                 error = raised
             ended.append(time.perf_counter())
             seconds = ended[-1] - started
@@ -70,7 +71,7 @@ def run_singly(
             if error is not None and reader.schema is not None:
                 columns = empty_columns(reader.schema, 1)
             cursor.close(() if error is None else (index,))
-            yield BatchResult(
+            outcome = BatchResult(
                 status=np.array([Status.DONE if error is None else Status.FAILED], np.uint8),
                 seconds=np.array([seconds], np.float32),
                 peak_memory=np.array([memory], np.float32),
@@ -78,6 +79,9 @@ def run_singly(
                 schema=reader.schema,
                 errors=[] if error is None else [describe_failure(run, error, call.retry_on)],
             )
+            if cursor.said is not None:
+                note_said(outcome, cursor.said.take(), runs)
+            yield outcome
 
 
 class _Reader:
@@ -102,7 +106,9 @@ class _Reader:
                     self._fitting = part.schema
                     return part.columns, None
             reading = read_result(result, self._rules)
-        except Exception as error:  # noqa: BLE001  (odd objects raise odd things when looked at)
+        except BaseException as error:
+            if is_interrupt(error):
+                raise
             return None, error
         schema, columns, errors = merge(parts_of([(0, reading)]), self.schema, 1)
         if errors:

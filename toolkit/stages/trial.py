@@ -10,6 +10,7 @@ Indices = npt.NDArray[np.int64]
 
 _BETTER = 0.9  # a larger batch is worth it where a run then takes less than this part of the time
 _GROWTH = 4
+_DOUBTS = 2
 _MOST_RUNS = 2**20
 _MEMORY_SHARE = 0.25
 
@@ -28,6 +29,9 @@ class Trial:
         Most runs for which memory sufficed, None while it always did.
     is_checked
         Whether a batch was held against its runs one by one.
+    doubts
+        How often in a row a larger batch was not faster: growing ends with the second, for the
+        machine may have been busy with something else.
     shared
         Frozen inputs that were moved to the device, with what they were, by identity.
     """
@@ -37,6 +41,7 @@ class Trial:
     rate: float = float("inf")
     limit: int | None = None
     is_checked: bool = False
+    doubts: int = 0
     shared: dict[int, tuple[object, object]] = field(default_factory=dict)
 
     def note(self, n: int, seconds: float, growth: float = float("nan")) -> None:
@@ -48,10 +53,13 @@ class Trial:
             self.rate = min(rate, self.rate)
             return
         if rate > _BETTER * self.rate:
+            self.doubts += 1
+            if self.doubts < _DOUBTS:
+                return
             self.wanted = max(self.best, 1)  # growing ends here
             self.rate = min(rate, self.rate)
             return
-        self.best, self.rate = n, rate
+        self.best, self.rate, self.doubts = n, rate, 0
         self.wanted = min(_GROWTH * n, self.limit or _MOST_RUNS, _MOST_RUNS)
         if growth * _GROWTH > _MEMORY_SHARE * _available():
             self.wanted = n

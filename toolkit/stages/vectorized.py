@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from toolkit.stages.call import Positions, Seeds, StageCall
+from toolkit.stages.failure import is_interrupt
 from toolkit.stages.infer import Reading, read_result
 from toolkit.stages.patterns import Indices, Part
 from toolkit.stages.schema import Columns, RaggedColumn
@@ -41,9 +42,9 @@ def run_together(
         runs = waiting.pop()
         try:
             result = batch.run(runs)
-        except KeyboardInterrupt:
-            raise
-        except BaseException as error:  # noqa: BLE001  (any exception is the runs' failure)
+        except BaseException as error:
+            if is_interrupt(error):
+                raise
             if len(runs) == 1 or isinstance(error, VmapRefused):
                 errors |= dict.fromkeys(runs.tolist(), error)
                 continue
@@ -58,7 +59,9 @@ def run_together(
             continue
         try:
             reading = read_result(result, call.rules, n=len(runs))
-        except Exception as error:  # noqa: BLE001  (odd objects raise odd things when looked at)
+        except BaseException as error:
+            if is_interrupt(error):
+                raise
             errors |= dict.fromkeys(runs.tolist(), error)
         else:
             parts.append(_part(reading, runs))

@@ -8,6 +8,7 @@ import numpy.typing as npt
 from toolkit.stores.catalogue import Catalogue
 from toolkit.stores.chunks import array_name, join
 from toolkit.stores.hierarchy import Hierarchy, put_array
+from toolkit.stores.limits import require_room
 from toolkit.stores.storage import JOURNALS
 
 AXES = "axes"
@@ -71,8 +72,10 @@ def load_catalogue(hierarchy: Hierarchy, group: str, document: dict[str, Any]) -
     arrays = {}
     for name, stored in document["arrays"].items():
         key = join(join(group, AXES), stored)
-        values = hierarchy.read(key, 0, hierarchy.length(key))
+        values = hierarchy.read(key, 0, hierarchy.length(key), whole=True)
         if values.dtype == object:
+            longest = max(map(len, values.flat), default=0)
+            require_room(4 * longest * values.size, f"The labels {key!r} as fixed-width text")
             values = np.array(values.tolist(), dtype=str).reshape(values.shape)
         arrays[str(name)] = values
     return Catalogue.from_json(document["structure"], arrays)

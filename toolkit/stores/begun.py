@@ -26,6 +26,10 @@ class Begun:
         if begun:
             begun.difference_update(block.run_ids().tolist())
 
+    def has(self, journal: str, run: int) -> bool:
+        """Whether a record of a journal says that a run has begun, and none that it ended."""
+        return run in self._runs.get(journal, ())
+
     def forget(self, journal: str) -> None:
         """Forget a journal that was folded and deleted."""
         self._runs.pop(journal, None)

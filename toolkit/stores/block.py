@@ -11,6 +11,7 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
+from toolkit.errors import StoreError
 from toolkit.stores.box import (
     INACTIVE_POSITION,
     Box,
@@ -202,7 +203,10 @@ class Table:
             ordered = hashes[order]
             if bool((ordered[1:] != ordered[:-1]).all()):
                 return salt, ordered, order
-        raise AssertionError("a table of runs holds the same cell twice")
+        raise StoreError(
+            "The store's record of its axes is damaged: a table of runs holds the same cell twice. "
+            "Restore the store from a copy."
+        )
 
     def positions(self, offsets: Ints, dims: tuple[int, ...]) -> list[Ints]:
         """Return the positions along these dims of the rows with these numbers."""

@@ -97,7 +97,7 @@ class Catalogue:
             add_rows(blocks, rows)
         grown = replace(known, blocks=tuple(blocks))
         ids = request.ids(grown.blocks)
-        return grown._keeping(ids), ids
+        return grown.keeping(ids), ids
 
     def find(
         self, space: SpaceLike, *, defaults: Mapping[str, object] | None = None
@@ -312,7 +312,7 @@ class Catalogue:
             else:
                 yield fields[name], tuple(at[dim] for dim in fields[name].dims)
 
-    def _keeping(self, ids: "range | Ints") -> "Catalogue":
+    def keeping(self, ids: "range | Ints") -> "Catalogue":
         """Return the catalogue with these ids marked as asked for."""
         blocks = list(self.blocks)
         for number, block in enumerate(blocks):

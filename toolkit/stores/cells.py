@@ -1,5 +1,6 @@
 """Variables of a labelled Dataset that are read from a store when somebody looks at them."""
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
@@ -14,7 +15,9 @@ from toolkit.run_status import Status
 from toolkit.stages.schema import RaggedColumn, Schema, Variable
 from toolkit.stores.box import Ints, compact
 from toolkit.stores.catalogue import Catalogue
+from toolkit.stores.checking import readable
 from toolkit.stores.frame import LEFT_OUT, Frame
+from toolkit.stores.limits import require_room
 
 LARGEST_EXACT = 2**53
 
@@ -102,6 +105,10 @@ class Cells(BackendArray):
             key, self.shape, indexing.IndexingSupport.OUTER, self._outer
         )
 
+    def _outer(self, key: tuple[Any, ...]) -> Array:
+        with readable("that this is read from"):
+            return self._values(key)
+
     def variable(self, dims: Sequence[str], attrs: dict[str, Any], *, cached: bool) -> xr.Variable:
         """Return the array as a variable; ``cached``: what was once read whole is kept."""
         lazy: Any = indexing.LazilyIndexedArray(self)
@@ -110,7 +117,7 @@ class Cells(BackendArray):
             data = indexing.MemoryCachedArray(data)  # type: ignore[no-untyped-call]
         return xr.Variable(tuple(dims), data, attrs)
 
-    def _outer(self, key: tuple[Any, ...]) -> Array:
+    def _values(self, key: tuple[Any, ...]) -> Array:
         n_outer = len(self.frame.shape)
         outer, inner = key[:n_outer], key[n_outer:]
         is_all = all(
@@ -126,6 +133,8 @@ class Cells(BackendArray):
                 np.atleast_1d(np.arange(size)[part])
                 for part, size in zip(outer, self.frame.shape, strict=True)
             ]
+            n_cells = math.prod(map(len, indices))
+            require_room(16 * n_cells, f"A variable of {n_cells:,} cells")
             ids = self.frame.ids(indices)
             shape = ids.shape
             values = self._read(ids.ravel())
@@ -270,6 +279,8 @@ def read_output(
                 found[~there] = fill_of(dtype)
             return found
         ids = np.arange(ids.start, ids.stop)
+    size = math.prod((len(ids), *variable.shape))
+    require_room(size * dtype.itemsize, f"Output {variable.name!r} of {len(ids):,} cells")
     out = np.full((len(ids), *variable.shape), fill_of(dtype), dtype=dtype)
     if there.any():
         found = np.asarray(read_column(runs, variable.name, ids[there]))

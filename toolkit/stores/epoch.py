@@ -5,9 +5,11 @@ import os
 from typing import NamedTuple
 
 from toolkit.errors import StoreError
+from toolkit.stores.inside import open_plain
 from toolkit.stores.storage import JOURNALS, write_file
 
 FILE = f"{JOURNALS}/epoch.json"
+_LONGEST = 1 << 16
 
 
 class Turn(NamedTuple):
@@ -43,8 +45,8 @@ class TurnFile:
             found = os.stat(self._path)
             signature = (found.st_ino, found.st_mtime_ns, found.st_size)
             if thoroughly or signature != self._signature:
-                with open(self._path, "rb") as file:
-                    self._turn = _parse(file.read())
+                with open(self._path, "rb", opener=open_plain) as file:
+                    self._turn = _parse(file.read(_LONGEST))
                 self._signature = signature
         except OSError:
             self._signature, self._turn = None, None
@@ -82,5 +84,5 @@ def _parse(raw: bytes) -> Turn | None:
     try:
         document = json.loads(raw)
         return Turn(str(document["identity"]), int(document["epoch"]))
-    except (ValueError, TypeError, KeyError):
+    except (ValueError, TypeError, KeyError, OverflowError, RecursionError):
         return None

@@ -3,12 +3,17 @@
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Protocol
 
-from toolkit.stores.storage import JOURNALS, reported
+from toolkit.stores.inside import open_plain
+from toolkit.stores.storage import JOURNALS, explain, reported, write_file
 
 FILE = f"{JOURNALS}/failures.jsonl"
+
+_ALWAYS = ("exception", "message", "traceback")
+_TEXTS = (*_ALWAYS, "host", "log", "tier")
+_NUMBERS = ("attempt", "time", "exit_code")
 
 
 class FailureLog(Protocol):
@@ -24,6 +29,9 @@ class FailureLog(Protocol):
 
     def read(self, stage: str) -> Iterator[dict[str, Any]]:
         """Yield the failures of a stage, the oldest first."""
+
+    def keep(self, is_kept: Callable[[dict[str, Any]], bool]) -> None:
+        """Drop all failures but those of which this is true."""
 
 
 class MemoryLog:
@@ -45,6 +53,10 @@ class MemoryLog:
         """Yield the failures of a stage, the oldest first."""
         return (dict(line) for line in self._lines if line["stage"] == stage)
 
+    def keep(self, is_kept: Callable[[dict[str, Any]], bool]) -> None:
+        """Drop all failures but those of which this is true."""
+        self._lines = [line for line in self._lines if is_kept(line)]
+
 
 class FileLog:
     """Failures in a file that only the coordinator appends to; a torn line is skipped."""
@@ -65,34 +77,72 @@ class FileLog:
         """Append what was taken in to the file."""
         if not self._waiting:
             return
+        # It begins with a line end: what a crash left of the last line is a line of its own.
+        raw = b"\n" + self._written(self._waiting)
+        with (
+            reported(self._store),
+            open(self._path, "ab", buffering=0, opener=open_plain) as file,
+        ):
+            file.write(raw)
+        self._waiting = []
+
+    def read(self, stage: str) -> Iterator[dict[str, Any]]:
+        """Yield the failures of a stage, the oldest first."""
+        yield from (line for line in self._stored() if line["stage"] == stage)
+        yield from (dict(line) for line in self._waiting if line["stage"] == stage)
+
+    def keep(self, is_kept: Callable[[dict[str, Any]], bool]) -> None:
+        """Drop all failures but those of which this is true, in one rename."""
+        self.flush()
+        if os.path.exists(self._path):
+            self._said.clear()
+            raw = self._written([line for line in self._stored() if is_kept(line)])
+            with reported(self._store):
+                write_file(self._store, FILE, raw)
+
+    def _stored(self) -> Iterator[dict[str, Any]]:
+        """Yield the lines of the file, tracebacks put in."""
+        texts: dict[str, str] = {}
+        try:
+            with open(self._path, "rb", opener=open_plain) as file:
+                for raw in file:
+                    line = _parsed(raw)
+                    if "token" in line:
+                        texts[str(line["token"])] = str(line.get("text", ""))
+                    elif isinstance(line.get("stage"), str) and type(line.get("run")) is int:
+                        traceback = texts.get(str(line.get("traceback")), "")
+                        yield as_failure(line) | {"traceback": traceback}
+        except FileNotFoundError:
+            pass
+        except OSError as error:
+            raise explain(error, self._store) from error
+
+    def _written(self, failures: Iterable[dict[str, Any]]) -> bytes:
+        """Return failures as lines, each traceback that was not said before them."""
         lines = []
-        for line in self._waiting:
+        for line in failures:
             text = str(line.get("traceback", ""))
             token = hashlib.blake2b(text.encode("utf-8", "replace"), digest_size=12).hexdigest()
             if token not in self._said:
                 lines.append(json.dumps({"token": token, "text": text}))
                 self._said.add(token)
             lines.append(json.dumps(line | {"traceback": token}))
-        # It begins with a line end: what a crash left of the last line is a line of its own.
-        raw = ("\n" + "\n".join(lines) + "\n").encode()
-        with reported(self._store), open(self._path, "ab", buffering=0) as file:
-            file.write(raw)
-        self._waiting = []
+        return ("\n".join(lines) + "\n").encode()
 
-    def read(self, stage: str) -> Iterator[dict[str, Any]]:
-        """Yield the failures of a stage, the oldest first."""
-        texts: dict[str, str] = {}
-        try:
-            with open(self._path, "rb") as file:
-                for raw in file:
-                    line = _parsed(raw)
-                    if "token" in line:
-                        texts[str(line["token"])] = str(line.get("text", ""))
-                    elif line.get("stage") == stage and isinstance(line.get("run"), int):
-                        yield line | {"traceback": texts.get(str(line.get("traceback")), "")}
-        except FileNotFoundError:
-            pass
-        yield from (dict(line) for line in self._waiting if line["stage"] == stage)
+
+def as_failure(line: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a failure with texts where texts belong, and numbers where numbers do.
+
+    A file or journal from elsewhere may say anything; what it says beyond that is left as it is.
+    """
+    texts = {name: _text(line.get(name)) for name in _TEXTS if name in line or name in _ALWAYS}
+    numbers = {name: line[name] for name in _NUMBERS if type(line.get(name)) in (int, float)}
+    rest = {name: line[name] for name in line if name not in _TEXTS and name not in _NUMBERS}
+    return {**rest, **texts, "attempt": 0, **numbers}
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else "" if value is None else str(value)[:4000]
 
 
 def _line(stage: str, attempt: int, time: float, failure: dict[str, Any]) -> dict[str, Any]:

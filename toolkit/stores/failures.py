@@ -20,8 +20,10 @@ COLUMNS = (
 def failures_frame(runs: StageRuns | None, ids: NDArray[np.int64]) -> "pd.DataFrame":
     """Return one row for each failed run among ``ids``: its labels, then ``COLUMNS``.
 
-    ``reason`` is ``"exception"`` or ``"worker died"``; ``peak_memory`` is in bytes, NaN where it
-    is not known; ``exit_code``, ``log`` and ``tier`` are empty where there is none.
+    ``reason`` is ``"exception"``, ``"walltime"``, ``"memory"`` or ``"worker died"``;
+    ``exit_code`` is that of the worker that died in the run, minus the signal's number where a
+    signal ended it, and ``log`` its last lines; ``peak_memory`` is in bytes, NaN where it is not
+    known; ``exit_code``, ``log`` and ``tier`` are empty where there is none.
     """
     import pandas as pd
 
@@ -34,15 +36,14 @@ def failures_frame(runs: StageRuns | None, ids: NDArray[np.int64]) -> "pd.DataFr
     for name, (labels, inactive) in runs.catalogue.labels(failed).items():
         column = pd.Series(labels)
         table[name] = column.where(~inactive, None) if inactive.any() else column
-    reasons = ["worker died" if one["exception"] == "WorkerDied" else "exception" for one in found]
     table.update(
         stage=runs.name,
         run=failed,
-        reason=reasons,
+        reason=[_reason(record) for record in found],
         exception=[record["exception"] for record in found],
         message=[record["message"] for record in found],
         traceback=[record.get("traceback", "") for record in found],
-        exit_code=[record.get("exit_code") for record in found],
+        exit_code=pd.Series([record.get("exit_code") for record in found], dtype=object),
         log=[record.get("log", "") for record in found],
         attempts=runs.state.attempts[failed],
         tier=[record.get("tier", "") for record in found],
@@ -50,6 +51,12 @@ def failures_frame(runs: StageRuns | None, ids: NDArray[np.int64]) -> "pd.DataFr
         host=[record.get("host", "") for record in found],
     )
     return pd.DataFrame(table)
+
+
+def _reason(record: dict[str, Any]) -> str:
+    """Return why a run failed; records of older stores do not say it."""
+    before = "worker died" if record.get("exception") == "WorkerDied" else "exception"
+    return str(record.get("reason", before))
 
 
 def joined(frames: "Sequence[pd.DataFrame]") -> "pd.DataFrame":

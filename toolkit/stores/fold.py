@@ -1,6 +1,7 @@
 """Folding: pending values into their chunks, the state into its arrays, and how far that went."""
 
 import time
+import warnings
 from collections.abc import Iterable
 from typing import Any
 
@@ -10,8 +11,8 @@ import numpy.typing as npt
 from toolkit.run_status import Status
 from toolkit.stores.hierarchy import Hierarchy, pieces
 from toolkit.stores.layout import state_key
-from toolkit.stores.pending import Pending, merged, split
-from toolkit.stores.state import STATE_CHUNK, State
+from toolkit.stores.pending import Ids, Part, Pending, merged, split
+from toolkit.stores.state import HAS_VALUE, STATE_CHUNK, State
 from toolkit.stores.values import Values
 
 PATCH_S, STATE_S, PENDING_BYTES = 5.0, 2.0, 64 << 20
@@ -74,10 +75,31 @@ class Fold:
         chosen, others = split(self._pending.parts, wanted, values.chunk_length)
         if chosen:
             ids, columns = merged(chosen, values.schema)
-            values.patch(ids, columns, self._state.n_runs)
+            blank = values.patch(ids, columns, self._state.n_runs)
+            self._lose(blank, ids, others, values.chunk_length)
             # Until now these runs were written as pending.
             self._state.touch(ids)
         self._pending.keep(others)
+
+    def _lose(self, blank: set[int], ids: Ids, others: list[Part], length: int) -> None:
+        """Make runs pending that a chunk which is gone held: these are not lost without a word."""
+        lost = []
+        for number in sorted(blank):
+            first = number * length
+            has_value = HAS_VALUE[self._state.status[first : first + length]]
+            if has_value.any():
+                lost.append(first + np.flatnonzero(has_value))
+        if not lost:
+            return
+        gone = np.concatenate(lost)
+        gone = gone[~np.isin(gone, np.concatenate([ids, *(part.ids for part in others)]))]
+        if len(gone):
+            self._state.set_status(gone, Status.PENDING)
+            warnings.warn(
+                f"Stored values of {len(gone):,} runs are lost: their chunks are damaged or gone. "
+                "These runs are pending again, and the next run makes them.",
+                stacklevel=2,
+            )
 
     def write_state(self, *, force: bool = False) -> bool:
         """Write the state arrays if it is time; return whether the marker may go on."""

@@ -139,6 +139,53 @@ def hold(
     return HeldField(name=field.name, dims=numbers, values=values, known=known)
 
 
+def unite(
+    held: Sequence[HeldField],
+    other: HeldField,
+    asked: tuple[Dim, ...],
+    dims: tuple[Dim, ...],
+    sources: tuple[Source, ...],
+) -> HeldField:
+    """Return another catalogue's field in the dims of a catalogue, with what that holds of it.
+
+    Raises
+    ------
+    StoreError
+        If a value differs from the one held, or the field's dims are others.
+    """
+    names = tuple(asked[number].name for number in other.dims)
+    before = next(one for one in held if one.name == other.name)
+    numbers, places = _homes_of(other.name, names, asked, sources)
+    if set(before.dims) != set(numbers):
+        raise StoreError(f"Parameter {other.name!r} lies along other dims there: {names}.")
+    shape = tuple(dims[number].size for number in numbers)
+    if other.values is None or before.values is None:
+        return HeldField(name=other.name, dims=numbers)
+    assert before.known is not None
+    assert other.known is not None
+    moved = [before.dims.index(number) for number in numbers]
+    values = _padded(before.values.transpose(moved), shape)
+    known = _padded(before.known.transpose(moved), shape)
+    values = values.astype(np.result_type(values.dtype, other.values.dtype))
+    cells = np.ix_(*places)
+    both = known[cells] & other.known
+    here, there = values[cells][both], other.values[both]
+    is_same = (here == there) | ((here != here) & (there != there))
+    if kind_of(here) == "number" == kind_of(there):
+        with np.errstate(invalid="ignore"):
+            near = np.abs(here - there) <= SAME * np.maximum(np.abs(here), np.abs(there))
+        is_same |= near
+    if not is_same.all():
+        raise StoreError(
+            f"Parameter {other.name!r} has other values there under the same labels: "
+            f"{there[~is_same][0]!r}, and {here[~is_same][0]!r} here "
+            f"({int((~is_same).sum())} such cells)."
+        )
+    values[cells] = np.where(known[cells], values[cells], other.values)
+    known[cells] |= other.known
+    return HeldField(name=other.name, dims=numbers, values=values, known=known)
+
+
 def without_source(field: HeldField) -> HeldField:
     """Return the field as a store on disk knows it."""
     return replace(field, source=None, places=())
@@ -148,9 +195,15 @@ def _homes(
     field: Field, asked: tuple[Dim, ...], sources: tuple[Source, ...]
 ) -> tuple[tuple[int, ...], list[Ints]]:
     """Return the catalogue's dims of a field and the positions there along each."""
+    return _homes_of(field.name, field.dims, asked, sources)
+
+
+def _homes_of(
+    parameter: str, along: Sequence[str], asked: tuple[Dim, ...], sources: tuple[Source, ...]
+) -> tuple[tuple[int, ...], list[Ints]]:
     names = [dim.name for dim in asked]
     numbers, places = [], []
-    for name in field.dims:
+    for name in along:
         dim = names.index(name)
         homes = [
             number
@@ -159,7 +212,7 @@ def _homes(
         ]
         if len(homes) != 1:
             raise StoreError(
-                f"Parameter {field.name!r} lies along {name!r}, which is no single dim of the "
+                f"Parameter {parameter!r} lies along {name!r}, which is no single dim of the "
                 "store, so its runs cannot be mapped to the store's. Use another store."
             )
         numbers.append(homes[0])

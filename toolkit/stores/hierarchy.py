@@ -1,21 +1,29 @@
 """The arrays of a store: their metadata, and rows of them, over any storage."""
 
 import json
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from toolkit.errors import StoreError
+from toolkit.stores.checking import check_document, checked_key
 from toolkit.stores.chunks import Stored, chunk_key, decode, encode, join
 from toolkit.stores.layout import Document, array_document, group_document, stored_of
+from toolkit.stores.limits import require_room
 from toolkit.stores.storage import JOURNALS, Storage
 
 METADATA = "zarr.json"
+_FEW = 64  # chunks that are looked for one by one; of more, those that are there are listed
 SWAP = f"{JOURNALS}/swap"
 
 Array = npt.NDArray[Any]
+
+
+class DamagedChunk(StoreError):  # noqa: N818  (what was found, not an error of the user)
+    """A chunk is there and cannot be decoded."""
 
 
 class Hierarchy:
@@ -29,6 +37,7 @@ class Hierarchy:
         self.storage = storage
         self.documents: dict[str, Document] = dict(documents or {})
         self._changed: set[str] = set()
+        self._swapped = ""
 
     @classmethod
     def load(cls, storage: Storage) -> "Hierarchy | None":
@@ -37,7 +46,8 @@ class Hierarchy:
         Raises
         ------
         ValueError
-            If the root's document is not one of a zarr v3 group with consolidated metadata.
+            If the root's document is not one of a zarr v3 group with consolidated metadata, or
+            describes what no store holds.
         """
         raw = storage.get(METADATA)
         if raw is None:
@@ -45,12 +55,16 @@ class Hierarchy:
         root = json.loads(raw)
         if not isinstance(root, dict) or root.get("node_type") != "group":
             raise ValueError("no group")
-        inside = (root.pop("consolidated_metadata", None) or {}).get("metadata", {})
+        consolidated = root.pop("consolidated_metadata", None) or {}
+        inside = consolidated.get("metadata", {}) if isinstance(consolidated, dict) else None
         if not isinstance(inside, dict) or not all(isinstance(d, dict) for d in inside.values()):
             raise ValueError("no consolidated metadata")
         for document in inside.values():
             document.pop("consolidated_metadata", None)
-        return cls(storage, {"": root, **{_checked(key): doc for key, doc in inside.items()}})
+        documents = {"": root, **{checked_key(key): doc for key, doc in inside.items()}}
+        for key, document in documents.items():
+            check_document(key, document)
+        return cls(storage, documents)
 
     def attributes(self, key: str) -> Document:
         """Return the attributes of a group or array."""
@@ -115,6 +129,10 @@ class Hierarchy:
         """Return the length of an array's first dim."""
         return int(self.documents[key]["shape"][0])
 
+    def shape(self, key: str) -> tuple[int, ...]:
+        """Return the shape of an array."""
+        return tuple(self.documents[key]["shape"])
+
     def fill(self, key: str) -> Any:
         """Return the fill value of an array."""
         value = self.documents[key]["fill_value"]
@@ -126,15 +144,18 @@ class Hierarchy:
     def read_chunk(self, key: str, number: int) -> Array | None:
         """Return one chunk at its full length, None where nothing was written."""
         array = self.array(key)
-        raw = self.storage.get(chunk_key(array, number))
+        place = chunk_key(array, number)
+        if key == self._swapped and self.storage.get(f"{SWAP}/{key}/{METADATA}"):
+            place = f"{SWAP}/{place}"
+        raw = self.storage.get(place)
         if raw is None:
             return None
         try:
             return decode(array, raw)
         except ValueError as error:
-            raise StoreError(
+            raise DamagedChunk(
                 f"Chunk {chunk_key(array, number)} of the store cannot be read: {error}. "
-                "Find all damaged chunks with `toolkit check`, and run them again."
+                "`toolkit check` names all damage, `toolkit retry --damaged` makes it anew."
             ) from error
 
     def write_chunk(self, key: str, number: int, values: Array) -> None:
@@ -146,14 +167,27 @@ class Hierarchy:
             values = full
         self.storage.put(chunk_key(array, number), encode(array, values))
 
-    def read(self, key: str, first: int, last: int) -> Array:
-        """Return rows ``first … last - 1``."""
+    def read(self, key: str, first: int, last: int, *, whole: bool = False) -> Array:
+        """Return rows ``first … last - 1``; ``whole``: every chunk has to be there."""
         array = self.array(key)
         inner = tuple(self.documents[key]["shape"][1:])
         dtype = object if array.dtype is None else array.dtype
-        values = np.empty((last - first, *inner), dtype)
-        for number, rows, inside in pieces(first, last, array.chunk[0]):
+        values = self._empty(key, (last - first, *inner), dtype)
+        length = array.chunk[0]
+        if last - first > _FEW * length:
+            # Most may never have been written: time goes with the files that there are.
+            values[...] = self.fill(key)
+            numbers = _numbers(array, self.storage.names(key))
+            found = pieces_of(first, last, length, numbers)
+        else:
+            found = pieces(first, last, length)
+        for number, rows, inside in found:
             chunk = self.read_chunk(key, number)
+            if chunk is None and whole:
+                raise DamagedChunk(
+                    f"Chunk {chunk_key(array, number)} of the store is gone, and cannot be made "
+                    "again. Restore it from a copy of the store."
+                )
             if chunk is None:
                 values[rows] = self.fill(key)
             else:
@@ -164,7 +198,9 @@ class Hierarchy:
         """Return rows in any order."""
         array = self.array(key)
         inner = tuple(self.documents[key]["shape"][1:])
-        values = np.empty((len(ids), *inner), object if array.dtype is None else array.dtype)
+        values = self._empty(
+            key, (len(ids), *inner), object if array.dtype is None else array.dtype
+        )
         numbers = ids // array.chunk[0]
         order = np.argsort(numbers, kind="stable")
         cuts = np.flatnonzero(np.diff(numbers[order])) + 1
@@ -176,6 +212,11 @@ class Hierarchy:
             else:
                 values[rows] = _cut(chunk[ids[rows] - number * array.chunk[0]], inner)
         return values
+
+    def _empty(self, key: str, shape: tuple[int, ...], dtype: npt.DTypeLike) -> Array:
+        nbytes = math.prod(shape) * np.dtype(dtype).itemsize
+        require_room(nbytes, f"What is asked for of array {key!r}, of shape {shape},")
+        return np.empty(shape, dtype)
 
     def write(self, key: str, first: int, values: Array) -> None:
         """Write rows from ``first`` on; chunks that are covered in part are read first."""
@@ -206,18 +247,39 @@ class Hierarchy:
         self.storage.put(f"{SWAP}.json", _dumps({"key": key, "document": document}))
         self.finish_replacing()
 
+    def see_replacing(self) -> None:
+        """Read as if an exchange that was interrupted were complete; nothing is written."""
+        intention = self._intention()
+        if intention is not None:
+            self._swapped, document = intention
+            self.documents[self._swapped] = document
+
     def finish_replacing(self) -> None:
         """Complete an exchange that ``replace`` has begun; do nothing where there is none."""
-        raw = self.storage.get(f"{SWAP}.json")
-        if not raw or raw == b"null":
+        intention = self._intention()
+        if intention is None:
             return
-        intention = json.loads(raw)
-        key = _checked(str(intention["key"]))
+        key, document = intention
         self.storage.replace_tree(key, f"{SWAP}/{key}")
-        self.put(key, intention["document"])
+        self.put(key, document)
         self.commit()
         self.storage.put(f"{SWAP}.json", b"null")
         self.storage.delete_tree(SWAP)
+
+    def _intention(self) -> tuple[str, Document] | None:
+        raw = self.storage.get(f"{SWAP}.json")
+        if not raw or raw == b"null":
+            return None
+        try:
+            intention = json.loads(raw)
+            key, document = checked_key(str(intention["key"])), intention["document"]
+            check_document(key, document)
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            raise StoreError(
+                f"{SWAP}.json of the store, which says how to go on after a crash, is damaged "
+                f"({error}). Restore the store from a copy."
+            ) from error
+        return key, document
 
 
 def put_array(
@@ -249,6 +311,30 @@ def pieces(first: int, last: int, length: int) -> Iterator[tuple[int, slice, sli
         at = stop
 
 
+def pieces_of(
+    first: int, last: int, length: int, numbers: Iterable[int]
+) -> Iterator[tuple[int, slice, slice]]:
+    """Yield the same for those chunks only that have one of these numbers."""
+    for number in sorted(numbers):
+        begin, stop = max(number * length, first), min((number + 1) * length, last)
+        if begin < stop:
+            at = number * length
+            yield number, slice(begin - first, stop - first), slice(begin - at, stop - at)
+
+
+def _numbers(array: Stored, names: Iterable[str]) -> list[int]:
+    """Return the numbers of the chunks whose files have these names."""
+    end = ".0" * (len(array.chunk) - 1)
+    found = []
+    for name in names:
+        number = name.removeprefix("c.").removesuffix(end)
+        if number.isascii() and number.isdecimal() and len(number) < 19:
+            n = int(number)
+            if chunk_key(array, n) == f"{array.key}/{name}":
+                found.append(n)
+    return found
+
+
 def _cut(values: Array, inner: tuple[int, ...]) -> Array:
     """Cut inner dims of length 0, which are stored as 1, back to their length."""
     if values.shape[1:] == inner:
@@ -257,15 +343,7 @@ def _cut(values: Array, inner: tuple[int, ...]) -> Array:
 
 
 def _dumps(document: object) -> bytes:
-    return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
-
-
-def _checked(key: str) -> str:
-    """Refuse a key that leads out of the store."""
-    if (
-        key.startswith("/")
-        or "\\" in key
-        or any(part in ("", ".", "..") for part in key.split("/"))
-    ):
-        raise ValueError(f"an array under {key!r}")
-    return key
+    try:
+        return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
+    except UnicodeEncodeError:  # a file name, such as that of a script, need not be text
+        return json.dumps(document, separators=(",", ":")).encode()

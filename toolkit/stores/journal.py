@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
+from toolkit.stores.inside import open_plain
 from toolkit.stores.packing import Buffer
 from toolkit.stores.records import Record, Stages, scan, whole
 
@@ -125,7 +126,7 @@ class Tail:
     def read(self) -> Iterator[Record]:
         """Yield the records since the last reading, up to the first that is not whole."""
         try:
-            fd = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
+            fd = open_plain(self.path, os.O_RDONLY)
         except FileNotFoundError:
             return
         try:
@@ -152,12 +153,13 @@ class Tail:
 
     def _skip(self, done: int) -> None:
         """Go to an offset that was reached before; only schemas on the way are read."""
-        with open(self.path, "rb") as file:
+        with open(self.path, "rb", opener=open_plain) as file:
+            done = min(done, os.fstat(file.fileno()).st_size)
             file.seek(PAGE)
             while self.offset < done:
                 head = file.read(48)
                 need = whole(head)
-                if need < 48 or self.offset + need > done:
+                if len(head) < 48 or need < 48 or self.offset + need > done:
                     break
                 if head[16] == 1:
                     for _ in scan(head + file.read(need - 48), self.stages, base=self.offset):
@@ -170,7 +172,7 @@ class Tail:
 def read_page(path: str) -> Page | None:
     """Return the page of a journal, None where the file is no whole journal of this format."""
     try:
-        with open(path, "rb") as file:
+        with open(path, "rb", opener=open_plain) as file:
             raw = file.read(PAGE)
     except OSError:
         return None
@@ -192,7 +194,7 @@ def read_page(path: str) -> Page | None:
 def read_slots(path: str) -> list[tuple[int, int]]:
     """Return the runs in progress that the page notes, as (run, number of the stage)."""
     try:
-        with open(path, "rb") as file:
+        with open(path, "rb", opener=open_plain) as file:
             raw = file.read(PAGE)
     except OSError:
         return []

@@ -9,6 +9,7 @@ import numpy as np
 from toolkit.errors import StoreError
 from toolkit.run_status import FLAG_MEANINGS, Status
 from toolkit.stages.schema import Schema, Variable
+from toolkit.stores.checking import CHUNK_KEYS
 from toolkit.stores.chunks import (
     ZSTD_LEVEL,
     Stored,
@@ -24,7 +25,6 @@ RUN = "run"
 FORMAT_VERSION = 1
 ATTRIBUTE = "toolkit"
 RAGGED_CHUNK = 1 << 17
-CHUNK_KEYS = {"name": "default", "configuration": {"separator": "."}}
 
 Document = dict[str, Any]
 
@@ -73,7 +73,7 @@ def array_document(
         wide = array.dtype.itemsize > 1
         codecs.append({"name": "bytes"} | ({"configuration": {"endian": "little"}} if wide else {}))
     if array.compressed:
-        configuration = {"level": ZSTD_LEVEL, "checksum": False}
+        configuration = {"level": ZSTD_LEVEL, "checksum": True}
         codecs.append({"name": "zstd", "configuration": configuration})
     return {
         "shape": list(shape),
@@ -109,7 +109,7 @@ def stored_of(key: str, document: Mapping[str, Any]) -> Stored:
         chunk = tuple(int(n) for n in document["chunk_grid"]["configuration"]["chunk_shape"])
         compressed = any(codec["name"] == "zstd" for codec in document["codecs"])
         keys = document["chunk_key_encoding"]
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, AttributeError, OverflowError) as error:
         raise ValueError(f"array {key} is none of ours: {error}") from error
     if dtype is not None and (dtype.hasobject or dtype.kind not in "biufc"):
         raise ValueError(f"array {key} has type {dtype}")

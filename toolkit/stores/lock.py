@@ -11,9 +11,11 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 
 from toolkit.errors import StoreError
+from toolkit.stores.inside import open_plain
 from toolkit.stores.storage import JOURNALS, reported, write_file
 
 FILE = f"{JOURNALS}/lock.json"
+_LONGEST = 1 << 16
 HEARTBEAT_S = 5.0
 MISSED_BEATS = 3
 
@@ -129,7 +131,7 @@ class Lock:
         mine, self._mine = self._mine, None
         holder = read_holder(self._store)
         if mine is not None and holder is not None and holder.token == mine.token:
-            with contextlib.suppress(FileNotFoundError):
+            with reported(self._store), contextlib.suppress(FileNotFoundError):
                 os.unlink(self._path)
 
     def _create(self, mine: Holder) -> bool:
@@ -214,6 +216,16 @@ def read_holder(path: str) -> Holder | None:
     return _read(os.path.join(path, FILE))
 
 
+def is_in_use(path: str) -> bool:
+    """Whether a driver seems to hold a store: one of another host counts as alive."""
+    holder = read_holder(path)
+    if holder is None:
+        return False
+    if holder.host != socket.gethostname():
+        return True
+    return process_start(holder.pid) == (holder.process_start or None)
+
+
 def process_start(pid: int) -> str | None:
     """Return when a process of this host started, as its system counts; None if it is gone."""
     try:
@@ -234,8 +246,8 @@ def process_start(pid: int) -> str | None:
 
 def _read(path: str) -> Holder | None:
     try:
-        with open(path, encoding="utf-8") as file:
-            found = json.load(file)
+        with open(path, encoding="utf-8", opener=open_plain) as file:
+            found = json.loads(file.read(_LONGEST))
         return Holder(
             host=str(found["host"]),
             pid=int(found["pid"]),
@@ -244,5 +256,5 @@ def _read(path: str) -> Holder | None:
             since=float(found["since"]),
             beat=int(found["beat"]),
         )
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return None

@@ -5,11 +5,13 @@ from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from typing import Any
 
+from toolkit.stores.events import Events, MemoryEvents
 from toolkit.stores.failure_log import FailureLog, MemoryLog
 from toolkit.stores.hierarchy import Hierarchy
 from toolkit.stores.journal import Durability
 from toolkit.stores.records import Record, Stages, scan
 from toolkit.stores.roster import Roster, new_hierarchy
+from toolkit.stores.run_logs import MemoryRunLogs, RunLogs
 from toolkit.stores.sink import Receipt
 from toolkit.stores.stage_runs import StageRuns
 from toolkit.stores.storage import Memory
@@ -36,6 +38,8 @@ class MemoryStore:
         self.identity = new_hierarchy(self.hierarchy, provenance or {})
         self.hierarchy.commit()
         self.failure_log: FailureLog = MemoryLog()
+        self.run_logs: RunLogs = MemoryRunLogs()
+        self.events: Events = MemoryEvents()
         self._roster = Roster(self, {})
 
     @property

@@ -10,8 +10,10 @@ import numpy as np
 
 from toolkit.errors import StoreError
 from toolkit.run_status import Status
+from toolkit.stores.checking import readable
 from toolkit.stores.failures import failures_frame, joined
 from toolkit.stores.stage_runs import StageRuns
+from toolkit.stores.state import count_statuses
 from toolkit.stores.zarr_store import ZarrStore
 
 if TYPE_CHECKING:
@@ -58,15 +60,16 @@ def open(  # noqa: A001 - users write tk.open, as they write xr.open_dataset
     names = store.stage_names if stage is None and len(store.stage_names) > 1 else (stage,)
     found = {}
     for name in names:
-        runs = _stage(store, name)
-        found[runs.name] = labelled(
-            runs,
-            flat=flat,
-            mask=mask,
-            load=False,
-            attrs={"store": os.fspath(path)},
-            qualified=len(names) > 1,
-        )
+        runs = one_stage(store, name)
+        with readable(store.path):
+            found[runs.name] = labelled(
+                runs,
+                flat=flat,
+                mask=mask,
+                load=False,
+                attrs={"store": os.fspath(path)},
+                qualified=len(names) > 1,
+            )
     outputs = [name for data in found.values() for name in data.data_vars]
     twice = sorted({str(name) for name in outputs if outputs.count(name) > 1})
     if twice:
@@ -80,7 +83,8 @@ def open(  # noqa: A001 - users write tk.open, as they write xr.open_dataset
             f"The runs of stage {flats[0]!r} are read along one dim, and those of other stages are "
             f"others: say which stage to open, stage={flats[0]!r} for example."
         )
-    return merged(found, mask=mask)
+    with readable(store.path):
+        return merged(found, mask=mask)
 
 
 def status(path: str | os.PathLike[str]) -> "pd.DataFrame":
@@ -103,9 +107,10 @@ def status(path: str | os.PathLike[str]) -> "pd.DataFrame":
     rows = {}
     for name in store.stage_names:
         state = store.stage(name).state
-        counts = np.bincount(state.status, minlength=len(Status))
+        with readable(store.path):
+            counts = count_statuses(state.status)
+            seconds = float(np.nansum(state.seconds, dtype=np.float64))
         by_name = {one.name.lower(): int(counts[one]) for one in Status if one != Status.SKIPPED}
-        seconds = float(np.nansum(state.seconds, dtype=np.float64))
         rows[name] = {"runs": sum(by_name.values()), **by_name, "seconds": seconds}
     columns = ["runs", *(one.name.lower() for one in Status if one != Status.SKIPPED), "seconds"]
     table = pd.DataFrame.from_dict(rows, orient="index", columns=columns)
@@ -132,12 +137,16 @@ def failures(path: str | os.PathLike[str], *, stage: str | None = None) -> "pd.D
     names = store.stage_names if stage is None else (stage,)
     tables = []
     for name in names:
-        runs = _stage(store, name)
-        tables.append(failures_frame(runs, np.flatnonzero(runs.state.status == Status.FAILED)))
-    return joined(tables)
+        runs = one_stage(store, name)
+        with readable(store.path):
+            failed = np.flatnonzero(runs.state.status == Status.FAILED)
+            tables.append(failures_frame(runs, failed))
+    with readable(store.path):
+        return joined(tables)
 
 
-def _stage(store: ZarrStore, name: str | None) -> StageRuns:
+def one_stage(store: ZarrStore, name: str | None) -> StageRuns:
+    """Return the runs of a stage; without a name, of the only one."""
     names = store.stage_names
     if name is None and len(names) == 1:
         return store.stage(names[0])

@@ -103,7 +103,7 @@ class Settler:
         ids, statuses, seconds, parts
             Of the outcomes that count.
         """
-        blocks = [item for item in sent if self._is_inside(item[1])]
+        blocks = [item for item in sent if self.is_inside(item[1])]
         ids, statuses, seconds, parts = [], [], [], list[Part]()
         for group in self._groups(blocks):
             taken = self._settle_group(group, parts)
@@ -131,7 +131,8 @@ class Settler:
                 cast(part.columns, part.schema, wide)
         return wide
 
-    def _is_inside(self, block: Block) -> bool:
+    def is_inside(self, block: Block) -> bool:
+        """Whether all runs of a block are runs of the stage, each once."""
         n_runs = self._state.n_runs
         if block.ids is None:
             return block.lo >= 0 and block.lo + block.n <= n_runs and block.n > 0

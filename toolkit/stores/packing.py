@@ -24,7 +24,7 @@ def pack(schema: Schema, columns: Sequence[Column]) -> list[Buffer]:
         if isinstance(column, RaggedColumn):
             buffers += [_raw(column.lengths, "<i8"), _raw(column.values, element_dtype(variable))]
         elif variable.kind == "text":
-            texts = [str(text).encode("utf-8", "surrogatepass") for text in column.ravel()]
+            texts = [str(text).encode("utf-8", "replace") for text in column.ravel()]  # as chunks
             lengths = np.fromiter(map(len, texts), np.int64, len(texts))
             buffers += [_raw(lengths, "<i8"), b"".join(texts)]
         else:
@@ -106,6 +106,8 @@ def _read_lengths(payload: memoryview, count: int) -> tuple[npt.NDArray[np.int64
 
 
 def _read_text(payload: memoryview, shape: tuple[int, ...]) -> tuple[Array, memoryview]:
+    if min(shape) < 0:
+        raise ValueError("a negative length")
     count = math.prod(shape)
     lengths, payload = _read_lengths(payload, count)
     total = int(lengths.sum())

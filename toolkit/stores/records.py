@@ -15,13 +15,16 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from toolkit.stages.said import RunLog
 from toolkit.stages.schema import Columns, Schema
+from toolkit.stores.failure_log import as_failure
 from toolkit.stores.packing import Buffer, element_dtype, pack, unpack
+from toolkit.stores.stretches import FEWEST, Stretch, read_stretch
 
 # magic, crc, length of the payload, kind, flags, stage, attempt, epoch, n, lo, time
 HEADER = struct.Struct("<4sIQBBHIIIqd")
 MAGIC = b"TKR1"
-SCHEMA, STARTED, BLOCK, ERRORS = 1, 2, 3, 4
+SCHEMA, STARTED, BLOCK, ERRORS, LOGS = 1, 2, 3, 4, 5
 IDS, PEAK, COLUMNS, IN_CHUNK, ONE_STATUS, ONE_SECONDS, ONE_PEAK = 1, 2, 4, 8, 16, 32, 64
 
 IntArray = npt.NDArray[np.int64]
@@ -87,7 +90,14 @@ class Errors(NamedTuple):
     failures: list[dict[str, Any]]
 
 
-Record = Described | Started | Block | Errors
+class Logs(NamedTuple):
+    """What runs have said; see ``toolkit.stages.said.RunLog``."""
+
+    origin: Origin
+    logs: list[RunLog]
+
+
+Record = Described | Started | Block | Errors | Logs
 
 
 class Stages:
@@ -210,12 +220,21 @@ def _scan(
     view: memoryview, stages: Stages, base: int, skip: bool, singles: "Singles"
 ) -> Iterator[Record]:
     size, start, header = len(view), 0, HEADER.size
+    sought = 0  # from here on it is worth to look for a stretch again
     while start + header <= size:
         fields = HEADER.unpack_from(view, start)
         magic, crc, length, kind = fields[:4]
         end = start + header + length
         if magic != MAGIC or end > size:
             return
+        if kind == BLOCK and not skip and start >= sought:
+            stretch = _stretch(view, start, fields, stages)
+            if stretch is not None:
+                yield from singles.flush()
+                yield from _read(stretch, fields, stages, base + start, base)
+                start = stretch.end
+                continue
+            sought = start + FEWEST * (end - start)
         if not skip or kind == SCHEMA:
             if zlib.crc32(view[start + 8 : end]) != crc:
                 return
@@ -234,6 +253,30 @@ def _scan(
                 return
             yield found
         start = end
+
+
+def _stretch(
+    view: memoryview, start: int, fields: tuple[Any, ...], stages: Stages
+) -> Stretch | None:
+    _, _, length, _, flags, number, _, _, n, _, _ = fields
+    known = stages.known.get(number)
+    if known is None or n != 1 or flags & ~(PEAK | COLUMNS):
+        return None
+    layout = _single_layout(flags, known[1])
+    if layout is None or layout.itemsize != length:
+        return None
+    return read_stretch(view, start, layout)
+
+
+def _read(
+    stretch: Stretch, fields: tuple[Any, ...], stages: Stages, first: int, base: int
+) -> Iterator[Record]:
+    flags, number, attempt, epoch = fields[4:8]
+    stage, schema = stages.known[number]
+    origin = Origin(stage, attempt, epoch, stretch.time, first, base + stretch.block_end)
+    yield _block(origin, stretch.runs, stretch.rows, flags, schema)
+    for run, time, start, end in stretch.begun:
+        yield Started(Origin(stage, attempt, epoch, time, base + start, base + end), run)
 
 
 class Singles:
@@ -292,28 +335,35 @@ class Singles:
             assert self._layout is not None
             flags, _, attempt, epoch, _ = self._key
             rows = np.frombuffer(b"".join(self._payloads), self._layout)
-            columns: Columns | None = None
-            if flags & COLUMNS:
-                names = rows.dtype.names or ()
-                columns = [np.ascontiguousarray(rows[name]) for name in names[3:]]
-            ids = np.array(self._los, np.int64)
-            is_range = bool((np.diff(ids) == 1).all())
-            yield Block(
-                Origin(self._stage, attempt, epoch, self._time, self._first, self._last),
-                int(ids[0]),
-                len(ids),
-                None if is_range else ids,
-                rows["status"],
-                rows["seconds"],
-                rows["peak"][:, 0] if flags & PEAK else None,
-                columns,
-                self._schema,
-                in_chunk=False,
-            )
+            origin = Origin(self._stage, attempt, epoch, self._time, self._first, self._last)
+            yield _block(origin, np.array(self._los, np.int64), rows, flags, self._schema)
             self._los, self._payloads = [], []
             self._gathered.clear()
         started, self._started = self._started, {}
         yield from started.values()
+
+
+def _block(
+    origin: Origin, ids: IntArray, rows: npt.NDArray[Any], flags: int, schema: Schema | None
+) -> Block:
+    """Return blocks of one run each as one."""
+    columns: Columns | None = None
+    if flags & COLUMNS:
+        names = rows.dtype.names or ()
+        columns = [np.ascontiguousarray(rows[name]) for name in names[3:]]
+    is_range = bool((np.diff(ids) == 1).all())
+    return Block(
+        origin,
+        int(ids[0]),
+        len(ids),
+        None if is_range else ids,
+        rows["status"],
+        rows["seconds"],
+        rows["peak"][:, 0] if flags & PEAK else None,
+        columns,
+        schema,
+        in_chunk=False,
+    )
 
 
 def _single_layout(flags: int, schema: Schema | None) -> np.dtype[Any] | None:
@@ -354,7 +404,9 @@ def _parse(
         failures = json.loads(bytes(payload))
         if not isinstance(failures, list) or not all(_is_failure(item) for item in failures):
             raise ValueError("not a list of failures")
-        return Errors(origin, failures)
+        return Errors(origin, [as_failure(item) for item in failures])
+    if kind == LOGS:
+        return Logs(origin, [run_log(*item) for item in json.loads(bytes(payload))])
     if kind != BLOCK:
         raise ValueError(f"unknown kind {kind}")
     ids = None
@@ -398,8 +450,21 @@ def _schema(text: str) -> Schema:
     return Schema.from_json(text)
 
 
+def run_log(runs: object, text: object) -> RunLog:
+    """Return what runs have said as JSON has it.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If it is something else.
+    """
+    if not isinstance(runs, list) or not isinstance(text, str | None):
+        raise TypeError("not what runs have said")
+    return RunLog(tuple((int(lo), int(hi)) for lo, hi in runs), text)
+
+
 def _is_failure(item: object) -> bool:
-    return isinstance(item, dict) and isinstance(item.get("run"), int)
+    return isinstance(item, dict) and type(item.get("run")) is int
 
 
 def _cut(payload: memoryview, size: int) -> tuple[memoryview, memoryview]:

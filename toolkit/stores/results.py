@@ -9,6 +9,7 @@ import numpy as np
 from toolkit.errors import StoreError
 from toolkit.spaces.space import Space
 from toolkit.stages.identity import Identity
+from toolkit.stores.box import as_array
 from toolkit.stores.failures import failures_frame, joined
 from toolkit.stores.journal import Durability
 from toolkit.stores.memory_store import MemoryStore
@@ -90,6 +91,32 @@ class Results:
         if self.script is not None and disk.provenance.get("script") != self.script:
             disk.set_attributes({"provenance": {**disk.provenance, "script": dict(self.script)}})
 
+    @property
+    def is_there(self) -> bool:
+        """Whether there is a store."""
+        if self._folder is None:
+            return self._memory is not None
+        return (self._folder / "zarr.json").exists()
+
+    def holds(self, name: str) -> bool:
+        """Whether the acquired store has a stage of this name."""
+        store = self._disk or self._memory
+        return store is not None and name in store.stage_names
+
+    def repair(self) -> int:
+        """Make runs pending whose stored values are damaged; return how many.
+
+        Raises
+        ------
+        StoreError
+            If somebody else runs the store, or its labels are damaged.
+        """
+        from toolkit.stores.repair import repair
+
+        if self._folder is None or not self.is_there:
+            return 0
+        return sum(map(len, repair(self._folder).values()))
+
     def release(self) -> None:
         """Fold everything and let go of the store."""
         disk, self._disk = self._disk, None
@@ -110,11 +137,19 @@ class Results:
         They are there until the store is taken again, so that their failures can be looked at.
         """
         self._passing[name] = MemoryStore()
+        if self._disk is not None:  # one log for all stages
+            self._passing[name].events = self._disk.events
         return self._passing[name].stage(name, create=True)
 
     def let_go(self, name: str) -> None:
         """Drop what the runs of a stage that is not kept returned; state and failures stay."""
         self._passing[name].stage(name).drop_values()
+
+    def note(self, event: str, **fields: object) -> None:
+        """Note an event in the log of the acquired store; without one, nothing."""
+        store = self._disk or self._memory
+        if store is not None:
+            store.events.note(event, **fields)
 
     def note_inputs(self, inputs: Mapping[str, Mapping[str, object]]) -> None:
         """Note what was frozen, by name, in the provenance of the acquired store."""
@@ -239,7 +274,7 @@ class Results:
             if runs is None:
                 frames.append(failures_frame(None, np.zeros(0, np.int64)))
                 continue
-            ids = np.asarray(runs.catalogue.find(space, defaults=defaults))
+            ids = as_array(runs.catalogue.find(space, defaults=defaults))
             frames.append(failures_frame(runs, ids[ids >= 0]))
         return frames[0] if len(frames) == 1 else joined(frames)
 

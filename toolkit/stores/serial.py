@@ -1,5 +1,6 @@
 """Catalogues as JSON and plain arrays, and back. Nothing here is ever pickled."""
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -103,8 +104,12 @@ def from_json(
                 raise ValueError(f"a block of runs begins at {block.start}, not at {start}")
             start += len(block)
             blocks.append(block)
+        if start > math.prod(size + 1 for size in sizes):
+            raise ValueError(f"{start} runs for dims of {sizes} labels")
         fields = tuple(_field_from(d, arrays, sizes) for d in document["fields"])
-    except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
+    except (
+        KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError,
+    ) as error:  # fmt: skip
         raise StoreError(
             f"The store's record of its axes is damaged ({type(error).__name__}: {error}). "
             "Restore the store from a copy."

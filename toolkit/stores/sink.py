@@ -13,6 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from toolkit.stages.said import RunLog
 from toolkit.stages.schema import Column, Columns, RaggedColumn, Schema
 from toolkit.stores import records
 from toolkit.stores.chunks import as_stored, fill_of, stored_variable, write_chunk
@@ -40,6 +41,9 @@ class Outcomes(Protocol):
 
     @property
     def errors(self) -> Sequence[Any]: ...  # noqa: D102
+
+    @property
+    def logs(self) -> Sequence[RunLog]: ...  # noqa: D102
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -297,6 +301,10 @@ class Sink:
         parts: list[tuple[int, int, int, int, list[Buffer]]] = []
         if result.errors:
             parts.append((records.ERRORS, 0, len(result.errors), lo, [_errors_json(result.errors)]))
+        if result.logs:
+            parts.append(
+                (records.LOGS, 0, len(result.logs), lo, [json.dumps(result.logs).encode()])
+            )
         if in_chunk:
             flags |= records.IN_CHUNK
         parts.append((records.BLOCK, flags, n, lo, payload))

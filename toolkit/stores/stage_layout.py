@@ -46,6 +46,9 @@ class StageLayout:
             schema = Schema.from_json(ours["schema"])
             values = Values(self._hierarchy, self._group, schema, int(ours["chunk_length"]))
             values.reconcile()
+            for key in values.keys_along_run():
+                if self._hierarchy.length(key) < catalogue.n_runs:
+                    raise ValueError(f"array {key} is shorter than the {catalogue.n_runs} runs")
         return catalogue, values
 
     def load_makers(self) -> Makers:

@@ -13,24 +13,28 @@ from toolkit.errors import StoreError
 from toolkit.run_status import Status
 from toolkit.stages.columns import cast, empty_columns
 from toolkit.stages.identity import Identity
-from toolkit.stages.schema import Column, Schema
+from toolkit.stages.schema import Column, Columns, Schema
 from toolkit.stores.begun import Begun
+from toolkit.stores.box import compact, take
+from toolkit.stores.catalogue import Catalogue
+from toolkit.stores.events import Events
 from toolkit.stores.failure_log import FailureLog
 from toolkit.stores.fold import Fold
 from toolkit.stores.hierarchy import Hierarchy
 from toolkit.stores.journal import Durability
 from toolkit.stores.layout import check_names, state_key
 from toolkit.stores.lineage import changes, recovered, restated, status_under, used_numbers
-from toolkit.stores.makers import MADE_BY, NOBODY
+from toolkit.stores.makers import MADE_BY, NOBODY, Makers
 from toolkit.stores.matching import SpaceLike
 from toolkit.stores.outcomes import Collected, Failed, Settler, failed
 from toolkit.stores.overlay import Overlay
 from toolkit.stores.parameters import Parameters
 from toolkit.stores.pending import Part, Pending
-from toolkit.stores.records import Block, Errors, Record, Started
+from toolkit.stores.records import Block, Errors, Logs, Record, Started
+from toolkit.stores.run_logs import RunLogs
 from toolkit.stores.sink import Receipt, SinkSpec
 from toolkit.stores.stage_layout import StageLayout, coordinate_names
-from toolkit.stores.state import FIELDS, State
+from toolkit.stores.state import FIELDS, NUMBERS, State
 from toolkit.stores.values import Values
 
 Array = npt.NDArray[Any]
@@ -66,6 +70,8 @@ class Home(Protocol):
     accepts_late: bool
     hierarchy: Hierarchy
     failure_log: FailureLog
+    run_logs: RunLogs
+    events: Events
     lock: AbstractContextManager[Any]
 
     @property
@@ -156,20 +162,51 @@ class StageRuns:
         New runs are pending; cells that no space asked for are skipped. All arrays get their new
         length, then the metadata is written once.
         """
-        known = self.catalogue
-        catalogue, ids = known.register(space, defaults=defaults)
-        first = self.state.n_runs
-        self.catalogue = catalogue
-        self.state.grow(catalogue.n_runs)
-        left_out = catalogue.left_out(first)
-        if len(left_out):
-            self.state.set_status(left_out, Status.SKIPPED)
-        asked = np.arange(ids.start, ids.stop) if isinstance(ids, range) else ids
-        wanted = asked[self.state.status[asked] == Status.SKIPPED]
-        if len(wanted):
-            self.state.set_status(wanted, Status.PENDING)
+        catalogue, ids = self.catalogue.register(space, defaults=defaults)
+        self._grow(catalogue)
+        asked = slice(ids.start, ids.stop) if isinstance(ids, range) else ids
+        skipped = np.flatnonzero(self.state.status[asked] == Status.SKIPPED)
+        if len(skipped):
+            self.state.set_status(take(compact(ids), skipped), Status.PENDING)
         self._layout.lay_out(catalogue, self._values, self._parameters, self.state.names)
         return ids
+
+    @_alone
+    def adopt(self, catalogue: Catalogue, makers: Makers) -> None:
+        """Take over the runs of other stores; they are pending until ``take_in``."""
+        self._grow(catalogue)
+        self._layout.lay_out(catalogue, self._values, self._parameters, self.state.names)
+        self.state.makers = makers
+        self._layout.save_makers(makers, self.n_runs)
+
+    @_alone
+    def take_in(
+        self,
+        ids: Ids,
+        state: State,
+        found: Ids,
+        made_by: Array,
+        columns: Columns | None = None,
+        schema: Schema | None = None,
+    ) -> None:
+        """Take in outcomes that another store holds, past the journals.
+
+        Parameters
+        ----------
+        ids
+            Runs here, ascending, each once and pending.
+        state, found
+            The state of the other store, and the runs there, shape ``(n,)``.
+        made_by
+            Who made them, by the numbers of the makers here.
+        columns, schema
+            Their values; None for runs without.
+        """
+        self.state.copy(ids, state, found, made_by)
+        if columns is not None and schema is not None and self.schema is not None:
+            part = cast(columns, schema, self.schema)
+            self._pending.add(Part(ids, part, self.schema, "", 0))
+        self.fold()
 
     @_alone
     def set_schema(self, schema: Schema, chunk_length: int | None = None) -> None:
@@ -260,6 +297,10 @@ class StageRuns:
             schema=self._settler.schema,
         )
 
+    def has_begun(self, journal: str, run: int) -> bool:
+        """Whether a run in progress has a record of its own: nothing else ran in its time."""
+        return self._begun.has(journal, run)
+
     def deliver(self, journal: str, record: Record) -> None:
         """Take a record; ``drain`` looks at it."""
         if not journal or record.origin.end > self.folded.get(journal, 0):
@@ -273,6 +314,8 @@ class StageRuns:
         for journal, record in inbox:
             if journal:
                 self._fold.seen[journal] = record.origin.end
+            if isinstance(record, Block) and not self._settler.is_inside(record):
+                continue
             is_late = record.origin.epoch < self._home.epoch and not self._home.accepts_late
             if isinstance(record, Block):
                 counting = self._begun.counting(record) if is_late else record
@@ -283,6 +326,8 @@ class StageRuns:
                 self._begun.begin(journal, record.run)
             elif isinstance(record, Errors):
                 self._report(record.origin.attempt, record.origin.time, record.failures)
+            elif isinstance(record, Logs):
+                self._home.run_logs.add(self.name, record.origin.attempt, record.logs)
         for journal, offset in self._home.offsets().items():
             self._fold.seen[journal] = max(offset, self._fold.seen.get(journal, 0))
         if blocks:
@@ -318,6 +363,7 @@ class StageRuns:
             self._hierarchy.commit()
         if is_written:
             self._home.failure_log.flush()
+            self._home.run_logs.flush()
             self._home.write_marker()
 
     @_alone
@@ -328,6 +374,32 @@ class StageRuns:
         was before; nothing is lost.
         """
         self.state.set_status(np.asarray(ids, np.int64), Status.PENDING)
+
+    def was_run(self, ids: Ids) -> npt.NDArray[np.bool_]:
+        """Return which of some runs have an outcome, or had one."""
+        status = self.state.status[ids]
+        is_open = (status == Status.PENDING) | (status == Status.SKIPPED)
+        found: npt.NDArray[np.bool_] = ~is_open | (self.state.attempts[ids] > 0)
+        return found
+
+    @_alone
+    def forget_runs(self, ids: Ids) -> None:
+        """Make runs as if they had never been run, on disk at once.
+
+        Their values are not shown any more; their room is given back by ``compact``.
+        """
+        if not len(ids):
+            return
+        if self._values is None and self._settler.schema is not None:
+            self.set_schema(self._settler.schema, 1 << 10)  # so that journals can be folded
+        self.fold(force=True)
+        self.state.forget(ids)
+        gone = set(ids.tolist())
+        self._home.failure_log.keep(
+            lambda line: line["stage"] != self.name or line["run"] not in gone
+        )
+        self.note_incomplete(ids, np.zeros(len(ids), np.int64))
+        self.fold(force=True)
 
     @_alone
     def block(self, ids: Ids) -> None:
@@ -366,6 +438,11 @@ class StageRuns:
             self._layout.save_incomplete(noted)
 
     @_alone
+    def waiting(self) -> Ids:
+        """Return the runs whose values are journalled and not yet in their chunks."""
+        return np.concatenate([np.zeros(0, np.int64), *self._pending.ids()])
+
+    @_alone
     def drop_values(self) -> None:
         """Forget what runs in memory returned, when nobody needs it any more."""
         self._pending.keep([])
@@ -398,6 +475,10 @@ class StageRuns:
         """Return the names of what has changed since the stale ones of some runs were made."""
         return changes(self.state, identity, ids)
 
+    def note(self, event: str, **fields: object) -> None:
+        """Note an event of this stage in the log of the sweep."""
+        self._home.events.note(event, stage=self.name, **fields)
+
     def forget(self, journals: Iterable[str]) -> None:
         """Forget journals that were folded and deleted."""
         gone = list(journals)
@@ -421,6 +502,11 @@ class StageRuns:
                 if before is None or line.get("attempt", 0) >= before.get("attempt", 0):
                     last[run] = line
         return [last[run] for run in sorted(last)]
+
+    @_alone
+    def log(self, run: int) -> str:
+        """Return what the last attempt at a run said; "" where that was nothing."""
+        return self._home.run_logs.text(self.name, run)
 
     @_alone
     def read(self, variable: str, ids: Ids | slice) -> Column:
@@ -454,6 +540,14 @@ class StageRuns:
         wide = self._settler.schema or self.schema
         return self._overlay.apply(base, self.schema, wide, variable, ids, self.n_runs)
 
+    def _grow(self, catalogue: Catalogue) -> None:
+        first = self.state.n_runs
+        self.catalogue = catalogue
+        self.state.grow(catalogue.n_runs)
+        left_out = catalogue.left_out(first)
+        if len(left_out):
+            self.state.set_status(left_out, Status.SKIPPED)
+
     def _unknown(self, variable: str, schema: Schema | None) -> StoreError:
         names = ", ".join(schema.names) if schema is not None else "none yet"
         return StoreError(f"Stage {self.name!r} has no output {variable!r}. Its outputs: {names}.")
@@ -485,7 +579,11 @@ class StageRuns:
         key = state_key(self.group, name)
         if key not in self._hierarchy.documents:
             return None
-        stored = self._hierarchy.read(key, 0, self._hierarchy.length(key))
+        dtype = FIELDS.get(name, NUMBERS)[0]
+        if self._hierarchy.array(key).dtype != dtype or len(self._hierarchy.shape(key)) != 1:
+            raise StoreError(f"Array {key!r} of the store is not of type {dtype} along the runs.")
+        length = min(self._hierarchy.length(key), self.catalogue.n_runs)
+        stored = self._hierarchy.read(key, 0, length)
         if name == "status":
             stored = restated(
                 stored, self.state.makers, functools.partial(self._stored_state, MADE_BY)

@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from typing import Literal, Protocol
 
 from toolkit.errors import StoreError
+from toolkit.stores.inside import check_folders, open_inside
+from toolkit.stores.limits import require_room
 from toolkit.stores.packing import Buffer
 
 JOURNALS = ".journal"
@@ -24,6 +26,9 @@ class Storage(Protocol):
 
     def get(self, key: str) -> bytes | None:
         """Return the bytes under this key, None where there are none."""
+
+    def names(self, key: str) -> set[str]:
+        """Return the names of what is directly under this key."""
 
     def put(self, key: str, data: Buffer) -> None:
         """Put these bytes under the key, at once for every reader."""
@@ -45,12 +50,29 @@ class Folder:
         self.durability = durability
 
     def get(self, key: str) -> bytes | None:
-        """Return the bytes of a file, None where there is none."""
+        """Return the bytes of a file, None where there is none.
+
+        Raises
+        ------
+        StoreError
+            If it is no plain file, lies outside of the folder, or is larger than the memory.
+        """
         try:
-            with open(os.path.join(self.path, key), "rb", buffering=0) as file:
+            with open(open_inside(self.path, key), "rb", buffering=0) as file:
+                require_room(os.fstat(file.fileno()).st_size, f"File {key} of store {self.path}")
                 return file.read()
         except (FileNotFoundError, NotADirectoryError):
             return None
+        except OSError as error:
+            raise explain(error, self.path) from error
+
+    def names(self, key: str) -> set[str]:
+        """Return the names of what is in a folder; none where there is no folder."""
+        check_folders(self.path, f"{key}/")
+        try:
+            return set(os.listdir(os.path.join(self.path, key)))
+        except (FileNotFoundError, NotADirectoryError):
+            return set()
         except OSError as error:
             raise explain(error, self.path) from error
 
@@ -62,6 +84,8 @@ class Folder:
     def replace_tree(self, old: str, new: str) -> None:
         """Rename a folder into the place of another one."""
         source, target = os.path.join(self.path, new), os.path.join(self.path, old)
+        check_folders(self.path, old)
+        check_folders(self.path, new)
         with reported(self.path):
             if not os.path.isdir(source):
                 return
@@ -71,7 +95,8 @@ class Folder:
             os.rename(source, target)
 
     def delete_tree(self, key: str) -> None:
-        """Delete a folder and all in it, if it is there."""
+        """Delete a folder and all in it, if it is there; a link is not followed."""
+        check_folders(self.path, key)
         shutil.rmtree(os.path.join(self.path, key), ignore_errors=True)
 
 
@@ -86,6 +111,11 @@ class Memory:
     def get(self, key: str) -> bytes | None:
         """Return the bytes under this key, None where there are none."""
         return self.values.get(key)
+
+    def names(self, key: str) -> set[str]:
+        """Return the names of what is directly under this key."""
+        inside = (name[len(key) + 1 :] for name in self.values if name.startswith(f"{key}/"))
+        return {name for name in inside if "/" not in name}
 
     def put(self, key: str, data: Buffer) -> None:
         """Put these bytes under the key."""
@@ -108,6 +138,7 @@ def write_file(
     folder: str, key: str, data: Buffer, durability: Literal["process", "power"] = "process"
 ) -> None:
     """Write a file of a store so that it is there as a whole or not at all."""
+    check_folders(folder, key)
     temporary = os.path.join(folder, JOURNALS, f"{uuid.uuid4().hex}.tmp")
     target = os.path.join(folder, key)
     fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
@@ -151,6 +182,9 @@ def explain(error: OSError, path: str) -> StoreError:
     elif error.errno == errno.EMFILE:
         what = "this process has too many open files"
         remedy = "Raise the limit (ulimit -n), then run again."
+    elif error.errno in (errno.ELOOP, errno.EINVAL):
+        what = f"it holds what is no plain file ({error.filename or 'a link, pipe or device'})"
+        remedy = "Put a plain file in its place, or restore the store from a copy."
     elif error.errno in (errno.ENOENT, errno.ENOTDIR):
         what = "a part of it is not there any more"
         remedy = "Was it deleted or moved while it was in use? Run again to make what is missing."

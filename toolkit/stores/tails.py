@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
+from toolkit.stores.inside import open_plain
 from toolkit.stores.journal import PAGE, SUFFIX, Tail, read_page, read_slots
 from toolkit.stores.records import Record
 from toolkit.stores.storage import JOURNALS
@@ -37,7 +38,7 @@ class Tails:
 
     def read(self) -> Iterator[Sent]:
         """Yield the records that are new."""
-        for name in self._names():
+        for name in sorted(journal_names(os.path.dirname(self._folder))):
             tail = self.tails.get(name)
             if tail is None:
                 path = os.path.join(self._folder, name)
@@ -71,7 +72,7 @@ class Tails:
             tail = self.tails.pop(name, None)
             path = os.path.join(self._folder, name)
             try:
-                with open(path, "rb") as file:
+                with open(path, "rb", opener=open_plain) as file:
                     os.unlink(path)
                     if tail is not None:
                         left += [Sent(name, record) for record in tail.read_from(file.fileno())]
@@ -79,8 +80,10 @@ class Tails:
                 continue
         return left
 
-    def _names(self) -> list[str]:
-        try:
-            return sorted(name for name in os.listdir(self._folder) if name.endswith(SUFFIX))
-        except FileNotFoundError:
-            return []
+
+def journal_names(path: str) -> set[str]:
+    """Return the names of the journals that a store has now."""
+    try:
+        return {name for name in os.listdir(os.path.join(path, JOURNALS)) if name.endswith(SUFFIX)}
+    except FileNotFoundError:
+        return set()

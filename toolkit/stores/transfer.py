@@ -97,7 +97,7 @@ def copy(shelf: Shelf, found: Ids, runs: StageRuns, ids: Ids) -> None:
     attempts = np.clip(attempts, 1, MOST_ATTEMPTS)
     for attempt in np.unique(attempts).tolist():
         alike = np.flatnonzero(attempts == attempt)
-        for rows in _pieces(alike, schema):
+        for rows in row_pieces(alike, schema):
             _copy_piece(shelf.runs, found[rows], schema, runs, ids[rows], attempt)
     if runs.schema is None and runs.widest_schema is not None:
         length = shelf.runs.chunk_length or _SMALLEST_CHUNK
@@ -113,7 +113,7 @@ def _copy_piece(
         status=np.full(len(ids), Status.DONE, np.uint8),
         seconds=state.seconds[found],
         peak_memory=state.peak_memory[found],
-        columns=[_typed(source.read(each.name, found), each) for each in schema.variables],
+        columns=[typed(source.read(each.name, found), each) for each in schema.variables],
         schema=schema,
         errors=[],
     )
@@ -123,7 +123,7 @@ def _copy_piece(
     runs.collect([sink.receipt()])
 
 
-def _typed(column: Column, variable: Variable) -> Column:
+def typed(column: Column, variable: Variable) -> Column:
     """Return a column as the widest schema has it, which a stored array may not have yet."""
     if variable.kind != "fixed" or isinstance(column, RaggedColumn):
         return column
@@ -136,7 +136,8 @@ def _typed(column: Column, variable: Variable) -> Column:
     return wide
 
 
-def _pieces(rows: Ids, schema: Schema) -> Iterator[Ids]:
+def row_pieces(rows: Ids, schema: Schema) -> Iterator[Ids]:
+    """Yield rows of which so many are copied at once as fit well in memory."""
     length = max(1, min(_PIECE_RUNS, _PIECE_BYTES // max(schema.nbytes_per_run, 1)))
     for first in range(0, len(rows), length):
         yield rows[first : first + length]

@@ -17,6 +17,7 @@ from toolkit.stages.columns import concatenate, empty_columns, take
 from toolkit.stages.passing import everything, passed, passed_together, passed_whole
 from toolkit.stages.schema import Array, Column, Columns, Schema
 from toolkit.stages.wiring import Link
+from toolkit.stores.box import as_array
 from toolkit.stores.catalogue import Catalogue
 from toolkit.stores.matching import Source, align
 from toolkit.stores.stage_runs import StageRuns
@@ -91,7 +92,7 @@ class Lookup:
             labels[held.name] = asked.labels
         left_out = None
         if whole and space.conditions:
-            kept = np.asarray(before.find(space))
+            kept = as_array(before.find(space))
             left_out = np.ones(before.n_runs, bool)
             left_out[kept[kept >= 0]] = False
         return cls(

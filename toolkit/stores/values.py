@@ -8,11 +8,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from toolkit.errors import StoreError
 from toolkit.stages.columns import cast
 from toolkit.stages.schema import Column, Columns, RaggedColumn, Schema, Variable, exact
 from toolkit.stores.chunks import array_name, as_stored, join, stored_dtype
-from toolkit.stores.hierarchy import Hierarchy, pieces, put_array
+from toolkit.stores.hierarchy import DamagedChunk, Hierarchy, pieces, put_array
 from toolkit.stores.layout import cf_attributes, output_documents, plain_attributes
+from toolkit.stores.limits import require_room
 from toolkit.stores.packing import element_dtype
 
 Array = npt.NDArray[Any]
@@ -60,14 +62,22 @@ class Values:
         return cls(hierarchy, group, schema, chunk_length)
 
     def reconcile(self) -> None:
-        """Take over types that were widened just before a crash."""
+        """Take over types that were widened just before a crash; refuse arrays that do not fit.
+
+        Raises
+        ------
+        ValueError
+            If an array has not the dims, shape or chunks that the schema says.
+        """
         variables = []
         for variable in self.schema.variables:
-            if variable.kind == "fixed" and element_dtype(variable).kind not in "mM":
+            is_number = variable.kind in ("fixed", "ragged")
+            if is_number and element_dtype(variable).kind not in "mM":
                 found = self._hierarchy.array(self.key(variable)).dtype
                 if found is not None and found != element_dtype(variable):
                     variable = replace(variable, dtype=found.str)
             variables.append(variable)
+            self._check_arrays(variable)
         if tuple(variables) != self.schema.variables:
             self.schema = replace(self.schema, variables=tuple(variables))
 
@@ -119,7 +129,7 @@ class Values:
             hierarchy.replace(key, document, self._converted(key, new))
         self.schema = schema
 
-    def patch(self, ids: Ids, columns: Columns, n_runs: int) -> None:
+    def patch(self, ids: Ids, columns: Columns, n_runs: int) -> set[int]:
         """Put values into their chunks; the parts of a chunk that are not given stay.
 
         Parameters
@@ -130,15 +140,22 @@ class Values:
             Their values, in the stored schema.
         n_runs
             Runs there are; the last chunk may be shorter.
+
+        Returns
+        -------
+        set of int
+            Chunks that were not there or could not be decoded: of other runs they hold nothing.
         """
+        blank: set[int] = set()
         for variable, column in zip(self.schema.variables, columns, strict=True):
             key = self.key(variable)
             if isinstance(column, RaggedColumn):
                 starts = self._append(key, column)
-                self._patch(f"{key}.start", ids, starts, n_runs)
-                self._patch(f"{key}.length", ids, column.lengths, n_runs)
+                blank |= self._patch(f"{key}.start", ids, starts, n_runs)
+                blank |= self._patch(f"{key}.length", ids, column.lengths, n_runs)
             else:
-                self._patch(key, ids, as_stored(column), n_runs)
+                blank |= self._patch(key, ids, as_stored(column), n_runs)
+        return blank
 
     def read(self, variable: Variable, ids: Ids | slice) -> Column:
         """Return one output of some runs, as stored; a slice must be of step 1."""
@@ -147,13 +164,37 @@ class Values:
             return self._as_type(variable, self._rows(key, ids))
         starts = self._rows(f"{key}.start", ids)
         lengths = np.array(self._rows(f"{key}.length", ids))
+        if len(lengths) and min(int(lengths.min()), int(starts.min())) < 0:
+            raise StoreError(
+                f"Output {variable.name!r} has runs whose values lie nowhere in its array. "
+                "Find all damaged parts of the store with `toolkit check`."
+            )
         ends = np.cumsum(lengths)
-        total = int(ends[-1]) if len(ends) else 0
+        total = int(lengths.sum(dtype=np.float64))
         if not total:
             return RaggedColumn(lengths, np.zeros(0, element_dtype(variable)))
+        require_room(32 * total, f"Output {variable.name!r} of {len(lengths):,} runs")
         within = np.arange(total) - np.repeat(ends - lengths, lengths)
         values = self._hierarchy.take(key, np.repeat(starts, lengths) + within)
         return RaggedColumn(lengths, self._as_type(variable, values))
+
+    def _check_arrays(self, variable: Variable) -> None:
+        """Refuse arrays that do not fit what the schema says of an output."""
+        hierarchy, key = self._hierarchy, self.key(variable)
+        element = element_dtype(variable) if variable.kind != "text" else None
+        stored = None if element is None else stored_dtype(element)
+        if variable.kind in ("fixed", "text"):
+            wanted = {key: (stored, variable.shape, self.chunk_length)}
+        else:
+            row = (np.dtype("<i8"), (), self.chunk_length)
+            wanted = {key: (stored, (), 0), f"{key}.start": row, f"{key}.length": row}
+        for name, (dtype, inner, length) in wanted.items():
+            array = hierarchy.array(name)
+            fits = hierarchy.shape(name)[1:] == inner and array.chunk[0] == (
+                length or array.chunk[0]
+            )
+            if array.dtype != dtype or not fits:
+                raise ValueError(f"array {name} is not as the outputs are described")
 
     def trim(self) -> None:
         """Cut the room that ragged values were given in advance."""
@@ -174,8 +215,8 @@ class Values:
         dtype = element_dtype(variable)
         return values.view(dtype) if dtype.kind in "mM" else values
 
-    def _patch(self, key: str, ids: Ids, values: Array, n_runs: int) -> None:
-        length = self.chunk_length
+    def _patch(self, key: str, ids: Ids, values: Array, n_runs: int) -> set[int]:
+        length, blank = self.chunk_length, set[int]()
         numbers = ids // length
         cuts = np.flatnonzero(np.diff(numbers)) + 1
         bounds = [0, *cuts.tolist(), len(ids)]
@@ -185,22 +226,25 @@ class Values:
             number = int(numbers[first])
             rows, part = ids[first:last] - number * length, values[first:last]
             if len(rows) < min(length, n_runs - number * length):
-                found = self._hierarchy.read_chunk(key, number)
+                found = self._sound_chunk(key, number)
                 array = self._hierarchy.array(key)
-                chunk = array.blank(self._hierarchy.fill(key)) if found is None else np.array(found)
+                if found is None:
+                    blank.add(number)
+                    chunk = array.blank(self._hierarchy.fill(key))
+                else:
+                    chunk = np.array(found)
                 at: Any = (rows, *(slice(n) for n in part.shape[1:]))
                 chunk[at] = part
                 part = chunk
             elif 0 in part.shape[1:]:
                 continue
             self._hierarchy.write_chunk(key, number, part)
+        return blank
 
     def _append(self, key: str, column: RaggedColumn) -> Array:
         hierarchy = self._hierarchy
         if key not in self._used:
-            n = hierarchy.length(f"{key}.start")
-            ends = hierarchy.read(f"{key}.start", 0, n) + hierarchy.read(f"{key}.length", 0, n)
-            self._used[key] = int(ends.max()) if n else 0
+            self._used[key] = self._first_free(key)
         used = self._used[key]
         needed = used + len(column.values)
         if needed > hierarchy.length(key):
@@ -211,6 +255,26 @@ class Values:
         hierarchy.write(key, used, values)
         self._used[key] = needed
         return used + column.offsets[:-1]
+
+    def _first_free(self, key: str) -> int:
+        """Return from where on ragged values may be appended."""
+        hierarchy = self._hierarchy
+        n, length = hierarchy.length(f"{key}.start"), hierarchy.array(key).chunk[0]
+        try:
+            ends = hierarchy.read(f"{key}.start", 0, n) + hierarchy.read(f"{key}.length", 0, n)
+            used = int(ends.max()) if n else 0
+        except DamagedChunk:
+            used = hierarchy.length(key)
+        if used % length and self._sound_chunk(key, used // length) is None:
+            used += length - used % length
+        return used
+
+    def _sound_chunk(self, key: str, number: int) -> Array | None:
+        """Return a chunk, None where it is not there or cannot be decoded."""
+        try:
+            return self._hierarchy.read_chunk(key, number)
+        except DamagedChunk:
+            return None
 
     def _stored_pieces(self, variable: Variable) -> Iterator[Array]:
         key = self.key(variable)

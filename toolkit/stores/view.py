@@ -34,6 +34,7 @@ from toolkit.stores.cells import (
 )
 from toolkit.stores.frame import RUN, AlongDim, FlatFrame, Frame, SpaceFrame, StoreFrame, is_dense
 from toolkit.stores.layout import STATE_ATTRIBUTES
+from toolkit.stores.limits import require_room
 from toolkit.stores.matching import SpaceLike
 from toolkit.stores.objects import read_objects
 
@@ -358,6 +359,8 @@ def _padded(
     values, dtype = column.values, np.dtype(variable.dtype)
     if mask and has_gaps and dtype.kind in "biu":
         values, dtype = exact_floats(variable.name, values), np.dtype(np.float64)
+    size = len(there) * longest * dtype.itemsize
+    require_room(size, f"Output {variable.name!r}, padded to its longest run of {longest:,},")
     padded = np.full((len(there), longest), fill_of(dtype), dtype=dtype)
     padded[np.arange(longest) < lengths[:, np.newaxis]] = values
     return padded, lengths

@@ -10,20 +10,25 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 from toolkit.errors import StoreError
+from toolkit.stores.checking import readable
 from toolkit.stores.epoch import Turn, read_turn, write_turn
+from toolkit.stores.events import Events, FileEvents
 from toolkit.stores.failure_log import FailureLog, FileLog
 from toolkit.stores.hierarchy import METADATA, Hierarchy
+from toolkit.stores.inside import leads_out, open_plain
 from toolkit.stores.journal import Durability
 from toolkit.stores.layout import ATTRIBUTE, FORMAT_VERSION
 from toolkit.stores.lock import HEARTBEAT_S, Lock
 from toolkit.stores.roster import Roster, new_hierarchy
+from toolkit.stores.run_logs import FileRunLogs, RunLogs
 from toolkit.stores.sink import Receipt
 from toolkit.stores.stage_runs import StageRuns
 from toolkit.stores.storage import JOURNALS, Folder, reported
-from toolkit.stores.tails import Tails
+from toolkit.stores.tails import Tails, journal_names
 
 MARKER = f"{JOURNALS}/fold.json"
 _LEFT_OVER_S = 3600.0
+_READINGS = 20  # journals are deleted when a driver begins and ends, never in between
 
 
 class ZarrStore:
@@ -52,6 +57,8 @@ class ZarrStore:
         self.lock: AbstractContextManager[Any] = threading.RLock()
         self.hierarchy = hierarchy
         self.failure_log: FailureLog = FileLog(path)
+        self.run_logs: RunLogs = FileRunLogs(path)
+        self.events: Events = FileEvents(path)
         self._folder = path
         self._turn = turn
         self._lock = Lock(path, heartbeat_s=heartbeat_s, say=say)
@@ -102,15 +109,29 @@ class ZarrStore:
 
     @classmethod
     def read(cls, path: str | os.PathLike[str]) -> "ZarrStore":
-        """Open a store for reading: no lock is taken and nothing is written.
+        """Open a store for reading: no lock is taken, nothing is written, nothing is unpickled.
 
         What is journalled and not yet folded is there too.
+
+        Raises
+        ------
+        StoreError
+            If there is no store at the path, or what is there is damaged, leads out of its
+            folder, or asks for more memory than there is.
         """
         folder = os.path.abspath(path)
-        hierarchy, turn = _load(folder, Folder(folder))
-        store = cls(folder, hierarchy, turn, is_writable=False)
-        store._roster.open_all()
-        store.pull(())
+        for _ in range(_READINGS):
+            with readable(folder):
+                journals = journal_names(folder)
+                hierarchy, turn = _load(folder, Folder(folder))
+                hierarchy.see_replacing()
+                store = cls(folder, hierarchy, turn, is_writable=False)
+                store._roster.open_all()
+                with reported(folder):
+                    store.pull(())
+                # A driver may have folded and deleted a journal after we had read the arrays.
+                if journals <= journal_names(folder):
+                    break
         return store
 
     @property
@@ -142,11 +163,12 @@ class ZarrStore:
         Raises
         ------
         StoreError
-            If a living process holds the store.
+            If a living process holds the store, or it is damaged.
         """
         self._lock.acquire()
         try:
-            self._acquire()
+            with readable(self._folder):
+                self._acquire()
         except BaseException:
             self._lock.release()
             raise
@@ -226,7 +248,10 @@ class ZarrStore:
         self.epoch = self._turn.epoch
         self._fold_all()
         self.accepts_late = False
+        left = len(self._tails.tails)
         self._delete_folded(lambda epoch: epoch < self.epoch)
+        if left:  # the last driver did not end as it should, or its workers outlived it
+            self.events.note("taken_over", epoch=self.epoch, journals=left)
         self._sweep_out()
 
     def _fold_all(self) -> None:
@@ -273,6 +298,8 @@ def _load(folder: str, storage: Any) -> tuple[Hierarchy, Turn]:
     remedy = "Give the path of a store that this package made, or a new path."
     if not os.path.isdir(folder):
         raise StoreError(f"There is no store at {folder}. {remedy}")
+    if os.path.islink(os.path.join(folder, JOURNALS)):
+        raise leads_out(folder, JOURNALS)
     try:
         hierarchy = Hierarchy.load(storage)
         ours = None if hierarchy is None else hierarchy.attributes("").get(ATTRIBUTE)
@@ -287,11 +314,10 @@ def _load(folder: str, storage: Any) -> tuple[Hierarchy, Turn]:
                 f"versions up to {FORMAT_VERSION}. Install a newer version of the package."
             )
         identity = str(ours["identity"])
-        for item in ours["stages"]:
-            hierarchy.attributes(item["group"])
-            if not isinstance(item["name"], str):
-                raise TypeError(f"a stage named {item['name']!r}")
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        _check_stages(hierarchy, ours["stages"])
+    except (
+        ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError,
+    ) as error:  # fmt: skip
         raise StoreError(
             f"The metadata of store {folder} is damaged ({METADATA}: {error}). "
             "Restore that file from a copy."
@@ -302,16 +328,32 @@ def _load(folder: str, storage: Any) -> tuple[Hierarchy, Turn]:
     return hierarchy, turn
 
 
+def _check_stages(hierarchy: Hierarchy, stages: Any) -> None:
+    """Refuse stages without a group of their own; raise ValueError, KeyError or TypeError."""
+    if not isinstance(stages, list):
+        raise TypeError("no list of stages")
+    for item in stages:
+        if not isinstance(item["name"], str):
+            raise TypeError(f"a stage named {item['name']!r}")
+        if not isinstance(hierarchy.attributes(item["group"]).get(ATTRIBUTE, {}), dict):
+            raise TypeError(f"stage {item['name']!r} is not described")
+    for key in ("name", "group"):
+        if len({item[key] for item in stages}) < len(stages):
+            raise ValueError(f"two stages with one {key}")
+    if not isinstance(hierarchy.attributes("").get("provenance", {}), dict):
+        raise TypeError("no provenance")
+
+
 def _read_marker(folder: str) -> dict[str, Any]:
     """Return how far each stage is folded; nothing where that is not known."""
     try:
-        with open(os.path.join(folder, MARKER), "rb") as file:
+        with open(os.path.join(folder, MARKER), "rb", opener=open_plain) as file:
             stages = json.load(file)["stages"]
         for stage in stages.values():
             for numbers in (stage.setdefault("offsets", {}), stage.setdefault("parameters", {})):
-                if not all(isinstance(number, int) for number in numbers.values()):
+                if not all(type(n) is int and 0 <= n < 1 << 62 for n in numbers.values()):
                     return {}
         found: dict[str, Any] = stages
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return {}
     return found

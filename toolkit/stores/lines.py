@@ -1,0 +1,84 @@
+"""JSON lines in a file that one process appends to, bounded: the oldest lines give way."""
+
+import contextlib
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import pairwise
+from typing import Any
+
+from toolkit.stores.storage import reported
+
+
+class Lines:
+    """A file of JSON objects, one a line, and the ones before it.
+
+    When the file is full it becomes the older one, and the oldest is deleted. A line that a crash
+    left torn is skipped by readers and ended by the next writer.
+
+    Parameters
+    ----------
+    store
+        Folder of the store, named where something goes wrong.
+    key
+        Path of the file in the store; those before it are ``KEY.1``, ``KEY.2`` and so on.
+    most_bytes
+        Of one file.
+    files
+        How many there are at most.
+    """
+
+    def __init__(self, store: str, key: str, *, most_bytes: int, files: int = 2) -> None:
+        self._store = store
+        self._path = os.path.join(store, key)
+        self._most_bytes, self._files = most_bytes, files
+
+    def append(self, documents: Iterable[Mapping[str, Any]]) -> None:
+        """Append lines with one write.
+
+        Raises
+        ------
+        StoreError
+            If they cannot be written.
+        """
+        raw = b"".join(json.dumps(each).encode() + b"\n" for each in documents)
+        if not raw:
+            return
+        with reported(self._store):
+            flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
+            fd = os.open(self._path, flags, 0o666)
+            try:
+                size = os.fstat(fd).st_size
+                if size and os.pread(fd, 1, size - 1) != b"\n":
+                    raw = b"\n" + raw
+                view = memoryview(raw)
+                while len(view):
+                    view = view[os.write(fd, view) :]
+            finally:
+                os.close(fd)
+            if size + len(raw) > self._most_bytes:
+                self._rotate()
+
+    def read(self) -> Iterator[dict[str, Any]]:
+        """Yield the lines, the oldest first; what is no JSON object is skipped."""
+        for path in self._paths():
+            try:
+                # Opened at once: a file that is rotated away meanwhile is read to its end.
+                with open(path, "rb") as file:
+                    for raw in file:
+                        with contextlib.suppress(ValueError, RecursionError):
+                            line = json.loads(raw)
+                            if isinstance(line, dict):
+                                yield line
+            except FileNotFoundError:
+                continue
+
+    def _paths(self) -> list[str]:
+        """Return the files, the oldest first."""
+        return [f"{self._path}.{n}" for n in range(self._files - 1, 0, -1)] + [self._path]
+
+    def _rotate(self) -> None:
+        paths = self._paths()
+        for older, newer in pairwise(paths):
+            with contextlib.suppress(FileNotFoundError):
+                os.replace(newer, older)

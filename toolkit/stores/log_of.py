@@ -1,0 +1,126 @@
+"""What one run has printed, warned of and logged: ``tk.log_of``, and the same of a sweep."""
+
+import math
+import os
+from collections.abc import Mapping
+
+import numpy as np
+
+from toolkit.errors import StoreError, SweepError
+from toolkit.spaces.selection import by_label
+from toolkit.spaces.space import Space
+from toolkit.stores.catalogue import Catalogue
+from toolkit.stores.open import one_stage
+from toolkit.stores.stage_runs import StageRuns
+from toolkit.stores.zarr_store import ZarrStore
+
+_MOST_CELLS = 1 << 20  # that labels may leave open; with more they name one run hardly
+
+
+def log_of(
+    path: str | os.PathLike[str],
+    labels: Mapping[str, object] | None = None,
+    /,
+    *,
+    run: int | None = None,
+    stage: str | None = None,
+    **more: object,
+) -> str:
+    """Return what one run of a store printed, warned of and logged.
+
+    Parameters
+    ----------
+    path
+        Folder of the store.
+    labels, **more
+        The run's labels, as many as it takes to tell it from others.
+    run
+        The run id, as ``tk.failures`` shows it, instead of labels.
+    stage
+        Name of the stage, where there are several.
+
+    Returns
+    -------
+    str
+        The first and the last 2,000 characters of what its last attempt said, ``""`` where that
+        was nothing.
+
+    Raises
+    ------
+    StoreError
+        If there is no store at the path or no such stage in it, or if the labels do not name one
+        run.
+    SpaceError
+        If a name or label is not in the store.
+    """
+    runs = one_stage(ZarrStore.read(os.path.expanduser(path)), stage)
+    found = {**(labels or {}), **more}
+    _check_one_way(run, found, StoreError)
+    return runs.log(_find(runs.catalogue, found) if run is None else _checked(run, runs))
+
+
+def log_of_point(
+    runs: StageRuns | None,
+    space: Space,
+    defaults: Mapping[str, object],
+    *,
+    run: int | None,
+    labels: Mapping[str, object],
+) -> str:
+    """Return the same of one point of a space; see :meth:`toolkit.Sweep.log_of`."""
+    _check_one_way(run, labels, SweepError)
+    if run is not None:
+        return "" if runs is None else runs.log(_checked(run, runs))
+    point = space.sel(dict(labels)) if labels else space
+    if len(point) != 1:
+        sizes = ", ".join(f"{name}=… ({size} labels)" for name, size in point.sizes.items())
+        raise SweepError(
+            f"log_of() needs one run, and this names {len(point):,}. Add a label for: {sizes}; "
+            "or give run=."
+        )
+    if runs is None:
+        return ""
+    [found] = np.asarray(runs.catalogue.find(point, defaults=dict(defaults))).tolist()
+    return runs.log(found) if found >= 0 else ""
+
+
+def _find(catalogue: Catalogue, labels: Mapping[str, object]) -> int:
+    """Return the one run with these labels."""
+    for name in labels:
+        if name not in [dim.name for dim in catalogue.dims]:
+            by_label(catalogue, name, None)  # says which dims there are
+    positions = [
+        by_label(catalogue, dim.name, labels[dim.name])[0]
+        if dim.name in labels
+        else np.arange(dim.size)
+        for dim in catalogue.dims
+    ]
+    left = [dim.name for dim in catalogue.dims if dim.name not in labels and dim.size > 1]
+    count = math.prod(len(each) for each in positions)
+    if count <= _MOST_CELLS:
+        ids = catalogue.lookup(positions).ravel()
+        ids = np.unique(ids[ids >= 0])
+        if len(ids) == 1:
+            return int(ids[0])
+        count = len(ids)
+    if not count:
+        raise StoreError("No run has these labels. Its sweep has not been run, or left it out.")
+    raise StoreError(
+        f"log_of() needs one run, and this names {count:,}. Add a label for "
+        f"{', '.join(left)}; or give run=."
+    )
+
+
+def _check_one_way(
+    run: int | None, labels: Mapping[str, object], error: type[StoreError | SweepError]
+) -> None:
+    if run is not None and labels:
+        raise error("Give run= or labels to log_of(), not both.")
+
+
+def _checked(run: int, runs: StageRuns) -> int:
+    if not 0 <= run < runs.n_runs:
+        raise StoreError(
+            f"run={run} is not a run of stage {runs.name!r}, which has runs 0 to {runs.n_runs - 1}."
+        )
+    return run
