@@ -140,7 +140,7 @@ def test_a_killed_launcher_takes_its_program_along_and_fails_the_run(simulator, 
     os.kill(launcher, signal.SIGKILL)
     with pytest.raises(tk.RunsFailedError, match="its launcher was killed"):
         job.result(60)
-    assert not is_there(program)
+    until(lambda: not is_there(program))
     for pid in pids_in(tmp_path)[1:]:  # nobody is left who knows them
         os.kill(pid, signal.SIGKILL)
 

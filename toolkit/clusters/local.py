@@ -156,6 +156,8 @@ class _Cluster(SpecCluster):
     """
 
     def _update_worker_status(self, op: str, message: Any) -> None:
+        if op == "remove" and message not in self.scheduler_info["workers"]:
+            return  # it came and went before Dask's list of workers was made
         super(SpecCluster, self)._update_worker_status(op, message)  # type: ignore[no-untyped-call]
 
 

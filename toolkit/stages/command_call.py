@@ -142,7 +142,8 @@ class Command:
         said.append([(n, None if t is None else t.text) for n, t in self.environment.items()])
         said.append(_described_reading(self.reading))
         parts = {"command": digest(repr(said))}
-        for each in self.seen_files():
+        self.__dict__["_identified"] = found = self.seen_files()
+        for each in found:
             name = f"file {os.path.basename(each.path)!r}"
             parts[f"file {each.path!r}" if name in parts else name] = each.digest
         for function in self._functions():
@@ -183,9 +184,9 @@ class Command:
         return found
 
     def __getstate__(self) -> dict[str, Any]:
-        """Take along how the files are now: workers refuse others."""
+        """Take along how the files were when the code was identified: workers refuse others."""
         fields = {name: getattr(self, name) for name in self.__dataclass_fields__}
-        return fields | {"_as_sent": self.seen_files()}
+        return fields | {"_as_sent": self._identified or self.seen_files()}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
@@ -193,6 +194,11 @@ class Command:
     @cached_property
     def _as_sent(self) -> tuple[Seen, ...]:
         """The files as they were when this was sent here; none where it was made here."""
+        return ()
+
+    @cached_property
+    def _identified(self) -> tuple[Seen, ...]:
+        """The files as they were when the code was last identified; none where it never was."""
         return ()
 
     def _contents(self) -> list[Content]:
