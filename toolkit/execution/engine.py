@@ -458,7 +458,8 @@ class Engine:
             seconds_per_run=self._expected,
             bytes_per_run=_widest(schema),
             threads=self.executor.threads,
-            fixed=schema.is_fixed and not self._here,
+            fixed=schema.is_fixed,
+            here=self._here,
         )
         length = self.runs.chunk_length or plan.length
         if schema != self.runs.schema:
