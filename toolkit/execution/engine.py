@@ -41,7 +41,7 @@ from toolkit.stages.stage import Stage
 from toolkit.stages.walltime import walltime_of
 from toolkit.stores.box import as_array
 from toolkit.stores.outcomes import Collected
-from toolkit.stores.sink import Receipt
+from toolkit.stores.receipt import Receipt
 from toolkit.stores.stage_runs import StageRuns
 from toolkit.stores.state import count_statuses
 from toolkit.stores.upstream import Input

@@ -16,7 +16,7 @@ from toolkit.run_status import Status
 from toolkit.stages.failure import RunFailure, may_retry, too_long
 from toolkit.stages.stage import Stage
 from toolkit.stages.walltime import Walltime
-from toolkit.stores.sink import Receipt
+from toolkit.stores.receipt import Receipt
 from toolkit.stores.stage_runs import StageRuns
 
 logger = logging.getLogger("toolkit")

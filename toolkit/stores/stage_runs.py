@@ -30,9 +30,9 @@ from toolkit.stores.outcomes import Collected, Failed, Settler, failed
 from toolkit.stores.overlay import Overlay
 from toolkit.stores.parameters import Parameters
 from toolkit.stores.pending import Part, Pending
+from toolkit.stores.receipt import Receipt, SinkSpec
 from toolkit.stores.records import Block, Errors, Logs, Record, Started
 from toolkit.stores.run_logs import RunLogs
-from toolkit.stores.sink import Receipt, SinkSpec
 from toolkit.stores.stage_layout import StageLayout, coordinate_names
 from toolkit.stores.state import FIELDS, NUMBERS, State
 from toolkit.stores.values import Values
