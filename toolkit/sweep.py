@@ -426,8 +426,8 @@ class Sweep:
         profile: bool,
         log_level: int | str,
     ) -> "Job":
-        from toolkit.execution.engine import Policy
         from toolkit.execution.session import Start, check_rerun, make_job
+        from toolkit.execution.work import Policy
         from toolkit.stages.listening import check_log_level
 
         return make_job(

@@ -58,6 +58,7 @@ class SlotsClient:
     """
 
     dashboard_link = ""
+    id = "slots"
 
     def __init__(self, slots: int, seconds: float) -> None:
         self.slots, self.seconds = slots, seconds
@@ -72,7 +73,7 @@ class SlotsClient:
     def unregister_worker_plugin(self, name: str) -> None:
         """Nothing is told to workers."""
 
-    def run_on_scheduler(self, function: Callable[..., Any]) -> None:
+    def run_on_scheduler(self, function: Callable[..., Any], **_: Any) -> None:
         """There is no scheduler."""
 
     def scheduler_info(self, n_workers: int) -> dict[str, Any]:

@@ -11,6 +11,8 @@ from toolkit.execution.death import Death
 from toolkit.execution.executors import Completed
 from toolkit.execution.losses import Losses
 from toolkit.execution.run_queue import RunQueue
+from toolkit.stages.batch import BatchResult
+from toolkit.stages.schema import Schema, Variable
 from toolkit.stages.stage import as_stage
 from toolkit.stages.walltime import Walltime
 from toolkit.stores.sink import open_sink
@@ -45,6 +47,18 @@ class Scene:
             sink.started(run, 1)
         sink.mark[0] = run
         return sink
+
+    def write_done(self, ids):
+        n = len(ids)
+        result = BatchResult(
+            status=np.full(n, tk.Status.DONE, np.uint8),
+            seconds=np.zeros(n, np.float32),
+            peak_memory=np.full(n, np.nan, np.float32),
+            columns=[np.zeros(n)],
+            schema=Schema(variables=(Variable(name="model", dtype="<f8"),)),
+            errors=[],
+        )
+        open_sink(self.runs.sink_spec()).block(ids, result, 1)
 
     def lose(self, death, task=None, begun=None):
         found = self.runs.collect([]).started if begun is None else begun
@@ -138,6 +152,27 @@ def test_a_run_that_kills_workers_is_failed_with_what_they_left_behind(scene):
     assert "exit code 3" in failure.message
     assert (failure.log, failure.traceback, failure.host) == ("bye", "at the end", "n1")
     assert scene.runs.state.peak_memory[7] == 5e8
+
+
+def lost_again_and_again(scene, times):
+    for _ in range(times):
+        scene.lose(SEGFAULT)
+
+
+def test_batches_lost_in_a_row_before_any_run_end_the_sweep(scene):
+    lost_again_and_again(scene, 20)
+    with pytest.raises(tk.SweepError, match="21 batches in a row were lost"):
+        scene.lose(SEGFAULT)
+
+
+def test_a_batch_that_was_done_when_its_worker_died_is_no_loss(scene):
+    lost_again_and_again(scene, 15)
+    done = scene.task._replace(lo=20, hi=40, runs=None)
+    scene.write_done(done.run_ids())
+    for _ in range(30):
+        assert scene.lose(SEGFAULT, task=done) == []
+    lost_again_and_again(scene, 20)  # counted anew: runs got done in between
+    assert not any(set(runs) & set(range(20, 40)) for runs in scene.handed_out())
 
 
 def test_deaths_are_described():

@@ -47,3 +47,19 @@ def test_many_runs_that_seem_slower_than_they_are_still_go_straight_into_chunks(
         plan = choose_chunks(seconds_per_run=seconds, **measured)
         assert plan == ChunkPlan(length=65_536, mode="whole")
     assert choose_chunks(seconds_per_run=5e-5, **measured).mode == "inline"
+
+
+def test_in_this_process_only_many_wide_runs_are_written_as_chunks():
+    def mode(n_runs, bytes_per_run):
+        return choose_chunks(
+            n_runs=n_runs,
+            seconds_per_run=5e-4,
+            bytes_per_run=bytes_per_run,
+            threads=1,
+            fixed=True,
+            here=True,
+        )
+
+    assert mode(100, 1_000_000) == ChunkPlan(length=8, mode="whole")
+    assert mode(20, 1_000_000).mode == "inline"
+    assert mode(2_000, 8).mode == "inline"

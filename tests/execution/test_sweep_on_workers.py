@@ -8,9 +8,10 @@ import pytest
 
 import toolkit as tk
 from toolkit.execution.dask_executor import DaskExecutor
-from toolkit.execution.engine import Engine, Policy, Work
+from toolkit.execution.engine import Engine
 from toolkit.execution.executors import RefusingExecutor
 from toolkit.execution.session import Start, make_job
+from toolkit.execution.work import Policy, Work
 from toolkit.stages.preparing import prepare
 from toolkit.stages.stage import as_stage
 from toolkit.stores.results import Results

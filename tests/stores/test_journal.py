@@ -17,7 +17,7 @@ from toolkit.stores import records
 from toolkit.stores.journal import PAGE, Journal, Tail, read_page, read_slots
 from toolkit.stores.memory_store import MemoryStore
 from toolkit.stores.packing import pack, unpack
-from toolkit.stores.sink import Receipt
+from toolkit.stores.receipt import Receipt
 
 NUMBER = Schema(variables=(Variable(name="x", dtype="<f8"),))
 MIXED = Schema(

@@ -11,7 +11,7 @@ from toolkit.stages.call import StageCall
 from toolkit.stages.current import RunContext
 from toolkit.stages.walltime import Walltime
 from toolkit.stores.catalogue import Catalogue
-from toolkit.stores.sink import Receipt, SinkSpec
+from toolkit.stores.receipt import Receipt, SinkSpec
 from toolkit.stores.upstream import Input
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from toolkit.execution.choosing import is_due
-from toolkit.execution.engine import Engine, Work
+from toolkit.execution.engine import Engine
 from toolkit.execution.outdated import (
     failed_parts,
     lack_mended_parts,
@@ -20,6 +20,7 @@ from toolkit.execution.requests import Requests
 from toolkit.execution.reuse import Reuse
 from toolkit.execution.run_queue import Ids
 from toolkit.execution.sources import Source, SpaceSource
+from toolkit.execution.work import Work
 from toolkit.run_status import Status
 from toolkit.spaces.space import Space
 from toolkit.stages.preparing import PreparedStage

@@ -13,11 +13,12 @@ import dask
 from dask._expr import LLGExpr
 from dask._task_spec import Task
 from dask.typing import Key
-from distributed import Client, Future, SchedulerPlugin, WorkerPlugin, get_worker, secede
+from distributed import Client, Future, WorkerPlugin, get_worker, secede
 from distributed.client import FutureCancelledError
 from distributed.scheduler import KilledWorker
 
 from toolkit.errors import SweepError
+from toolkit.execution import guests
 from toolkit.execution.batch_task import BatchSpec, BatchSummary, BatchTask, unbegun
 from toolkit.execution.deaths import (
     Deaths,
@@ -36,16 +37,14 @@ from toolkit.stages.frozen_arguments import frozen_in
 from toolkit.stages.pickling import dumps
 
 _CALLBACKS = ("profile", "profile-cycle", "tick")
-_SWEEPS = "toolkit-sweeps"
 _REGISTER_TRIES, _REGISTER_PAUSE = 10, 0.3
-_SPEC = "toolkit-spec-"
 
 
 class SpecPlugin(WorkerPlugin):
     """Brings a spec to every worker: those here, late ones and restarted ones."""
 
-    def __init__(self, token: str, payload: bytes) -> None:
-        self.name = _SPEC + token
+    def __init__(self, name: str, token: str, payload: bytes) -> None:
+        self.name = name
         self.token, self.payload = token, payload
 
     def setup(self, worker: Any) -> None:
@@ -64,8 +63,8 @@ class SpecPlugin(WorkerPlugin):
 class QuietPlugin(WorkerPlugin):
     """Stops the worker's own sampling profiler and tick, which take 5-8 % of pure-Python runs."""
 
-    def __init__(self) -> None:
-        self.name = f"toolkit-quiet-{uuid.uuid4().hex[:8]}"
+    def __init__(self, name: str) -> None:
+        self.name = name
 
     def setup(self, worker: Any) -> None:
         """Stop the callbacks while the sweep runs."""
@@ -82,29 +81,6 @@ class QuietPlugin(WorkerPlugin):
             callback = worker.periodic_callbacks.get(name)
             if callback is not None and not callback.is_running():
                 worker.loop.add_callback(callback.start)
-
-
-class FinishedOnce(SchedulerPlugin):
-    """Keeps Dask from repeating a batch that has ended, when the worker with its summary dies.
-
-    The journals have its outcomes. Dask forgets what it cannot make again, and the engine hears
-    that the batch was lost.
-    """
-
-    name = "toolkit-finished-once"
-
-    def __init__(self, scheduler: Any) -> None:
-        self._scheduler = scheduler
-
-    def transition(
-        self, key: Key, start: str, finish: str, *args: Any, stimulus_id: str, **kwargs: Any
-    ) -> None:
-        """Forget how a batch is made, once it is."""
-        del start, args, stimulus_id, kwargs
-        if finish == "memory":
-            token = str(key).rpartition("-")[0].rpartition("-")[2]
-            if _SPEC + token in self._scheduler.worker_plugins:
-                self._scheduler.tasks[key].run_spec = None
 
 
 class DaskExecutor:
@@ -133,24 +109,26 @@ class DaskExecutor:
         self.workers = self.threads = 0
         self._count_workers()
         self._stop_watching = watch_workers(client, note) if note is not None else None
-        client.run_on_scheduler(_forbid_repeats)
+        self._sweep = uuid.uuid4().hex[:8]
+        client.run_on_scheduler(guests.enter, sweep=self._sweep, client=client.id)
         self._deaths = Deaths(client)
         self._renewed: set[str] = set()
         self._has_warned = False
         if not profile:
-            self._register(QuietPlugin())
+            self._register(QuietPlugin(guests.mark("toolkit-quiet", self._sweep)))
 
     def prepare(self, spec: BatchSpec) -> None:
         """Send a spec to every worker, once."""
-        self._prefix = f"{self.stage}-{spec.token}"
+        token = guests.mark(spec.token, self._sweep)
+        self._prefix = f"{self.stage}-{token}"
         passed = [handle for each in spec.inputs if (handle := each.frozen()) is not None]
         inputs = [*frozen_in(spec.call).values(), *passed]
         if inputs and self._server is None:
-            self._server = FrozenServer(self.client, inputs)
+            self._server = FrozenServer(self.client, inputs, self._sweep)
             self._register(self._server.plugin())
         if spec.walltime is not None and not self._has_warned:
             self._has_warned = warn_without_nanny(self.client)
-        self._register(SpecPlugin(spec.token, dumps(spec)))
+        self._register(SpecPlugin(guests.SPEC + token, spec.token, dumps(spec)))
 
     def submit(self, tasks: Sequence[BatchTask]) -> None:
         """Hand out batches with one message to the scheduler."""
@@ -249,7 +227,7 @@ class DaskExecutor:
         with contextlib.suppress(OSError, TimeoutError, ValueError):
             for name in reversed(self._plugins):
                 self.client.unregister_worker_plugin(name)
-            self.client.run_on_scheduler(_allow_repeats)
+            self.client.run_on_scheduler(guests.leave, sweep=self._sweep)
         if self._server is not None:
             self._server.close()
             self._server = None
@@ -314,26 +292,6 @@ def _leave() -> None:
 def earlier_first(key: Key) -> int:
     """Return the Dask priority of a batch: they run in the order in which they are handed out."""
     return -int(str(key).rpartition("-")[2])
-
-
-def _forbid_repeats(dask_scheduler: Any = None) -> None:
-    """Keep Dask from repeating the tasks of a dead worker while sweeps run: the engine does."""
-    before = (dask_scheduler.allowed_failures, 0)
-    allowed, sweeps = dask_scheduler.extensions.get(_SWEEPS, before)
-    dask_scheduler.extensions[_SWEEPS] = (allowed, sweeps + 1)
-    dask_scheduler.allowed_failures = 0
-    if FinishedOnce.name not in dask_scheduler.plugins:
-        dask_scheduler.add_plugin(FinishedOnce(dask_scheduler))
-
-
-def _allow_repeats(dask_scheduler: Any = None) -> None:
-    """Give the scheduler its own number of failures back with the last sweep that ends."""
-    allowed, sweeps = dask_scheduler.extensions.pop(_SWEEPS)
-    if sweeps > 1:
-        dask_scheduler.extensions[_SWEEPS] = (allowed, sweeps - 1)
-    else:
-        dask_scheduler.allowed_failures = allowed
-        dask_scheduler.remove_plugin(FinishedOnce.name)
 
 
 def _result(future: Future[Any]) -> Any:

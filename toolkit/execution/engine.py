@@ -1,87 +1,46 @@
 """The engine: asks a source for runs, hands them out in batches, and stores what comes back."""
 
-import logging
-import os
 import threading
 import time
 import uuid
 import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
 from toolkit.errors import RunsFailedError
 from toolkit.execution.alarm import can_interrupt
-from toolkit.execution.batch_task import BatchSpec, BatchSummary, BatchTask
+from toolkit.execution.batch_task import BatchSummary, BatchTask
 from toolkit.execution.chronicle import Chronicle
 from toolkit.execution.executors import Completed, Executor, InProcessExecutor
 from toolkit.execution.failing import Failures
-from toolkit.execution.losses import CHECKPOINTS, Losses
-from toolkit.execution.order import Order
+from toolkit.execution.losses import Losses
+from toolkit.execution.pace import Pace
 from toolkit.execution.progress import Progress
 from toolkit.execution.requests import Requests
 from toolkit.execution.run_queue import Ids, RunQueue
 from toolkit.execution.sizing import (
     ChunkPlan,
-    batch_seconds,
     choose_chunks,
     runs_together,
     window_size,
 )
-from toolkit.execution.sources import Source, SpaceSource, tell
-from toolkit.resources import Resources
-from toolkit.run_status import Status
-from toolkit.spaces.seeds import Streams
-from toolkit.spaces.space import Space
-from toolkit.stages.binding import Binding
-from toolkit.stages.current import RunContext
+from toolkit.execution.sources import SpaceSource, tell
+from toolkit.execution.specs import make_spec
+from toolkit.execution.tally import Tally
+from toolkit.execution.work import Policy, Work
 from toolkit.stages.schema import Schema
-from toolkit.stages.stage import Stage
 from toolkit.stages.walltime import walltime_of
 from toolkit.stores.box import as_array
 from toolkit.stores.outcomes import Collected
-from toolkit.stores.sink import Receipt
-from toolkit.stores.stage_runs import StageRuns
-from toolkit.stores.state import count_statuses
-from toolkit.stores.upstream import Input
+from toolkit.stores.receipt import Receipt
 
 _IN_PROCESS_SECONDS = 2.0
 _WAVE_SECONDS = 0.005
 _WAVE_RUNS = 8
 _WAVE_PATIENCE = 1.0
 _COLLECT_SECONDS = 0.2
-_MOST_LOGS = 32 << 20  # characters of what runs say, of all workers together
-_LEAST_LOGS = 1 << 16
-
-
-@dataclass(frozen=True, kw_only=True)
-class Policy:
-    """What changes the cost or the end of a sweep, and never a value."""
-
-    order: Order = "random"
-    max_failures: int | None = None
-    time_limit: float | None = None
-    measure_memory: bool = True
-    log_level: int = logging.WARNING
-
-
-def _same(space: Space) -> Space:
-    return space
-
-
-@dataclass(frozen=True, kw_only=True)
-class Work:
-    """One stage's runs: what to call, where outcomes go, where points come from."""
-
-    binding: Binding
-    runs: StageRuns
-    source: Source
-    seed: int
-    defaults: Mapping[str, object]
-    choose: Callable[[Space, Ids], tuple[Ids, Ids]]  # of its runs: those asked for, those to run
-    inputs: tuple[Input, ...] = ()  # what it takes from the stages before it
-    within: Callable[[Space], Space] = _same  # the part of a space that the stage runs over
 
 
 class Engine:
@@ -118,11 +77,10 @@ class Engine:
         self._here = executor is None
         self.executor: Executor = executor or InProcessExecutor()
         self.queue = RunQueue("", policy.order)
-        self._ids: list[Ids | slice] = []
+        self._tally = Tally(work.runs, work.binding.name, self.lock)
         self._in_flight = 0
-        self._expected = 0.0
+        self._pace = Pace()
         self._wave = 0  # batches of the first wave
-        self._wanted = 0  # runs that a batch of a vectorized stage should hold at least
         self._failures = Failures(work.runs, policy.max_failures)
         self._walltime = walltime_of(work.binding)
         self._losses = Losses(work.runs, self.queue, work.binding.stage, self._walltime)
@@ -134,26 +92,13 @@ class Engine:
         self._in_progress: Mapping[str, tuple[int, ...]] = {}
         self._started = time.monotonic()
         self._collected_at = 0.0
-        self._counts = np.zeros(len(Status), np.int64)
         self.requests = requests or Requests()
         self.stopped_because: str | None = None
 
     def progress(self) -> Progress:
         """Return counts of the runs asked for, as of the latest look at the journals."""
-        counts = self._counts
-        done = int(counts[Status.DONE] + counts[Status.STALE])
-        pending = int(counts[Status.PENDING])
-        return Progress(
-            done=done,
-            failed=int(counts[Status.FAILED]),
-            blocked=int(counts[Status.BLOCKED]),
-            pending=pending,
-            total=int(counts.sum()),
-            elapsed=time.monotonic() - self._started,
-            seconds_left=pending * self._expected / self.executor.threads
-            if self._expected
-            else None,
-            stage=self.work.binding.name,
+        return self._tally.progress(
+            self._pace.expected / self.executor.threads, time.monotonic() - self._started
         )
 
     def follow(self, before: "Engine") -> None:
@@ -174,7 +119,7 @@ class Engine:
         try:
             self._ask()
             self._chronicle.began(
-                asked=int(self._counts.sum()), todo=len(self.queue), threads=self.executor.threads
+                asked=self._tally.asked, todo=len(self.queue), threads=self.executor.threads
             )
             self._apply_requests()
             if len(self.queue):
@@ -199,12 +144,12 @@ class Engine:
                 ids = as_array(found)
                 asked, todo = self.work.choose(space, ids)
                 is_span = isinstance(found, range) and len(asked) == len(ids) > 0
-                self._ids.append(slice(ids[0], ids[-1] + 1) if is_span else asked)
-            self._recount()
+                self._tally.add(slice(ids[0], ids[-1] + 1) if is_span else asked)
+            self._tally.count()
             self._enqueue(todo)
             if not isinstance(self.work.source, SpaceSource):
                 tell(self.work.source, self.runs, np.setdiff1d(ids, todo))
-            if self._expected:
+            if self._pace.expected:
                 self._prepare()
             if len(todo):
                 return True
@@ -234,11 +179,11 @@ class Engine:
         self._draws = {name for summary in summaries for name in summary.global_draws}
         self._collect(force=True, fold=False)  # the workers have nothing to do meanwhile
         rates = [summary.seconds_per_run for summary in summaries]
-        self._expected = float(np.median(rates)) if rates else 0.0
+        self._pace.expected = float(np.median(rates)) if rates else 0.0
         self._wave = len(tasks)
         self._failures.check_first_wave(self._wave)
         self._failures.check_limit()
-        if self._here and len(self.queue) * self._expected > _IN_PROCESS_SECONDS:
+        if self._here and len(self.queue) * self._pace.expected > _IN_PROCESS_SECONDS:
             self._leave_process()
         plan = self._settle_layout()
         self._prepare()
@@ -247,7 +192,8 @@ class Engine:
                 plan,
                 self.runs.state.status,
                 self.runs.state.attempts,
-                runs_per_batch=self._batch_seconds() / max(self._expected, 1e-9),
+                runs_per_batch=self._pace.batch_seconds(self.queue, self.executor)
+                / max(self._pace.expected, 1e-9),
             )
 
     def _leave_process(self) -> None:
@@ -307,41 +253,15 @@ class Engine:
 
     def _prepare(self) -> None:
         """Make a spec with the present catalogue and layout known to the workers."""
-        call, catalogue = self.work.binding.call, self.runs.catalogue
-        sink = self.runs.sink_spec()
-        spec = BatchSpec(
-            token=uuid.uuid4().hex[:8],
-            call=call,
-            catalogue=catalogue,
-            streams=Streams(self.work.seed, self.work.binding.name, catalogue.dims),
-            sink=sink,
-            context=replace(
-                _context(self.work.binding.stage, sink.path),
-                log_level=self.policy.log_level,
-                session=self._session,
-                log_characters=max(_LEAST_LOGS, _MOST_LOGS // self.executor.workers),
-            ),
-            inputs=self.work.inputs,
-            measure_memory=self.policy.measure_memory,
+        spec = make_spec(
+            self.work,
+            self.policy,
+            session=self._session,
+            workers=self.executor.workers,
             walltime=self._walltime,
         )
         self.executor.prepare(spec)
         self.queue.token = spec.token
-
-    def _batch_seconds(self) -> float:
-        return batch_seconds(
-            workers=self.executor.workers,
-            threads=self.executor.threads,
-            seconds_left=len(self.queue) * self._expected,
-        )
-
-    def _rate(self) -> float:
-        """Seconds of a run by which batches are cut, less where a batch is to hold more runs."""
-        expected = self._expected or 1e-3
-        if not self._wanted:
-            return expected
-        share = max(-(-len(self.queue) // self.executor.threads), self._wanted // 16)
-        return min(expected, self._batch_seconds() / max(1, min(self._wanted, share)))
 
     def _submit(self, tasks: list[BatchTask]) -> None:
         if tasks:
@@ -363,13 +283,17 @@ class Engine:
             self._ask()
         tasks: list[BatchTask] = []
         while self._in_flight + len(tasks) < window:
-            task = self.queue.next_batch(seconds=self._batch_seconds(), expected=self._rate())
+            task = self.queue.next_batch(
+                seconds=self._pace.batch_seconds(self.queue, self.executor),
+                expected=self._pace.rate(self.queue, self.executor),
+            )
             if task is None:
                 break
             tasks.append(task)
         if not tasks and not self._in_flight:
             self._losses.suspect = self.queue.next_suspect(
-                seconds=self._batch_seconds(), expected=self._expected or 1e-3
+                seconds=self._pace.batch_seconds(self.queue, self.executor),
+                expected=self._pace.expected or 1e-3,
             )
             tasks = [self._losses.suspect] if self._losses.suspect is not None else []
         self._submit(tasks)
@@ -382,12 +306,9 @@ class Engine:
         summary = each.summary
         self._losses.in_a_row = 0
         self._chronicle.took(summary)
+        self._pace.note(summary)
         self._receipts.append(summary.receipt)
-        self._wanted = summary.wanted
         self.queue.give_back(each.task, summary.begun)
-        if summary.begun and self._expected:
-            rate = summary.run_seconds / summary.begun
-            self._expected += 0.3 * (rate - self._expected)
 
     def _take_lost(self, each: Completed) -> None:
         """Repeat what a dead worker had not finished; blame only the run that it was in."""
@@ -416,7 +337,7 @@ class Engine:
             if fold:
                 self.runs.fold()
         self._after_outcomes(collected)
-        self._recount()
+        self._tally.count()
 
     def _resettle(self) -> None:
         """Widen an output once no batch is out: its array is written anew."""
@@ -441,12 +362,6 @@ class Engine:
         failures = tuple(each.failure for each in collected.failures)
         tell(self.work.source, self.runs, collected.ids, failures)
 
-    def _recount(self) -> None:
-        with self.lock:
-            status = self.runs.state.status
-            none = np.zeros(len(Status), np.int64)
-            self._counts = sum((count_statuses(status[ids]) for ids in self._ids), start=none)
-
     def _settle_layout(self) -> ChunkPlan:
         """Fix the outputs' types and the chunk length, once the first runs have shown them."""
         self._settled = True
@@ -455,10 +370,11 @@ class Engine:
             return ChunkPlan(length=1, mode="inline")
         plan = choose_chunks(
             n_runs=len(self.queue),
-            seconds_per_run=self._expected,
+            seconds_per_run=self._pace.expected,
             bytes_per_run=_widest(schema),
             threads=self.executor.threads,
-            fixed=schema.is_fixed and not self._here,
+            fixed=schema.is_fixed,
+            here=self._here,
         )
         length = self.runs.chunk_length or plan.length
         if schema != self.runs.schema:
@@ -506,13 +422,6 @@ class Engine:
                 self._take(each)
             if self.requests.kill:
                 self._in_flight -= len(self.executor.cancel(now=True))
-
-
-def _context(stage: Stage, path: str | None) -> RunContext:
-    """Return what ``current_run()`` knows; checkpoints lie in the store to outlive an attempt."""
-    folder = None if path is None else os.path.join(path, CHECKPOINTS)
-    resources = stage.fixed_resources or Resources()
-    return RunContext(stage=stage.name, checkpoint_folder=folder, threads=resources.threads)
 
 
 def _widest(schema: Schema) -> int:

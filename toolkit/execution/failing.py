@@ -6,7 +6,8 @@ from toolkit.errors import RunsFailedError
 from toolkit.run_status import Status
 from toolkit.stages.batch import BatchResult
 from toolkit.stages.failure import RunFailure
-from toolkit.stores.sink import Receipt, open_sink
+from toolkit.stores.receipt import Receipt
+from toolkit.stores.sink import open_sink
 from toolkit.stores.stage_runs import StageRuns
 
 

@@ -18,6 +18,7 @@ from distributed import Client, WorkerPlugin
 from distributed.protocol.serialize import to_serialize
 
 from toolkit.errors import FrozenError
+from toolkit.execution.guests import mark
 from toolkit.inputs import held
 from toolkit.inputs.frozen import Frozen
 
@@ -74,10 +75,10 @@ class FrozenServer:
         Bytes sent so far.
     """
 
-    def __init__(self, client: Client, inputs: Iterable[Frozen]) -> None:
+    def __init__(self, client: Client, inputs: Iterable[Frozen], sweep: str) -> None:
         self.client = client
         self.inputs = tuple(inputs)
-        self.topic = f"toolkit-frozen-{uuid.uuid4().hex[:12]}"
+        self.topic = mark(f"toolkit-frozen-{uuid.uuid4().hex[:12]}", sweep)
         self.served = 0
         self._tokens = frozenset(each.token for each in self.inputs)
         self._answers: set[asyncio.Task[None]] = set()

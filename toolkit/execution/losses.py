@@ -16,7 +16,7 @@ from toolkit.run_status import Status
 from toolkit.stages.failure import RunFailure, may_retry, too_long
 from toolkit.stages.stage import Stage
 from toolkit.stages.walltime import Walltime
-from toolkit.stores.sink import Receipt
+from toolkit.stores.receipt import Receipt
 from toolkit.stores.stage_runs import StageRuns
 
 logger = logging.getLogger("toolkit")
@@ -45,7 +45,7 @@ class Losses:
     suspect
         The batch that runs alone now, for one of its runs may have killed a worker.
     in_a_row
-        Batches that were lost since the last one that came back.
+        Batches that were lost with runs unfinished, since the last one that got done.
     """
 
     def __init__(
@@ -93,11 +93,14 @@ class Losses:
         SweepError
             If workers die again and again before any run begins.
         """
-        self.in_a_row += 1
         task, death = each.task, each.death or Death()
         ids = task.run_ids()
         left = ids[self._runs.state.status[ids] == Status.PENDING]
         logger.warning("a worker died with %d runs unfinished: %s", len(left), each.error)
+        if not len(left):  # its worker died with nothing but the news that all is done
+            self.in_a_row = 0
+            return []
+        self.in_a_row += 1
         if self._runs.sink_spec().path is None:  # no journal says which run it was
             return self._take_in_memory(task, left, death)
         culprits = self._culprits(left, in_progress)

@@ -14,7 +14,7 @@ from toolkit.errors import InterruptedSweepError, SweepError
 from toolkit.execution.chain import Chain, Step
 from toolkit.execution.choosing import is_anything_left
 from toolkit.execution.clients import resolve_client
-from toolkit.execution.engine import Engine, Policy, Work
+from toolkit.execution.engine import Engine
 from toolkit.execution.executors import Executor
 from toolkit.execution.job import Job
 from toolkit.execution.noting import note_end, note_start
@@ -22,6 +22,7 @@ from toolkit.execution.requests import Requests
 from toolkit.execution.reuse import Reuse
 from toolkit.execution.sources import Source
 from toolkit.execution.staleness import warn_of_stale
+from toolkit.execution.work import Policy, Work
 from toolkit.stages.identity import Identity
 from toolkit.stages.pickling import dumps_function
 from toolkit.stages.preparing import Prepared, PreparedStage, identities

@@ -58,7 +58,13 @@ class ChunkPlan:
 
 
 def choose_chunks(
-    *, n_runs: int, seconds_per_run: float, bytes_per_run: int, threads: int, fixed: bool
+    *,
+    n_runs: int,
+    seconds_per_run: float,
+    bytes_per_run: int,
+    threads: int,
+    fixed: bool,
+    here: bool = False,
 ) -> ChunkPlan:
     """Choose the chunk length once, after the first wave.
 
@@ -80,6 +86,8 @@ def choose_chunks(
         Threads of all workers.
     fixed
         Whether every output has one shape and dtype, so that workers may write chunks.
+    here
+        Whether this process runs them: few runs, of which only wide ones are worth it.
 
     Examples
     --------
@@ -101,6 +109,7 @@ def choose_chunks(
         )
     )
     length = min(by_bytes, by_time)
+    fixed &= not here or (wide and n_runs >= by_bytes * _CHUNKS_PER_THREAD)
     few = n_runs / length <= _FEW_CHUNKS
     if fixed and seconds_per_run < FAST_RUN and (few or length == by_bytes):
         return ChunkPlan(length=length, mode="whole")

@@ -6,6 +6,10 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Protocol
 
+import numpy as np
+import numpy.typing as npt
+
+from toolkit.run_status import Status
 from toolkit.stores.inside import open_plain
 from toolkit.stores.storage import JOURNALS, explain, reported, write_file
 
@@ -128,6 +132,28 @@ class FileLog:
                 self._said.add(token)
             lines.append(json.dumps(line | {"traceback": token}))
         return ("\n".join(lines) + "\n").encode()
+
+
+def last_failures(
+    lines: Iterable[dict[str, Any]], status: npt.NDArray[np.uint8]
+) -> list[dict[str, Any]]:
+    """Return for each failed run what its last attempt died of, by run id.
+
+    Parameters
+    ----------
+    lines
+        Failures of the stage, the oldest first.
+    status
+        Of its runs, shape ``(n_runs,)``.
+    """
+    last: dict[int, dict[str, Any]] = {}
+    for line in lines:
+        run = line["run"]
+        if 0 <= run < len(status) and status[run] == Status.FAILED:
+            before = last.get(run)
+            if before is None or line.get("attempt", 0) >= before.get("attempt", 0):
+                last[run] = line
+    return [last[run] for run in sorted(last)]
 
 
 def as_failure(line: Mapping[str, Any]) -> dict[str, Any]:

@@ -35,6 +35,38 @@ def changes(state: State, identity: Identity, ids: Ids | slice) -> tuple[str, ..
     return tuple(sorted(names))
 
 
+def settled(
+    state: State, identity: Identity, epoch: int, before: Mapping[str, Any] | None
+) -> Makers:
+    """Return the makers of a stage from a driver's turn on, whose code has this identity.
+
+    Parameters
+    ----------
+    state
+        Of the stage.
+    identity, epoch
+        Of the driver.
+    before
+        The last code that the store notes elsewhere; for one that does not say who made its runs.
+    """
+    known = state.makers
+    if not known.identities and state.n_runs:
+        known = recovered(state, before)
+    return known.took(identity, epoch, used_numbers(state))
+
+
+def disown(state: State, ids: Ids, save: Callable[[Makers], None]) -> None:
+    """Let no code count as having made some runs; ``save`` notes that runs have numbers now."""
+    if not state.makers.identities:
+        return
+    if not state.makers.is_varied:
+        makers = replace(state.makers, is_varied=True)
+        save(makers)
+        state.makers = makers
+    assert state.made_by is not None
+    state.made_by[ids] = NOBODY
+
+
 def used_numbers(state: State) -> Numbers | None:
     """Return the numbers of the code that runs with values were made by; None: there are none."""
     if state.made_by is None:

@@ -9,10 +9,10 @@ from toolkit.stores.events import Events, MemoryEvents
 from toolkit.stores.failure_log import FailureLog, MemoryLog
 from toolkit.stores.hierarchy import Hierarchy
 from toolkit.stores.journal import Durability
+from toolkit.stores.receipt import Receipt
 from toolkit.stores.records import Record, Stages, scan
 from toolkit.stores.roster import Roster, new_hierarchy
 from toolkit.stores.run_logs import MemoryRunLogs, RunLogs
-from toolkit.stores.sink import Receipt
 from toolkit.stores.stage_runs import StageRuns
 from toolkit.stores.storage import Memory
 

@@ -7,9 +7,10 @@ from typing import Any
 from toolkit.errors import StoreError
 from toolkit.stores.chunks import array_name
 from toolkit.stores.hierarchy import Hierarchy
+from toolkit.stores.home import Home
 from toolkit.stores.layout import ATTRIBUTE, FORMAT_VERSION
 from toolkit.stores.records import Record
-from toolkit.stores.stage_runs import Home, StageRuns
+from toolkit.stores.stage_runs import StageRuns
 
 _ROUND = 32 << 20  # bytes of records that may wait before the stages look at them
 

@@ -3,135 +3,29 @@
 import contextlib
 import copy
 import json
-import os
-import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from toolkit.stages.said import RunLog
-from toolkit.stages.schema import Column, Columns, RaggedColumn, Schema
+from toolkit.stages.schema import Column, RaggedColumn, Schema
 from toolkit.stores import records
 from toolkit.stores.chunks import as_stored, fill_of, stored_variable, write_chunk
 from toolkit.stores.epoch import StaleWorker, TurnFile
-from toolkit.stores.journal import Durability, Journal
 from toolkit.stores.packing import Buffer
-from toolkit.stores.storage import JOURNALS, Folder, reported
+from toolkit.stores.receipt import Outcomes, Receipt, SinkSpec
+from toolkit.stores.shared_journal import (
+    SharedJournal,
+    close_journals,
+    forget_journal,
+    shared_journal,
+)
+from toolkit.stores.storage import Folder, reported
 from toolkit.stores.writer import LARGE, Pending, writer
 
 IDLE = -1
-
-
-class Outcomes(Protocol):
-    """What a batch hands over: ``BatchResult`` of the stages room.
-
-    ``status``, ``seconds`` and ``peak_memory`` have the shape ``(n,)``; ``columns`` and
-    ``schema`` are None where no run succeeded.
-    """
-
-    status: npt.NDArray[np.uint8]
-    seconds: npt.NDArray[np.float32]
-    peak_memory: npt.NDArray[np.float32]
-    columns: Columns | None
-    schema: Schema | None
-
-    @property
-    def errors(self) -> Sequence[Any]: ...  # noqa: D102
-
-    @property
-    def logs(self) -> Sequence[RunLog]: ...  # noqa: D102
-
-
-@dataclass(frozen=True, kw_only=True)
-class SinkSpec:
-    """Where a worker writes the runs of one stage.
-
-    Parameters
-    ----------
-    path
-        Absolute folder of the store; None: in memory, records travel back in the receipt.
-    stage
-        Name of the stage.
-    identity, epoch
-        Of the store, and of the driver that this worker works for.
-    group
-        Folder of the stage's arrays in the store, ``""`` for the first stage.
-    schema
-        As stored; None until it is known, then only ``block`` may be used.
-    chunk_length, n_runs
-        Runs in a chunk, and runs in the arrays.
-    durability
-        ``"power"``: what is acknowledged is on the disk.
-    """
-
-    path: str | None
-    stage: str
-    identity: str
-    epoch: int
-    group: str = ""
-    schema: Schema | None = None
-    chunk_length: int | None = None
-    n_runs: int = 0
-    durability: Durability = "process"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Receipt:
-    """Where the records of a batch are.
-
-    Parameters
-    ----------
-    journal
-        Name of the journal in the store; ``""`` in memory.
-    offset
-        Length of the journal when the receipt was made.
-    records
-        In memory: the records themselves.
-    """
-
-    journal: str
-    offset: int
-    records: bytes = b""
-
-
-class _Output:
-    """A journal, or a list of records, with what it has been told about the stages."""
-
-    def __init__(self, journal: Journal | None) -> None:
-        self.journal = journal
-        self.lock = threading.Lock()
-        self.names_lock = threading.Lock()  # a long write does not keep another batch from it
-        self.pending: list[Buffer] = []
-        self.numbers: dict[str, int] = {}
-        self.said: dict[str, Schema | None] = {}
-        self.threads: dict[int, int] = {}
-
-    def number(self, stage: str) -> int:
-        with self.names_lock:
-            return self.numbers.setdefault(stage, len(self.numbers))
-
-    def slot(self) -> memoryview:
-        """Return the slot of this thread: the run in progress and its stage."""
-        if self.journal is None:
-            return memoryview(bytearray(b"\xff" * 16)).cast("q")
-        with self.names_lock:
-            return self.journal.slot(
-                self.threads.setdefault(threading.get_ident(), len(self.threads))
-            )
-
-    def append(self, buffers: list[Buffer]) -> None:
-        if self.journal is None:
-            self.pending += [bytes(buffer) for buffer in buffers]
-        else:
-            self.journal.append(buffers)
-
-
-_outputs: dict[str, tuple[tuple[int, str, int], _Output]] = {}
-_outputs_lock = threading.Lock()
 
 
 class Sink:
@@ -147,7 +41,7 @@ class Sink:
         self.spec = spec
         self._turn = None if spec.path is None else TurnFile(spec.path)
         self._writer, self._pending = writer(), Pending()
-        self._use(_output(spec, self._turn))
+        self._use(shared_journal(spec, self._turn))
 
     def check(self) -> None:
         """Make sure, before a batch, that the store is still there and still ours.
@@ -258,21 +152,21 @@ class Sink:
         """Return where the records are; in memory, they leave with the receipt."""
         if self._pending.count or self._pending.error is not None:
             self._writer.wait(self._pending)
-        output = self._output
-        if output.journal is not None:
-            return Receipt(journal=output.journal.name, offset=output.journal.offset)
-        with output.lock:
-            pending, output.pending = output.pending, []
+        shared = self._shared
+        if shared.journal is not None:
+            return Receipt(journal=shared.journal.name, offset=shared.journal.offset)
+        with shared.lock:
+            pending, shared.pending = shared.pending, []
             # A receipt may get lost or overtaken: each says again what its columns are.
-            output.said.clear()
+            shared.said.clear()
         return Receipt(journal="", offset=0, records=b"".join(pending))
 
-    def _use(self, output: _Output) -> None:
-        self._output = output
-        self._slot = output.slot()
-        self._slot[1] = output.number(self.spec.stage)
+    def _use(self, shared: SharedJournal) -> None:
+        self._shared = shared
+        self._slot = shared.slot()
+        self._slot[1] = shared.number(self.spec.stage)
         self.mark = self._slot[:1]
-        if output.journal is not None and self.spec.stage not in output.said:
+        if shared.journal is not None and self.spec.stage not in shared.said:
             # Says what the slot's number stands for, before there is a run to note in it.
             self._append([], self.spec.schema, 0)
 
@@ -328,7 +222,7 @@ class Sink:
 
     def _is_cut_off(self) -> bool:
         """Whether our journal has lost its name, or was closed for another driver's."""
-        journal = self._output.journal
+        journal = self._shared.journal
         return journal is not None and not journal.is_linked
 
     def _renew(self) -> None:
@@ -336,8 +230,8 @@ class Sink:
         assert self._turn is not None
         with contextlib.suppress(StaleWorker):
             self._turn.require(self.spec.identity, self.spec.epoch, thoroughly=True)
-        _forget(self.spec, self._output)
-        self._use(_output(self.spec, None))
+        forget_journal(self.spec, self._shared)
+        self._use(shared_journal(self.spec, None))
 
     def _write(
         self,
@@ -345,13 +239,13 @@ class Sink:
         schema: Schema | None,
         attempt: int,
     ) -> None:
-        spec, output, now = self.spec, self._output, time.time()
-        number = output.number(spec.stage)
+        spec, shared, now = self.spec, self._shared, time.time()
+        number = shared.number(spec.stage)
         buffers: list[Buffer] = []
-        with output.lock, reported(spec.path or "in memory"):
-            said = output.said.get(spec.stage)
+        with shared.lock, reported(spec.path or "in memory"):
+            said = shared.said.get(spec.stage)
             is_new = schema is not None and schema is not said and schema != said
-            if spec.stage not in output.said or is_new:
+            if spec.stage not in shared.said or is_new:
                 buffers += records.record(
                     records.SCHEMA,
                     records.schema_payload(spec.stage, schema),
@@ -371,9 +265,9 @@ class Sink:
                     n=n,
                     lo=lo,
                 )
-            output.append(buffers)
-            if spec.stage not in output.said or is_new:
-                output.said[spec.stage] = schema
+            shared.append(buffers)
+            if spec.stage not in shared.said or is_new:
+                shared.said[spec.stage] = schema
 
     def _is_chunk(self, lo: int, hi: int, result: Outcomes) -> bool:
         spec = self.spec
@@ -430,40 +324,7 @@ def open_sink(spec: SinkSpec) -> Sink:
 
 def close_sinks() -> None:
     """Close all journals of this process."""
-    with _outputs_lock:
-        for _, output in _outputs.values():
-            if output.journal is not None:
-                output.journal.close()
-        _outputs.clear()
-
-
-def _output(spec: SinkSpec, turn: TurnFile | None) -> _Output:
-    if spec.path is None:
-        return _Output(None)
-    key = (os.getpid(), spec.identity, spec.epoch)
-    with _outputs_lock:
-        known, output = _outputs.get(spec.path, (None, None))
-        if known == key and output is not None:
-            return output
-        if turn is not None:
-            turn.require(spec.identity, spec.epoch, thoroughly=True)
-        if output is not None and output.journal is not None:
-            with output.lock:
-                output.journal.close()
-        with reported(spec.path):
-            folder = os.path.join(spec.path, JOURNALS)
-            journal = Journal(folder, spec.identity, spec.epoch, spec.durability)
-        output = _Output(journal)
-        _outputs[spec.path] = (key, output)
-        return output
-
-
-def _forget(spec: SinkSpec, output: _Output) -> None:
-    with _outputs_lock:
-        if spec.path is not None and _outputs.get(spec.path, (None, None))[1] is output:
-            del _outputs[spec.path]
-            if output.journal is not None:
-                output.journal.close()
+    close_journals()
 
 
 def _errors_json(errors: Sequence[Any]) -> bytes:

@@ -3,6 +3,9 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import numpy.typing as npt
+
+from toolkit.errors import StoreError
 from toolkit.stages.schema import Schema
 from toolkit.stores.axes import delete_outdated, load_catalogue, save_catalogue
 from toolkit.stores.catalogue import Catalogue
@@ -13,9 +16,11 @@ from toolkit.stores.layout import (
     RUN,
     STATE_ATTRIBUTES,
     array_document,
+    check_names,
     plain_attributes,
     state_key,
 )
+from toolkit.stores.lineage import restated
 from toolkit.stores.makers import MADE_BY, Makers
 from toolkit.stores.parameters import Parameters, chunk_for, is_too_fine
 from toolkit.stores.state import FIELDS, NUMBERS
@@ -50,6 +55,52 @@ class StageLayout:
                 if self._hierarchy.length(key) < catalogue.n_runs:
                     raise ValueError(f"array {key} is shorter than the {catalogue.n_runs} runs")
         return catalogue, values
+
+    def load_state(self, name: str, n_runs: int, makers: Makers) -> npt.NDArray[Any] | None:
+        """Return a stored array of the state, None where there is none.
+
+        Parameters
+        ----------
+        name
+            Of the field.
+        n_runs
+            Runs there are; the array may be shorter.
+        makers
+            Say which runs that are done are valid.
+
+        Raises
+        ------
+        StoreError
+            If it is of another type.
+        """
+        hierarchy, key = self._hierarchy, state_key(self._group, name)
+        if key not in hierarchy.documents:
+            return None
+        dtype = FIELDS.get(name, NUMBERS)[0]
+        if hierarchy.array(key).dtype != dtype or len(hierarchy.shape(key)) != 1:
+            raise StoreError(f"Array {key!r} of the store is not of type {dtype} along the runs.")
+        stored = hierarchy.read(key, 0, min(hierarchy.length(key), n_runs))
+        if name == "status":
+            return restated(stored, makers, lambda: self.load_state(MADE_BY, n_runs, makers))
+        return stored
+
+    def create_values(
+        self, schema: Schema, chunk_length: int, n_runs: int, parameters: Iterable[str]
+    ) -> Values:
+        """Add the arrays of the outputs; the caller commits.
+
+        Raises
+        ------
+        StoreError
+            If an output has a name that is taken.
+        """
+        parameters = list(parameters)
+        names = [*(variable.name for variable in schema.variables), *schema.coords]
+        check_names(names, self._taken_names(parameters))
+        coordinates = coordinate_names(schema, parameters)
+        return Values.create(
+            self._hierarchy, self._group, schema, chunk_length, n_runs, coordinates
+        )
 
     def load_makers(self) -> Makers:
         """Return which code made the runs; none where that was never noted."""
@@ -121,7 +172,7 @@ class StageLayout:
             for key in values.keys_along_run():
                 hierarchy.set_attributes(key, {"coordinates": coordinates})
 
-    def taken_names(self, parameters: Iterable[str]) -> list[str]:
+    def _taken_names(self, parameters: Iterable[str]) -> list[str]:
         """Return the names in this group that no output may bear."""
         prefix = f"{self._group}/" if self._group else ""
         groups = [

@@ -1,97 +1,39 @@
 """The runs of one stage in a store, on the coordinator's side."""
 
-import functools
-from collections.abc import Callable, Iterable
-from contextlib import AbstractContextManager
-from dataclasses import replace
-from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
+from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from toolkit.errors import StoreError
 from toolkit.run_status import Status
-from toolkit.stages.columns import cast, empty_columns
+from toolkit.stages.columns import cast
 from toolkit.stages.identity import Identity
 from toolkit.stages.schema import Column, Columns, Schema
-from toolkit.stores.begun import Begun
 from toolkit.stores.box import compact, take
 from toolkit.stores.catalogue import Catalogue
-from toolkit.stores.events import Events
-from toolkit.stores.failure_log import FailureLog
+from toolkit.stores.failure_log import last_failures
 from toolkit.stores.fold import Fold
-from toolkit.stores.hierarchy import Hierarchy
-from toolkit.stores.journal import Durability
-from toolkit.stores.layout import check_names, state_key
-from toolkit.stores.lineage import changes, recovered, restated, status_under, used_numbers
-from toolkit.stores.makers import MADE_BY, NOBODY, Makers
+from toolkit.stores.home import Home, alone
+from toolkit.stores.inbox import Inbox
+from toolkit.stores.lineage import changes, disown, settled, status_under
+from toolkit.stores.makers import Makers
 from toolkit.stores.matching import SpaceLike
-from toolkit.stores.outcomes import Collected, Failed, Settler, failed
+from toolkit.stores.outcomes import Collected, Settler
+from toolkit.stores.output_reading import read_output
 from toolkit.stores.overlay import Overlay
 from toolkit.stores.parameters import Parameters
 from toolkit.stores.pending import Part, Pending
-from toolkit.stores.records import Block, Errors, Logs, Record, Started
-from toolkit.stores.run_logs import RunLogs
-from toolkit.stores.sink import Receipt, SinkSpec
+from toolkit.stores.receipt import Receipt, SinkSpec
+from toolkit.stores.records import Record
 from toolkit.stores.stage_layout import StageLayout, coordinate_names
-from toolkit.stores.state import FIELDS, NUMBERS, State
-from toolkit.stores.values import Values
+from toolkit.stores.state import FIELDS, State
 
 Array = npt.NDArray[Any]
 Ids = npt.NDArray[np.int64]
 
 _ALL = slice(None)
-
-P = ParamSpec("P")
-T = TypeVar("T")
-
-
-def _alone(
-    method: Callable[Concatenate["StageRuns", P], T],
-) -> Callable[Concatenate["StageRuns", P], T]:
-    """Let one thread at a time into a store: a live view reads while the driver folds."""
-
-    @functools.wraps(method)
-    def alone(self: "StageRuns", /, *args: P.args, **kwargs: P.kwargs) -> T:
-        with self._home.lock:
-            return method(self, *args, **kwargs)
-
-    return alone
-
-
-class Home(Protocol):
-    """The store that a stage's runs are in."""
-
-    path: str | None
-    identity: str
-    epoch: int
-    durability: Durability
-    is_writable: bool
-    accepts_late: bool
-    hierarchy: Hierarchy
-    failure_log: FailureLog
-    run_logs: RunLogs
-    events: Events
-    lock: AbstractContextManager[Any]
-
-    @property
-    def provenance(self) -> dict[str, Any]:
-        """What made the store."""
-
-    def pull(self, receipts: Iterable[Receipt]) -> None:
-        """Hand new records to the stages they belong to."""
-
-    def offsets(self) -> dict[str, int]:
-        """Return how far each journal was read."""
-
-    def marks(self, stage: str) -> dict[str, set[int]]:
-        """Return the runs that the journals' pages note as in progress."""
-
-    def write_marker(self) -> None:
-        """Write how far the journals are folded."""
-
-    def check(self) -> None:
-        """Raise if the store is not this driver's any more."""
 
 
 class StageRuns:
@@ -113,14 +55,12 @@ class StageRuns:
         self.state.makers = self._layout.load_makers()
         self.incomplete = self._layout.load_incomplete()
         self._parameters = Parameters(self._hierarchy, group, marker.get("parameters"))
-        self._settler = Settler(self.state, self._pending, self._check_stored, self._report)
-        self._settler.schema = self.schema
         done = marker.get("offsets", {})
         self._fold = Fold(self._hierarchy, group, self.state, self._pending, done)
-        self._inbox: list[tuple[str, Record]] = []
-        self._failures: list[Failed] = []
-        self._begun = Begun()
-        self._outcomes: list[tuple[list[Any], list[Any], list[Any], list[Part]]] = []
+        self._inbox = Inbox(name, home, self._fold)
+        self._settler = Settler(self.state, self._pending, self._check_stored, self._inbox.report)
+        self._settler.schema = self.schema
+        self._inbox.settler = self._settler
         self._held: set[int] = set()
 
     @property
@@ -153,7 +93,7 @@ class StageRuns:
         """Up to which run the arrays of the parameters are written."""
         return self._parameters.done
 
-    @_alone
+    @alone
     def register(
         self, space: SpaceLike, *, defaults: dict[str, object] | None = None
     ) -> range | Ids:
@@ -171,7 +111,7 @@ class StageRuns:
         self._layout.lay_out(catalogue, self._values, self._parameters, self.state.names)
         return ids
 
-    @_alone
+    @alone
     def adopt(self, catalogue: Catalogue, makers: Makers) -> None:
         """Take over the runs of other stores; they are pending until ``take_in``."""
         self._grow(catalogue)
@@ -179,7 +119,7 @@ class StageRuns:
         self.state.makers = makers
         self._layout.save_makers(makers, self.n_runs)
 
-    @_alone
+    @alone
     def take_in(
         self,
         ids: Ids,
@@ -208,7 +148,7 @@ class StageRuns:
             self._pending.add(Part(ids, part, self.schema, "", 0))
         self.fold()
 
-    @_alone
+    @alone
     def set_schema(self, schema: Schema, chunk_length: int | None = None) -> None:
         """Make the arrays of the outputs, or widen those whose type has become wider.
 
@@ -223,23 +163,18 @@ class StageRuns:
             Runs in a chunk, a power of two; fixed by the first call.
         """
         parameters = self._parameters.names(self.catalogue)
-        coordinates = coordinate_names(schema, parameters)
         if self._values is None:
             if chunk_length is None or chunk_length < 1 or chunk_length & (chunk_length - 1):
                 raise StoreError(
                     f"The chunk length must be a power of two, not {chunk_length}. "
                     "Give one where the outputs of a stage are stored first."
                 )
-            names = [*(variable.name for variable in schema.variables), *schema.coords]
-            check_names(names, self._layout.taken_names(parameters))
-            self._values = Values.create(
-                self._hierarchy, self.group, schema, chunk_length, self.n_runs, coordinates
-            )
+            self._values = self._layout.create_values(schema, chunk_length, self.n_runs, parameters)
         else:
             wide = self._settler.widest(schema)
             if wide != self._values.schema:
                 self._values.check(wide)
-                self._values.widen(wide, coordinates, self.n_runs)
+                self._values.widen(wide, coordinate_names(schema, parameters), self.n_runs)
             schema = wide
         self._settler.schema = schema
         self._recast(schema)
@@ -261,17 +196,17 @@ class StageRuns:
             durability=home.durability,
         )
 
-    @_alone
+    @alone
     def hold(self, chunks: Iterable[int]) -> None:
         """Keep ``fold`` from patching chunks that batches have been given whole."""
         self._held.update(chunks)
 
-    @_alone
+    @alone
     def unhold(self, chunks: Iterable[int]) -> None:
         """Let ``fold`` patch these chunks again."""
         self._held.difference_update(chunks)
 
-    @_alone
+    @alone
     def collect(self, receipts: Iterable[Receipt] = ()) -> Collected:
         """Read what the journals say since the last time and take it into the state.
 
@@ -282,60 +217,24 @@ class StageRuns:
         """
         self._home.pull(receipts)
         self.drain()
-        outcomes, self._outcomes = self._outcomes, []
-        failures, self._failures = self._failures, []
-        ids = [part for item in outcomes for part in item[0]]
-        statuses = [part for item in outcomes for part in item[1]]
-        seconds = [part for item in outcomes for part in item[2]]
-        return Collected(
-            ids=np.concatenate([np.zeros(0, np.int64), *ids]),
-            statuses=np.concatenate([np.zeros(0, np.uint8), *statuses]),
-            seconds=np.concatenate([np.zeros(0, np.float32), *seconds]),
-            parts=tuple(part for item in outcomes for part in item[3]),
-            failures=tuple(failures),
-            started=self._begun.in_progress(self.state.status, self._home.marks(self.name)),
-            schema=self._settler.schema,
-        )
+        return self._inbox.collected(self.state.status, self._home.marks(self.name))
 
     def has_begun(self, journal: str, run: int) -> bool:
         """Whether a run in progress has a record of its own: nothing else ran in its time."""
-        return self._begun.has(journal, run)
+        return self._inbox.begun.has(journal, run)
 
     def deliver(self, journal: str, record: Record) -> None:
         """Take a record; ``drain`` looks at it."""
-        if not journal or record.origin.end > self.folded.get(journal, 0):
-            self._inbox.append((journal, record))
+        self._inbox.deliver(journal, record)
 
-    @_alone
+    @alone
     def drain(self) -> None:
         """Take what was delivered into the state."""
-        inbox, self._inbox = self._inbox, []
-        blocks: list[tuple[str, Block, bool]] = []
-        for journal, record in inbox:
-            if journal:
-                self._fold.seen[journal] = record.origin.end
-            if isinstance(record, Block) and not self._settler.is_inside(record):
-                continue
-            is_late = record.origin.epoch < self._home.epoch and not self._home.accepts_late
-            if isinstance(record, Block):
-                counting = self._begun.counting(record) if is_late else record
-                if counting is not None:
-                    blocks.append((journal, counting, is_late))
-                self._begun.end(journal, record)
-            elif isinstance(record, Started):
-                self._begun.begin(journal, record.run)
-            elif isinstance(record, Errors):
-                self._report(record.origin.attempt, record.origin.time, record.failures)
-            elif isinstance(record, Logs):
-                self._home.run_logs.add(self.name, record.origin.attempt, record.logs)
-        for journal, offset in self._home.offsets().items():
-            self._fold.seen[journal] = max(offset, self._fold.seen.get(journal, 0))
-        if blocks:
-            self._outcomes.append(self._settler.settle(blocks))
+        self._inbox.drain()
         if self._fold.is_full and self._home.is_writable:
             self._patch()
 
-    @_alone
+    @alone
     def fold(self, *, force: bool = False) -> None:
         """Bring what was collected into the arrays, as far as it is due.
 
@@ -366,7 +265,7 @@ class StageRuns:
             self._home.run_logs.flush()
             self._home.write_marker()
 
-    @_alone
+    @alone
     def reset(self, ids: Ids) -> None:
         """Make runs pending for another attempt; attempts are kept.
 
@@ -382,7 +281,7 @@ class StageRuns:
         found: npt.NDArray[np.bool_] = ~is_open | (self.state.attempts[ids] > 0)
         return found
 
-    @_alone
+    @alone
     def forget_runs(self, ids: Ids) -> None:
         """Make runs as if they had never been run, on disk at once.
 
@@ -401,33 +300,26 @@ class StageRuns:
         self.note_incomplete(ids, np.zeros(len(ids), np.int64))
         self.fold(force=True)
 
-    @_alone
+    @alone
     def block(self, ids: Ids) -> None:
         """Note that runs cannot be made, for a run that they need has failed."""
         if len(ids):
             self.state.set_status(np.asarray(ids, np.int64), Status.BLOCKED)
 
-    @_alone
+    @alone
     def outdate(self, ids: Ids) -> None:
         """Make runs stale for good: what they were made of is not what they would be made of now.
 
         They keep their values, and no code counts as having made them. It is on disk at once.
         """
         ids = np.asarray(ids, np.int64)
-        state = self.state
         if not len(ids):
             return
-        if state.makers.identities:
-            if not state.makers.is_varied:
-                makers = replace(state.makers, is_varied=True)
-                self._layout.save_makers(makers, self.n_runs)
-                state.makers = makers
-            assert state.made_by is not None
-            state.made_by[ids] = NOBODY
-        state.set_status(ids, Status.STALE)
+        disown(self.state, ids, lambda makers: self._layout.save_makers(makers, self.n_runs))
+        self.state.set_status(ids, Status.STALE)
         self.fold(force=True)
 
-    @_alone
+    @alone
     def note_incomplete(self, ids: Ids, counts: npt.NDArray[np.int64]) -> None:
         """Note of runs that are about to be made without how many failed parts, 0 for none."""
         begun = set(ids.tolist())
@@ -437,40 +329,38 @@ class StageRuns:
             self.incomplete = noted
             self._layout.save_incomplete(noted)
 
-    @_alone
+    @alone
     def waiting(self) -> Ids:
         """Return the runs whose values are journalled and not yet in their chunks."""
         return np.concatenate([np.zeros(0, np.int64), *self._pending.ids()])
 
-    @_alone
+    @alone
     def drop_values(self) -> None:
         """Forget what runs in memory returned, when nobody needs it any more."""
         self._pending.keep([])
         for key in filter(None, self._hierarchy.documents):
             self._hierarchy.storage.delete_tree(key)
 
-    @_alone
+    @alone
     def settle_identity(self, identity: Identity) -> None:
         """Let an identity be the present one: runs made by it are done, those of others stale.
 
         It is noted on disk before any of its runs is, so that a driver's turn says who made what.
         """
-        state = self.state
-        noted = known = state.makers
-        if not noted.identities and self.n_runs:
-            known = recovered(state, (self._home.provenance.get("code") or {}).get(self.name))
-        makers = known.took(identity, self._home.epoch, used_numbers(state))
+        noted = self.state.makers
+        before = (self._home.provenance.get("code") or {}).get(self.name)
+        makers = settled(self.state, identity, self._home.epoch, before)
         if makers != noted:
             self._layout.save_makers(makers, self.n_runs)
-            state.take_over(makers)
+            self.state.take_over(makers)
             self.fold(force=True)
 
-    @_alone
+    @alone
     def status_under(self, identity: Identity | None, ids: Ids | slice = _ALL) -> Array:
         """Return the status of runs where one identity is the valid one; None: the present one."""
         return status_under(self.state, identity, ids)
 
-    @_alone
+    @alone
     def changes(self, identity: Identity, ids: Ids | slice = _ALL) -> tuple[str, ...]:
         """Return the names of what has changed since the stale ones of some runs were made."""
         return changes(self.state, identity, ids)
@@ -483,32 +373,23 @@ class StageRuns:
         """Forget journals that were folded and deleted."""
         gone = list(journals)
         self._fold.forget(gone)
-        for journal in gone:
-            self._begun.forget(journal)
+        self._inbox.forget(gone)
 
-    @_alone
+    @alone
     def failures(self) -> list[dict[str, Any]]:
         """Return for each failed run what its last attempt died of, by run id.
 
         Keys: ``run``, ``attempt``, ``exception``, ``message``, ``traceback``, ``host``, ``time``
         and whatever else the worker reported.
         """
-        last: dict[int, dict[str, Any]] = {}
-        status, n_runs = self.state.status, self.state.n_runs
-        for line in self._home.failure_log.read(self.name):
-            run = line["run"]
-            if 0 <= run < n_runs and status[run] == Status.FAILED:
-                before = last.get(run)
-                if before is None or line.get("attempt", 0) >= before.get("attempt", 0):
-                    last[run] = line
-        return [last[run] for run in sorted(last)]
+        return last_failures(self._home.failure_log.read(self.name), self.state.status)
 
-    @_alone
+    @alone
     def log(self, run: int) -> str:
         """Return what the last attempt at a run said; "" where that was nothing."""
         return self._home.run_logs.text(self.name, run)
 
-    @_alone
+    @alone
     def read(self, variable: str, ids: Ids | slice) -> Column:
         """Return one output, or part of the state, of some runs; what is pending is included.
 
@@ -522,23 +403,9 @@ class StageRuns:
         if variable in FIELDS:
             state: Array = getattr(self.state, variable)
             return state[ids]
-        if self.schema is None or self._values is None:
-            schema = self._settler.schema
-            if schema is None or variable not in schema.names:
-                raise self._unknown(variable, schema)
-            wanted = schema.variables[schema.names.index(variable)]
-            first, last, _ = (
-                ids.indices(self.n_runs) if isinstance(ids, slice) else (0, len(ids), 1)
-            )
-            only = Schema(variables=(wanted,), coords=schema.coords)
-            base = empty_columns(only, max(last - first, 0))[0]
-            return self._overlay.apply(base, schema, schema, variable, ids, self.n_runs)
-        if variable not in self.schema.names:
-            raise self._unknown(variable, self.schema)
-        wanted = self.schema.variables[self.schema.names.index(variable)]
-        base = self._values.read(wanted, ids)
-        wide = self._settler.schema or self.schema
-        return self._overlay.apply(base, self.schema, wide, variable, ids, self.n_runs)
+        return read_output(
+            variable, ids, self._values, self._settler.schema, self._overlay, self.n_runs, self.name
+        )
 
     def _grow(self, catalogue: Catalogue) -> None:
         first = self.state.n_runs
@@ -547,14 +414,6 @@ class StageRuns:
         left_out = catalogue.left_out(first)
         if len(left_out):
             self.state.set_status(left_out, Status.SKIPPED)
-
-    def _unknown(self, variable: str, schema: Schema | None) -> StoreError:
-        names = ", ".join(schema.names) if schema is not None else "none yet"
-        return StoreError(f"Stage {self.name!r} has no output {variable!r}. Its outputs: {names}.")
-
-    def _report(self, attempt: int, when: float, found: list[dict[str, Any]]) -> None:
-        self._home.failure_log.add(self.name, attempt, when, found)
-        self._failures += [failed(attempt, item) for item in found]
 
     def _check_stored(self, schema: Schema) -> None:
         if self._values is not None:
@@ -576,16 +435,4 @@ class StageRuns:
             self._fold.patch(self._values, self._held, force=force)
 
     def _stored_state(self, name: str) -> Array | None:
-        key = state_key(self.group, name)
-        if key not in self._hierarchy.documents:
-            return None
-        dtype = FIELDS.get(name, NUMBERS)[0]
-        if self._hierarchy.array(key).dtype != dtype or len(self._hierarchy.shape(key)) != 1:
-            raise StoreError(f"Array {key!r} of the store is not of type {dtype} along the runs.")
-        length = min(self._hierarchy.length(key), self.catalogue.n_runs)
-        stored = self._hierarchy.read(key, 0, length)
-        if name == "status":
-            stored = restated(
-                stored, self.state.makers, functools.partial(self._stored_state, MADE_BY)
-            )
-        return stored
+        return self._layout.load_state(name, self.n_runs, self.state.makers)

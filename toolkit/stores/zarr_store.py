@@ -19,9 +19,9 @@ from toolkit.stores.inside import leads_out, open_plain
 from toolkit.stores.journal import Durability
 from toolkit.stores.layout import ATTRIBUTE, FORMAT_VERSION
 from toolkit.stores.lock import HEARTBEAT_S, Lock
+from toolkit.stores.receipt import Receipt
 from toolkit.stores.roster import Roster, new_hierarchy
 from toolkit.stores.run_logs import FileRunLogs, RunLogs
-from toolkit.stores.sink import Receipt
 from toolkit.stores.stage_runs import StageRuns
 from toolkit.stores.storage import JOURNALS, Folder, reported
 from toolkit.stores.tails import Tails, journal_names
