@@ -116,7 +116,8 @@ class Engine:
         self.lock = threading.RLock()
         self._start_cluster = start_cluster
         self._here = executor is None
-        self.executor: Executor = executor or InProcessExecutor()
+        self.requests = requests or Requests()
+        self.executor: Executor = executor or InProcessExecutor(self.requests)
         self.queue = RunQueue("", policy.order)
         self._ids: list[Ids | slice] = []
         self._in_flight = 0
@@ -135,7 +136,6 @@ class Engine:
         self._started = time.monotonic()
         self._collected_at = 0.0
         self._counts = np.zeros(len(Status), np.int64)
-        self.requests = requests or Requests()
         self.stopped_because: str | None = None
 
     def progress(self) -> Progress:
