@@ -8,6 +8,7 @@ import fcntl
 import json
 import os
 import sys
+from collections.abc import Callable
 
 _files: dict[str, int] = {}
 
@@ -21,19 +22,24 @@ def size(path: str) -> int:
         return -1
 
 
-def watch(path: str, length: int, end: str) -> list[int]:
-    """Read until the file ``end`` is there: how often, not found, and neither of its versions."""
-    readings = missing = torn = 0
-    while readings < 50 or not os.path.exists(end):
-        readings += 1
-        try:
-            with open(path, "rb") as file:
-                raw = file.read()
-        except FileNotFoundError:
-            missing += 1
-            continue
-        torn += len(raw) != length or len(set(raw)) != 1
-    return [readings, missing, torn]
+def watch(path: str, length: int, times: int, end: str) -> list[int]:
+    """Read a file so often, then make another one, ``end``.
+
+    Returns how often it was not there, and how often it was neither of its versions.
+    """
+    missing = torn = 0
+    try:
+        for _ in range(times):
+            try:
+                with open(path, "rb") as file:
+                    raw = file.read()
+            except FileNotFoundError:
+                missing += 1
+                continue
+            torn += len(raw) != length or len(set(raw)) != 1
+    finally:
+        create(end)
+    return [missing, torn]
 
 
 def signature(path: str) -> list[int]:
@@ -92,14 +98,16 @@ def byte(path: str, at: int) -> int:
 
 def main() -> None:
     """Answer until the input ends."""
-    known = (size, watch, signature, create, link, lock, hold, names_left, byte)
+    known: list[Callable[..., object]] = [
+        size, watch, signature, create, link, lock, hold, names_left, byte,
+    ]  # fmt: skip
     functions = {each.__name__: each for each in known}
     for line in sys.stdin:
         name, *arguments = json.loads(line)
         try:
-            answer = [True, functions[name](*arguments)]  # type: ignore[operator]
+            answer = (True, functions[name](*arguments))
         except OSError as error:
-            answer = [False, str(error)]
+            answer = (False, str(error))
         sys.stdout.write(json.dumps(answer) + "\n")
         sys.stdout.flush()
 
