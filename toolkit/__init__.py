@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from toolkit.stores.log_of import log_of
     from toolkit.stores.merging import merge
     from toolkit.stores.open import failures, open, status
+    from toolkit.stores.unpickling import load_objects
     from toolkit.sweep import Sweep
 
 __version__ = "0.1.0"
@@ -75,6 +76,7 @@ _HOMES = {
     "freeze": "inputs.frozen",
     "grid": "spaces.grid",
     "integers": "spaces.distribution",
+    "load_objects": "stores.unpickling",
     "log": "spaces.distribution",
     "log_of": "stores.log_of",
     "logit": "spaces.distribution",
@@ -121,6 +123,7 @@ __all__ = [
     "freeze",
     "grid",
     "integers",
+    "load_objects",
     "log",
     "log_of",
     "logit",

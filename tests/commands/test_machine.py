@@ -99,3 +99,24 @@ def test_an_unknown_profile_is_an_error_that_lists_those_there_are(toolkit: Tool
     done = toolkit("cluster show locl", code=2)
     assert "Found: local" in done.stderr
     assert done.stderr.splitlines()[-1] == "Next: toolkit cluster list"
+
+
+def test_doctor_tries_a_folder(
+    toolkit: Toolkit, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "scratch").mkdir()
+    lines = toolkit("doctor scratch").stdout
+    for word in ("Stores", "yes  a rename replaces a file at once", "TOOLKIT_FROZEN_DIR"):
+        assert word in lines
+    assert "NO" not in lines
+    monkeypatch.setattr("os.link", lambda path, name: None)
+    lines = toolkit("doctor scratch", code=1).stdout
+    assert "NO   a name is given once" in lines
+    assert "two drivers may hold one store" in lines
+    found = json.loads(toolkit("doctor scratch --json", code=1).stdout)
+    assert (found["schema"], found["is_good_for_stores"]) == ("toolkit.doctor_folder", False)
+    assert [each["what"] for each in found["trials"] if not each["is_good"]] == [
+        "a name is given once"
+    ]
+    assert "is no folder" in toolkit("doctor none", code=2).stderr
+    assert list((folder / "scratch").iterdir()) == []

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
+from distributed import Client
 
 import toolkit as tk
 
@@ -36,7 +37,7 @@ def pids_in(folder, n=1):
     return found if len(files) >= n and ".new" not in str(files) else []
 
 
-def sleeper(simulator, folder, seconds=600):
+def sleeper(simulator, folder, seconds=600, **options):
     return tk.command(
         [
             simulator,
@@ -49,6 +50,7 @@ def sleeper(simulator, folder, seconds=600):
         ],
         name="sleeper",
         max_attempts=1,
+        **options,
     )
 
 
@@ -92,6 +94,44 @@ def test_a_cancelled_sweep_ends_its_programs(client, simulator, tmp_path):
     until(lambda: not any(map(is_there, pids)))
 
 
+@pytest.mark.parametrize("on_disk", [True, False])
+def test_a_sweep_cancelled_in_this_process_ends_its_program_and_goes_on_later(
+    simulator, tmp_path, on_disk
+):
+    def sweep(seconds):
+        stage = sleeper(simulator, tmp_path, seconds, version=1)
+        return tk.Sweep(stage, {"flow": [0.1, 0.2, 0.3]}, store=store)
+
+    store = tmp_path / "s.zarr" if on_disk else None
+    first = sweep(600)
+    job = first.start(order="given")
+    pids = until(lambda: pids_in(tmp_path))
+    assert len(pids) == 3
+    job.cancel(now=True)
+    assert not any(map(is_there, pids))
+    assert len(list(tmp_path.glob("pids-*"))) == 1  # no other was started
+    with pytest.raises(tk.InterruptedSweepError, match="3 runs to go"):
+        job.result()
+    assert (first.dataset().status == tk.Status.PENDING).all()
+    assert first.failures().empty
+    data = sweep(0).run(progress=False)
+    assert (data.status == tk.Status.DONE).all()
+
+
+def test_workers_that_cannot_be_restarted_end_their_programs(simulator, tmp_path):
+    stage = sleeper(simulator, tmp_path, version=1)
+    options = {"processes": False, "n_workers": 2, "threads_per_worker": 1}
+    with Client(**options, dashboard_address=":0") as client:
+        sweep = tk.Sweep(stage, {"flow": [0.1, 0.2, 0.3]}, store=tmp_path / "s.zarr")
+        job = sweep.start(client)
+        pids = until(lambda: pids_in(tmp_path, 2))
+        job.cancel(now=True)
+        until(lambda: not any(map(is_there, pids)))
+        with pytest.raises(tk.InterruptedSweepError, match="3 runs to go"):
+            job.result()
+    assert (sweep.dataset().status == tk.Status.PENDING).all()
+
+
 @pytest.mark.faults
 def test_a_killed_worker_takes_its_program_along(client, simulator, tmp_path):
     job = tk.Sweep(sleeper(simulator, tmp_path), {"flow": [0.1]}).start(client)
@@ -127,6 +167,44 @@ def test_a_killed_script_takes_its_program_along(simulator, tmp_path, number):
             script.send_signal(number)
             time.sleep(0.5)
     until(lambda: not any(map(is_there, pids)))
+
+
+INTERRUPTED = """
+import sys
+from pathlib import Path
+import psutil
+import toolkit as tk
+program, folder = sys.argv[1:]
+sim = tk.command(
+    [program, "--flow", "{flow}", "--pids", folder + "/pids-{flow}", "--sleep", "{nap}"],
+    name="sim",
+)
+sweep = tk.Sweep(sim, {"flow": [0.1, 0.2], "nap": 600}, store=folder + "/s.zarr")
+try:
+    sweep.run(progress=False)
+except KeyboardInterrupt:
+    left = psutil.Process().children(recursive=True)
+    print(len(left), len(list(Path(folder).glob("pids-*"))), flush=True)
+    statuses = tk.status(folder + "/s.zarr")
+    print(statuses.failed.sum(), statuses.done.sum(), flush=True)
+    data = tk.Sweep(sim, {"flow": [0.1, 0.2], "nap": 0}).run(progress=False)
+    print((data.status == tk.Status.DONE).sum().item(), flush=True)
+"""
+
+
+@pytest.mark.faults
+def test_ctrl_c_twice_ends_the_program_of_a_script_that_goes_on(simulator, tmp_path):
+    command = [sys.executable, "-c", INTERRUPTED, simulator, tmp_path]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as script:
+        pids = until(lambda: pids_in(tmp_path))
+        script.send_signal(signal.SIGINT)
+        assert b"Ctrl-C again ends them now" in script.stderr.readline() + script.stderr.readline()
+        assert all(map(is_there, pids))
+        script.send_signal(signal.SIGINT)
+        out, err = script.communicate(timeout=120)
+    assert script.returncode == 0, err
+    assert out.split() == [b"0", b"1", b"0", b"0", b"2"]
+    assert not any(map(is_there, pids))
 
 
 @pytest.mark.faults

@@ -405,6 +405,19 @@ def test_an_unpickled_command_refuses_a_program_that_has_changed(simulator, here
     assert stage(flow=0.1)["peak"] == 1
 
 
+def test_what_is_sent_after_a_change_is_refused_until_the_code_is_looked_at_again(simulator, here):
+    program = here / "sim"
+    shutil.copy(simulator, program)
+    stage = tk.command("./sim --flow {flow}")
+    before = stage.code
+    program.write_bytes(program.read_bytes() + b"\0")
+    there = pickle.loads(pickle.dumps(stage.function))  # as for a later wave of the same sweep
+    with pytest.raises(tk.CommandError, match="has changed since the sweep was started"):
+        there(flow=0.1)
+    assert stage.code.changes(before.parts) == ["file 'sim'"]
+    assert pickle.loads(pickle.dumps(stage.function))(flow=0.1)["peak"] == 1
+
+
 def test_a_program_may_be_on_workers_only_and_differ_between_runs_with_a_version(simulator, here):
     stage = tk.command("{program} --flow {flow}", version=1, name="any")
     with pytest.raises(tk.CommandError, match=r"no program '\./sim'"):

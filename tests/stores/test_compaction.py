@@ -1,16 +1,24 @@
 """Stores that are made smaller: what they hold stays, whatever moment a kill comes at."""
 
+import json
 import os
 import shutil
 import subprocess
 import sys
 import warnings
+from dataclasses import asdict
+from pathlib import Path
 
+import jsonschema
 import numpy as np
 import pytest
 
 import toolkit as tk
+from toolkit.commands import log
 from toolkit.errors import StoreError
+from toolkit.stores.zarr_store import ZarrStore
+
+SCHEMA = json.loads((Path(log.__file__).parent / "schemas" / "event.json").read_text())
 
 # Kills itself at the n-th change of the file system from the moment that compacting begins.
 KILLED = """
@@ -123,9 +131,21 @@ def test_a_kill_at_any_moment_loses_nothing(used, tmp_path):
         shutil.rmtree(target)
 
 
-def test_a_store_in_use_is_refused(used, tmp_path):
-    from toolkit.stores.zarr_store import ZarrStore
+def test_the_log_of_the_store_tells_of_it(used, tmp_path):
+    path = tmp_path / "s.zarr"
+    shutil.copytree(used[0], path)
+    found = tk.compact(path)
+    *_, last = ZarrStore.read(path).events.read()
+    assert last["event"] == "compacted"
+    jsonschema.validate(last, SCHEMA)
+    sizes = {name: size for name, size in asdict(found).items() if name != "store"}
+    assert {name: last[name] for name in sizes} == sizes
+    assert found.bytes_after < found.bytes_before
+    files = [each for each in path.rglob("*") if each.is_file()]
+    assert len(files) == found.files_after
 
+
+def test_a_store_in_use_is_refused(used, tmp_path):
     shutil.copytree(used[0], tmp_path / "s.zarr")
     store = ZarrStore.create_or_open(tmp_path / "s.zarr")
     store.acquire()

@@ -1,5 +1,7 @@
 """Stores of the same stages become one."""
 
+import json
+
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
@@ -7,6 +9,7 @@ from hypothesis import strategies as st
 
 import toolkit as tk
 from toolkit.errors import StoreError
+from toolkit.stores.zarr_store import ZarrStore
 
 
 def simulate(a, b, fail=()):
@@ -135,6 +138,49 @@ def test_several_stages_failures_and_constants_are_kept(tmp_path):
     assert both.failures().traceback[0]
     assert both.explain().total["missing"] == whole.explain().total["missing"]
     assert len(tk.status(tmp_path / "both")) == 2
+
+
+def test_what_runs_said_comes_along_under_their_new_ids(tmp_path):
+    def sweep(name, a, word, fail=False):
+        def say(a, b):
+            print(f"{word} {a}")  # noqa: T201 - the same for each b: one entry for two runs
+            if fail and a == 2:
+                raise ValueError("no")
+            return float(a)
+
+        made = tk.Sweep(
+            tk.stage(say, name="say", version="1"), tk.grid(a=a, b=[0, 1]), store=tmp_path / name
+        )
+        made.run(progress=False)
+        return made
+
+    first = sweep("one", [1, 2], "one", fail=True)
+    sweep("two", [5, 3, 2, 1], "two")
+    path = tk.merge(tmp_path / "one", tmp_path / "two", into=tmp_path / "both")
+    said = {1: "one 1", 2: "two 2", 3: "two 3", 5: "two 5"}
+    both = tk.Sweep(first.stages[0], tk.grid(a=list(said), b=[0, 1]), store=path)
+    for a, text in said.items():
+        for b in (0, 1):
+            assert tk.log_of(path, a=a, b=b) == f"{text}\n"
+            assert both.log_of(a=a, b=b) == f"{text}\n"
+    runs = ZarrStore.read(path).stage("say")
+    assert [runs.log(run) for run in range(runs.n_runs)].count("") == 0
+    assert tk.check(path).findings == ()
+
+
+def test_logs_that_were_made_up_are_left_out(tmp_path):
+    run_at(tmp_path / "one", [1], [0])
+    run_at(tmp_path / "two", [2], [0])
+    head = {"version": 1, "stage": "simulate", "attempt": 1}
+    odd = [
+        {"runs": [[-5, 1 << 70]], "text": "all"}, {"runs": [[1, 0]], "text": "none"},
+        {"runs": [[0]], "text": "x"}, {"runs": [[0, 1]], "text": 3}, {"runs": "ab", "text": "x"},
+    ]  # fmt: skip
+    lines = "".join(f"{json.dumps(head | each)}\n" for each in odd) + '{"stage": "simulate"}\n'
+    (tmp_path / "one/.journal/run_logs.jsonl").write_text(lines)
+    path = tk.merge(tmp_path / "one", tmp_path / "two", into=tmp_path / "both")
+    assert [tk.log_of(path, a=a, b=0) for a in (1, 2)] == ["all", ""]
+    assert (path / ".journal/run_logs.jsonl").read_text().count("\n") == 1
 
 
 def test_fields_over_two_dims_are_united_and_conflicts_named(tmp_path):

@@ -14,7 +14,6 @@ from toolkit.spaces.sample import sample
 from toolkit.spaces.table import space as table
 from toolkit.stages.schema import Coord, RaggedColumn, Schema, Variable
 from toolkit.stores.cells import NoRuns
-from toolkit.stores.objects import load_object, load_objects
 from toolkit.stores.view import labelled
 
 PEAK = Schema(variables=(Variable(name="peak", dtype="<f8", attrs={"units": "people"}),))
@@ -207,7 +206,7 @@ def test_ragged_outputs_are_padded():
     np.testing.assert_array_equal(data.spikes.values, [[5, 6], [np.nan, np.nan], [7, np.nan]])
 
 
-def test_objects_load_by_an_explicit_call_only():
+def test_objects_are_unpickled_where_that_is_asked_for_only():
     schema = Schema(variables=(Variable(name="model", kind="object"), *PEAK.variables))
     raw = [pickle.dumps({"run": n}) for n in range(3)]
     lengths = np.array([len(one) for one in raw])
@@ -217,12 +216,8 @@ def test_objects_load_by_an_explicit_call_only():
     data = labelled(runs, space)
     assert set(data.data_vars) == {"peak"}
     assert data.attrs["objects"] == ["model"]
-    assert load_object(runs, "model", 1) == {"run": 1}
-    assert load_objects(runs, "model", [1, 0]) == [{"run": 1}, {"run": 0}]
-    with pytest.raises(StoreError, match="Run 2 has no object 'model': it is failed"):
-        load_object(runs, "model", 2)
-    with pytest.raises(StoreError, match="'peak' is no object"):
-        load_object(runs, "peak", 1)
+    model = labelled(runs, space, unpickle=True).model
+    assert model.values.tolist() == [{"run": 0}, {"run": 1}, None]
 
 
 def test_rows_have_their_columns_along_their_dim():

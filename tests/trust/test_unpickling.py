@@ -18,8 +18,6 @@ from tests.trust.specimens import SCHEMA, _abandon, columns
 from toolkit.cli import main
 from toolkit.clusters.profile import load_profile
 from toolkit.spaces.grid import grid
-from toolkit.stores.objects import load_object
-from toolkit.stores.zarr_store import ZarrStore
 
 
 class Bomb:
@@ -92,9 +90,8 @@ def test_objects_are_named_and_loaded_by_a_call_that_says_so(
 ) -> None:
     assert tk.open(mined).attrs["objects"] == ["model"]
     assert "model" not in tk.open(mined).variables
-    runs = ZarrStore.read(mined).stage("sir")
     with heard() as events:
-        load_object(runs, "model", 0)
+        tk.load_objects(mined, "model", flat=True, run=0)
     assert events  # the watch hears what is unpickled
     assert sprung.is_dir()
 
@@ -105,6 +102,7 @@ def test_objects_are_named_and_loaded_by_a_call_that_says_so(
         "status {0}", "status {0} --json", "errors {0}", "errors {0} --group", "errors {0} --id 1",
         "errors {0} --json", "export {0} {0}.csv", "export {0} {0}.nc", "run {0}", "explain {0}",
         "retry {0}", "reproduce {0} --run 0", "retry {0} --yes", "reproduce {0} --run 0 --yes",
+        "log {0}", "log {0} --run 0", "check {0}",
     ],
 )  # fmt: skip
 def test_no_command_on_a_store_unpickles(

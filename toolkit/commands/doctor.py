@@ -1,19 +1,36 @@
 """``toolkit doctor``: what is there, what is missing, and the command that adds it."""
 
-from typing import Any
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from toolkit.commands.outcome import ExitCode, echo_json, reported
+from toolkit.commands.outcome import ExitCode, echo_json, printable, reported
 
+if TYPE_CHECKING:
+    from toolkit.stores.place import Trial
+
+_USES = {
+    "store": "Stores",
+    "durability": 'Stores with durability="power"',
+    "frozen": "Frozen inputs (TOOLKIT_FROZEN_DIR)",
+}
 _FOR_DEVELOPERS = ("dev", "docs", "test", "browser")
 
 
 @click.command()
+@click.argument("folder", type=click.Path(path_type=Path), required=False)
 @click.option("--json", "as_json", is_flag=True, help="Write JSON.")
 @reported
-def doctor(as_json: bool) -> ExitCode:
-    """Say what is installed and what this machine has, and how to add what is missing."""
+def doctor(folder: Path | None, as_json: bool) -> ExitCode:
+    """Say what is installed and what this machine has, and how to add what is missing.
+
+    With FOLDER, try instead whether its file system does what stores rely on: writes a few
+    hundred small files there and deletes them. Ends with 1 where it does not.
+    """
+    if folder is not None:
+        return _examine(folder, as_json=as_json)
     from toolkit.commands import machine
 
     found: dict[str, Any] = {
@@ -35,6 +52,38 @@ def doctor(as_json: bool) -> ExitCode:
                 click.echo(f"  {line}")
         _tell(remedies)
     return ExitCode.USAGE if needed else ExitCode.DONE
+
+
+def _examine(folder: Path, *, as_json: bool) -> ExitCode:
+    from toolkit.stores.place import examine
+
+    place = examine(folder)
+    if as_json:
+        trials = [asdict(trial) for trial in place.trials]
+        known = {"folder": place.folder, "file_system": place.file_system}
+        echo_json(
+            "doctor_folder",
+            {**known, "is_good_for_stores": place.is_good_for_stores, "trials": trials},
+        )
+        return ExitCode.DONE if place.is_good_for_stores else ExitCode.RUNS_FAILED
+    click.echo(printable(f"{place.folder} ({place.file_system or 'file system unknown'})"))
+    for use, title in _USES.items():
+        click.secho(title, bold=True)
+        for trial in place.trials:
+            if trial.used_by == use:
+                click.secho("  yes  " if trial.is_good else "  NO   ", nl=False, fg=_color(trial))
+                click.echo(printable(f"{trial.what}: {trial.found}"))
+                if not trial.is_good:
+                    click.echo(f"       So {trial.otherwise}.")
+    if place.is_good_for_stores:
+        click.echo("Stores can lie here, as far as one machine can tell.")
+        return ExitCode.DONE
+    click.echo("Give stores another folder, or know what you do.")
+    return ExitCode.RUNS_FAILED
+
+
+def _color(trial: "Trial") -> str | None:
+    return None if trial.is_good else "red"
 
 
 def _sections(found: dict[str, Any]) -> dict[str, list[str]]:

@@ -33,6 +33,7 @@ from toolkit.execution.frozen_plugin import FrozenPlugin, FrozenServer
 from toolkit.execution.renewal import is_due
 from toolkit.execution.watching import watch_workers
 from toolkit.execution.worker import add_spec, drop_spec, execute
+from toolkit.stages.command_process import stop_programs
 from toolkit.stages.frozen_arguments import frozen_in
 from toolkit.stages.pickling import dumps
 
@@ -201,7 +202,10 @@ class DaskExecutor:
         return {future.key: each for future, each in zip(finished, gathered, strict=True)}
 
     def cancel(self, *, now: bool) -> list[BatchTask]:
-        """Cancel what the scheduler still holds; ``now`` restarts the workers of the rest."""
+        """Cancel what the scheduler still holds; ``now`` restarts the workers of the rest.
+
+        Workers without a nanny cannot be restarted: there only external programs are ended.
+        """
         busy = {
             address: set(keys) & self._in_flight.keys()
             for address, keys in self.client.processing().items()
@@ -217,7 +221,10 @@ class DaskExecutor:
             self.client.cancel(futures, force=True)
         addresses = [address for address, keys in busy.items() if keys]
         if now and addresses:
-            self.client.restart_workers(addresses)
+            try:
+                self.client.restart_workers(addresses)
+            except ValueError:  # there is no nanny to start them: only programs can be ended
+                self.client.run(stop_programs, workers=addresses)
         return taken
 
     def close(self) -> None:

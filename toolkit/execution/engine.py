@@ -75,7 +75,8 @@ class Engine:
         self.lock = threading.RLock()
         self._start_cluster = start_cluster
         self._here = executor is None
-        self.executor: Executor = executor or InProcessExecutor()
+        self.requests = requests or Requests()
+        self.executor: Executor = executor or InProcessExecutor(self.requests)
         self.queue = RunQueue("", policy.order)
         self._tally = Tally(work.runs, work.binding.name, self.lock)
         self._in_flight = 0
@@ -92,7 +93,6 @@ class Engine:
         self._in_progress: Mapping[str, tuple[int, ...]] = {}
         self._started = time.monotonic()
         self._collected_at = 0.0
-        self.requests = requests or Requests()
         self.stopped_because: str | None = None
 
     def progress(self) -> Progress:

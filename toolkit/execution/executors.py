@@ -1,5 +1,6 @@
 """Where batches run: in this process, or on the workers of a Dask client."""
 
+import threading
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,7 +8,10 @@ from typing import Protocol
 
 from toolkit.execution.batch_task import BatchSpec, BatchSummary, BatchTask
 from toolkit.execution.death import Death
+from toolkit.execution.requests import Requests
 from toolkit.execution.worker import add_spec, drop_spec, execute
+from toolkit.stages.command_process import allow_programs, stop_programs
+from toolkit.stages.failure import RunStopped
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,17 +48,26 @@ class Executor(Protocol):
 
 
 class InProcessExecutor:
-    """Runs batches here, one after the other, when asked what has completed."""
+    """Runs batches here, one after the other, when asked what has completed.
+
+    Where what runs is to be ended, the external program of the run in progress is; a function
+    is waited for.
+    """
 
     threads = 1
     workers = 1
 
-    def __init__(self) -> None:
+    def __init__(self, requests: Requests | None = None) -> None:
         self._waiting: deque[BatchTask] = deque()
         self._tokens: list[str] = []
+        self._thread: int | None = None  # that runs batches
+        self._lock = threading.Lock()
+        if requests is not None:
+            requests.end_now_by(self._end_program)
 
     def prepare(self, spec: BatchSpec) -> None:
         """Make a spec known in this process."""
+        self._thread = threading.get_ident()
         add_spec(spec)
         self._tokens.append(spec.token)
 
@@ -68,7 +81,10 @@ class InProcessExecutor:
         if not self._waiting:
             return []
         task = self._waiting.popleft()
-        return [Completed(task=task, summary=execute(task))]
+        try:
+            return [Completed(task=task, summary=execute(task))]
+        except RunStopped as error:
+            return [Completed(task=task, summary=None, error=error, lost_worker=True)]
 
     def cancel(self, *, now: bool) -> list[BatchTask]:
         """Take back what has not begun; nothing else runs while this is called."""
@@ -82,6 +98,21 @@ class InProcessExecutor:
         for token in self._tokens:
             drop_spec(token)
         self._tokens.clear()
+        with self._lock:
+            if self._thread is not None:
+                allow_programs(self._thread)
+            self._thread = None
+
+    def _end_program(self) -> None:
+        """End the program of the run in progress; called by other threads.
+
+        In the thread itself, as by a signal, an exception follows, which ends it.
+        """
+        if self._thread == threading.get_ident():
+            return
+        with self._lock:
+            if self._thread is not None:
+                stop_programs(self._thread)
 
 
 class RefusingExecutor:

@@ -89,7 +89,8 @@ class Job:
         ----------
         now
             End the workers of what runs instead of waiting for them. In this process, where
-            there is no worker to end, the run in progress is waited for.
+            there is no worker to end, the external program of the run in progress is ended, and
+            a function is waited for.
         """
         self.request_stop(now=now)
         if threading.current_thread() is not self._thread:

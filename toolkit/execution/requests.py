@@ -1,6 +1,7 @@
 """What other threads may ask of a running engine."""
 
 import threading
+from collections.abc import Callable
 
 from toolkit.spaces.space import Space
 
@@ -12,6 +13,7 @@ class Requests:
         self._stop = threading.Event()
         self._kill = threading.Event()
         self._paused = threading.Event()
+        self._enders: list[Callable[[], None]] = []
         self._focus: Space | None = None
         self._latest_focus: Space | None = None
 
@@ -35,6 +37,12 @@ class Requests:
         self._stop.set()
         if now:
             self._kill.set()
+            for end in tuple(self._enders):
+                end()
+
+    def end_now_by(self, end: Callable[[], None]) -> None:
+        """Have this called, in the thread that asks, when what runs is to be ended."""
+        self._enders.append(end)
 
     def pause(self) -> None:
         """Ask to hand out nothing for now."""

@@ -142,8 +142,9 @@ class Command:
         said.append([(n, None if t is None else t.text) for n, t in self.environment.items()])
         said.append(_described_reading(self.reading))
         parts = {"command": digest(repr(said))}
-        self.__dict__["_identified"] = found = self.seen_files()
-        for each in found:
+        # What is sent from now on is what was counted here, whatever the files are by then.
+        self.__dict__["_counted"] = self.seen_files()
+        for each in self._counted or ():
             name = f"file {os.path.basename(each.path)!r}"
             parts[f"file {each.path!r}" if name in parts else name] = each.digest
         for function in self._functions():
@@ -184,21 +185,22 @@ class Command:
         return found
 
     def __getstate__(self) -> dict[str, Any]:
-        """Take along how the files were when the code was identified: workers refuse others."""
+        """Take along the files as they were when the code was looked at: workers refuse others."""
         fields = {name: getattr(self, name) for name in self.__dataclass_fields__}
-        return fields | {"_as_sent": self._identified or self.seen_files()}
+        counted = self._counted
+        return fields | {"_as_sent": self.seen_files() if counted is None else counted}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
 
     @cached_property
-    def _as_sent(self) -> tuple[Seen, ...]:
-        """The files as they were when this was sent here; none where it was made here."""
-        return ()
+    def _counted(self) -> tuple[Seen, ...] | None:
+        """The files as they were when the code was looked at last; None before."""
+        return None
 
     @cached_property
-    def _identified(self) -> tuple[Seen, ...]:
-        """The files as they were when the code was last identified; none where it never was."""
+    def _as_sent(self) -> tuple[Seen, ...]:
+        """The files as they were when this was sent here; none where it was made here."""
         return ()
 
     def _contents(self) -> list[Content]:

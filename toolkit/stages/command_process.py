@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from toolkit.stages import command_launcher
+from toolkit.stages.failure import RunStopped
 
 _LOOK_SECONDS = 0.2  # exceptions that others raise in this thread are seen after that long
 _EXIT_SECONDS = 10.0
@@ -69,6 +70,8 @@ def run_program(
         If it cannot be started.
     ValueError
         If an argument holds a zero byte.
+    RunStopped
+        If :func:`stop_programs` has ended it.
     """
     request: dict[str, Any] = {
         "program": _encoded(arguments[0]),
@@ -88,6 +91,9 @@ def run_program(
     finally:
         with _lock:
             _busy.discard(launcher)
+    if launcher.is_stopped:
+        launcher.close()
+        raise RunStopped
     if answer is None:
         launcher.close()
         return Ended(exit_code=None, was_ended=launcher.was_ended)
@@ -115,6 +121,29 @@ def end_programs() -> int:
         return len(_busy)
 
 
+def stop_programs(thread: int | None = None) -> None:
+    """Kill the programs that run for this process now; in their runs ``RunStopped`` is raised.
+
+    Parameters
+    ----------
+    thread
+        Only what runs for this thread, another than the present one; it can start no other
+        program until :func:`allow_programs` is called. None: what runs for any.
+    """
+    with _lock:
+        if thread is not None:
+            _stopped.add(thread)
+        for launcher in _busy:
+            if thread in (None, launcher.thread):
+                launcher.is_stopped = True
+                launcher.end()
+
+
+def allow_programs(thread: int) -> None:
+    """Let a thread start programs again."""
+    _stopped.discard(thread)
+
+
 def launchers() -> set[int]:
     """Return the processes that start programs for this one; they end with it."""
     with _lock:
@@ -125,7 +154,8 @@ class _Launcher:
     """The other side of ``command_launcher``."""
 
     def __init__(self) -> None:
-        self.was_ended = False
+        self.was_ended = self.is_stopped = False
+        self.thread = 0  # for which its program runs
         self._link, there = socket.socketpair()
         with there:
             self._process = subprocess.Popen(
@@ -181,18 +211,21 @@ class _Launcher:
 _lock = threading.Lock()
 _idle: list[_Launcher] = []
 _busy: set[_Launcher] = set()
+_stopped: set[int] = set()  # threads that start no programs
 
 
 def _taken(request: dict[str, Any]) -> _Launcher:
     """Return a launcher that has got the request: an idle one, else a new one."""
+    thread = threading.get_ident()
     while True:
-        with _lock:
+        with _lock:  # whoever is found busy has its request: what else arrives ends the program
+            if thread in _stopped:
+                raise RunStopped
             launcher = _idle.pop() if _idle else _Launcher()
-            _busy.add(launcher)
-        if launcher.ask(request):
-            return launcher
-        with _lock:
-            _busy.discard(launcher)
+            if launcher.ask(request):
+                launcher.thread = thread
+                _busy.add(launcher)
+                return launcher
         launcher.close()
 
 
@@ -219,6 +252,7 @@ def _forget_all() -> None:
         launcher.forget()
     _idle.clear()
     _busy.clear()
+    _stopped.clear()
 
 
 atexit.register(_close_all)

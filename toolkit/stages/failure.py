@@ -63,13 +63,23 @@ class RunTooLong(BaseException):
         super().__init__(too_long(walltime))
 
 
+class RunStopped(BaseException):
+    """Ends a run of which the sweep was cancelled: it has not failed and may run again."""
+
+
 def too_long(walltime: float) -> str:
     """Return what is said of a run that was ended for its walltime, in seconds."""
     return f"the run took longer than its walltime of {walltime:g} s and was ended"
 
 
 def is_interrupt(error: BaseException) -> bool:
-    """Whether an exception is the user's Ctrl-C: elsewhere a run raised it, and fails by it."""
+    """Whether an exception ends the sweep, and is not the failure of the run that it came up in.
+
+    That is the end of a run in a cancelled sweep, and the user's Ctrl-C in the main thread:
+    elsewhere a run raised it.
+    """
+    if isinstance(error, RunStopped):
+        return True
     at_terminal = threading.current_thread() is threading.main_thread()
     return at_terminal and isinstance(error, KeyboardInterrupt)
 

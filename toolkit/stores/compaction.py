@@ -9,7 +9,7 @@ import os
 import shutil
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -26,6 +26,7 @@ from toolkit.stores.hierarchy import Hierarchy, pieces
 from toolkit.stores.journal import SUFFIX
 from toolkit.stores.layout import ATTRIBUTE, RUN, state_key
 from toolkit.stores.left_over import left_overs
+from toolkit.stores.lock import FILE as LOCK
 from toolkit.stores.lock import Lock
 from toolkit.stores.parameters import chunk_for
 from toolkit.stores.state import HAS_VALUE
@@ -83,16 +84,18 @@ def compact(path: str | os.PathLike[str]) -> Compacted:
     lock.acquire()
     try:
         _compact(folder)
+        after = _size(folder)
+        found = Compacted(
+            store=os.fspath(path),
+            bytes_before=before[0],
+            bytes_after=after[0],
+            files_before=before[1],
+            files_after=after[1],
+        )
+        store.events.note("compacted", **{k: v for k, v in asdict(found).items() if k != "store"})
     finally:
         lock.release()
-    after = _size(folder)
-    return Compacted(
-        store=os.fspath(path),
-        bytes_before=before[0],
-        bytes_after=after[0],
-        files_before=before[1],
-        files_after=after[1],
-    )
+    return found
 
 
 def _compact(folder: str) -> None:
@@ -297,12 +300,15 @@ def _rewrite_failures(folder: str, status: dict[str, npt.NDArray[np.uint8]]) -> 
 
 
 def _size(folder: str) -> tuple[int, int]:
-    """Return bytes and number of the files in a folder."""
+    """Return bytes and number of the files in a store, its lock aside."""
     total = count = 0
+    lock = os.path.join(folder, LOCK)
     for place, _, names in os.walk(folder):
-        for name in names:
+        for path in (os.path.join(place, name) for name in names):
+            if path == lock:
+                continue
             try:
-                total += os.stat(os.path.join(place, name)).st_size
+                total += os.stat(path).st_size
             except FileNotFoundError:
                 continue
             count += 1

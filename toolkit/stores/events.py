@@ -1,7 +1,7 @@
 """The log of a sweep: what happened, when, and who did it, as JSON lines in the store.
 
-The driver alone writes it, with one call: ``store.events.note("compacted", chunks=12)``. It is
-for people and their tools; nothing in a store depends on it.
+Whoever holds the store's lock writes it, with one call: ``store.events.note("counted", n=12)``. It
+is for people and their tools; nothing in a store depends on it.
 """
 
 import contextlib

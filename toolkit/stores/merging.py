@@ -14,6 +14,7 @@ import numpy.typing as npt
 from toolkit.errors import StoreError
 from toolkit.run_status import Status
 from toolkit.stages.identity import Identity
+from toolkit.stages.said import RunLog
 from toolkit.stages.schema import Schema, SchemaMismatch, widen
 from toolkit.stores.catalogue import Catalogue
 from toolkit.stores.makers import NOBODY, Makers
@@ -29,6 +30,7 @@ from toolkit.stores.zarr_store import ZarrStore
 Ids = npt.NDArray[np.int64]
 
 _SMALLEST_CHUNK = 1 << 10
+_LOG_PIECE = 1 << 20
 _NOTHING, _FAILED, _VALUE = 0, 1, 2
 
 
@@ -37,9 +39,9 @@ def merge(*stores: str | os.PathLike[str], into: str | os.PathLike[str]) -> Path
 
     A run is known by its labels. Where several stores hold it, one that has values or a failure
     beats one that has neither; made by the same code and inputs, a value beats a failure;
-    otherwise the store named first wins. Values, failures, attempts, times and who made each run
-    are kept; runs made by other code than the first store's present one are stale. The stores
-    themselves are only read.
+    otherwise the store named first wins. Values, failures, attempts, times, what each run said
+    and who made it are kept; runs made by other code than the first store's present one are
+    stale. The stores themselves are only read.
 
     Parameters
     ----------
@@ -137,6 +139,7 @@ def _merge_stage(store: ZarrStore, name: str, holders: Sequence[tuple[str, ZarrS
         _copy(part, ids[order], found[order], merged, numbers[number][ids[order]])
         place = dict(zip(ids.tolist(), found.tolist(), strict=True))
         _copy_failures(part, place, store, name)
+        _copy_logs(part, ids[order], found[order], store, name)
         incomplete |= {place[run]: n for run, n in part.runs.incomplete.items() if run in place}
     if incomplete:
         merged.note_incomplete(
@@ -238,6 +241,33 @@ def _copy_failures(part: _Part, place: dict[int, int], store: ZarrStore, name: s
             said = {k: v for k, v in line.items() if k not in ("stage", "attempt", "time")}
             when, attempt = float(line.get("time", 0.0)), int(line.get("attempt", 1))
             store.failure_log.add(name, attempt, when, [{**said, "run": place[run]}])
+
+
+def _copy_logs(part: _Part, ids: Ids, found: Ids, store: ZarrStore, name: str) -> None:
+    """Copy what runs said, ``ids`` in their store and ``found`` in the new one."""
+    order = np.argsort(ids)
+    ids, found = ids[order], found[order]
+    size = 0
+    for attempt, log in part.store.run_logs.read(name):
+        ends = [min(max(each, 0), part.runs.n_runs) for span in log.runs for each in span]
+        at = np.searchsorted(ids, np.array(ends, np.int64)).reshape(-1, 2)
+        moved = np.concatenate([found[:0], *(found[first:last] for first, last in at)])
+        if len(moved):
+            store.run_logs.add(name, attempt, [RunLog(_ranges(moved), log.text)])
+            size += len(log.text or "")
+        if size > _LOG_PIECE:
+            store.run_logs.flush()
+            size = 0
+    store.run_logs.flush()
+
+
+def _ranges(runs: Ids) -> tuple[tuple[int, int], ...]:
+    """Return the half-open ranges that runs make, ascending."""
+    runs = np.unique(runs)
+    breaks = np.flatnonzero(np.diff(runs) > 1)
+    firsts = runs[np.r_[0, breaks + 1]]
+    lasts = runs[np.r_[breaks, len(runs) - 1]] + 1
+    return tuple(zip(firsts.tolist(), lasts.tolist(), strict=True))
 
 
 def _provenance(sources: Sequence[tuple[str, ZarrStore]]) -> dict[str, Any]:

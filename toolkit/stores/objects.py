@@ -1,63 +1,15 @@
 """Outputs that are stored as pickled objects, read where somebody asks for them."""
 
 import pickle
-from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from toolkit.errors import StoreError
-from toolkit.run_status import Status
-from toolkit.stages.schema import RaggedColumn, Variable
+from toolkit.stages.schema import RaggedColumn
 from toolkit.stores.box import Ints
-from toolkit.stores.cells import Runs, read_column, schema_of, with_values
-
-
-def load_object(runs: Runs, name: str, run: int) -> Any:
-    """Unpickle and return an output of one run that is stored as an object.
-
-    Unpickling runs code that the store's author chose: do so only with stores that you trust.
-
-    Parameters
-    ----------
-    runs
-        The runs of one stage in a store.
-    name
-        The output.
-    run
-        Run id.
-
-    Raises
-    ------
-    StoreError
-        If the output is no object, or the run has none.
-    """
-    return load_objects(runs, name, [run])[0]
-
-
-def load_objects(runs: Runs, name: str, ids: Iterable[int]) -> list[Any]:
-    """Unpickle and return an output of some runs that is stored as objects.
-
-    Unpickling runs code that the store's author chose: do so only with stores that you trust.
-
-    Raises
-    ------
-    StoreError
-        If the output is no object, or a run has none.
-    """
-    variable = _variable(runs, name)
-    if variable.kind != "object":
-        raise StoreError(
-            f"Output {name!r} is no object but {variable.label}: read it from the Dataset."
-        )
-    wanted = np.asarray(list(ids), dtype=np.int64)
-    has_value = with_values(runs, wanted, mask=True)
-    if not has_value.all():
-        run = int(wanted[~has_value][0])
-        word = Status(int(np.asarray(runs.read("status", wanted[~has_value][:1]))[0])).name.lower()
-        raise StoreError(f"Run {run} has no object {name!r}: it is {word}. Look at status first.")
-    return _unpickled(runs, name, wanted)
+from toolkit.stores.cells import Runs, read_column, with_values
 
 
 def read_objects(runs: Runs, name: str, mask: bool, ids: Ints | slice) -> npt.NDArray[np.object_]:
@@ -85,17 +37,21 @@ def _unpickled(runs: Runs, name: str, ids: Ints) -> list[Any]:
         raise StoreError(f"Output {name!r} is not stored as bytes. Restore the store from a copy.")
     ends = column.offsets
     return [
-        pickle.loads(column.values[first:last].tobytes()) if last > first else None
-        for first, last in zip(ends[:-1].tolist(), ends[1:].tolist(), strict=True)
+        _loaded(name, run, column.values[first:last].tobytes()) if last > first else None
+        for run, first, last in zip(
+            ids.tolist(), ends[:-1].tolist(), ends[1:].tolist(), strict=True
+        )
     ]
 
 
-def _variable(runs: Runs, name: str) -> Variable:
-    schema = schema_of(runs)
-    for variable in schema.variables:
-        if variable.name == name:
-            return variable
-    raise StoreError(
-        f"Stage {runs.name!r} has no output {name!r}. Its outputs: "
-        f"{', '.join(schema.names) or 'none yet'}."
-    )
+def _loaded(name: str, run: int, raw: bytes) -> Any:
+    try:
+        return pickle.loads(raw)
+    except MemoryError:
+        raise
+    except Exception as error:  # whatever the code of others raises
+        raise StoreError(
+            f"Output {name!r} of run {run} cannot be unpickled here "
+            f"({type(error).__name__}: {error}). What it is made of must be installed, and be "
+            "importable under the names that it had."
+        ) from error

@@ -25,6 +25,9 @@ class RunLogs(Protocol):
     def flush(self) -> None:
         """Make what was taken in durable."""
 
+    def read(self, stage: str) -> Iterator[tuple[int, RunLog]]:
+        """Yield what runs of a stage said, each with its attempt, the oldest first."""
+
     def text(self, stage: str, run: int) -> str:
         """Return what the last attempt at a run said, ``""`` where that was nothing."""
 
@@ -48,9 +51,13 @@ class MemoryRunLogs:
     def flush(self) -> None:
         """Nothing is to be done."""
 
+    def read(self, stage: str) -> Iterator[tuple[int, RunLog]]:
+        """Yield what runs of a stage said, each with its attempt, the oldest first."""
+        return _of_stage(self._lines, stage)
+
     def text(self, stage: str, run: int) -> str:
         """Return what the last attempt at a run said."""
-        return _last(self._lines, stage, run)
+        return _last(self.read(stage), run)
 
 
 class FileRunLogs:
@@ -69,14 +76,14 @@ class FileRunLogs:
         self._lines.append(self._waiting)
         self._waiting = []
 
+    def read(self, stage: str) -> Iterator[tuple[int, RunLog]]:
+        """Yield what runs of a stage said, each with its attempt, the oldest first."""
+        yield from _of_stage(self._lines.read(), stage)
+        yield from _of_stage(self._waiting, stage)
+
     def text(self, stage: str, run: int) -> str:
         """Return what the last attempt at a run said."""
-
-        def lines() -> Iterator[dict[str, Any]]:
-            yield from self._lines.read()
-            yield from self._waiting
-
-        return _last(lines(), stage, run)
+        return _last(self.read(stage), run)
 
 
 def _line(stage: str, attempt: int, log: RunLog) -> dict[str, Any]:
@@ -87,16 +94,24 @@ def _size(log: RunLog) -> int:
     return 100 + len(log.text or "") + 16 * len(log.runs)
 
 
-def _last(lines: Iterable[dict[str, Any]], stage: str, run: int) -> str:
+def _of_stage(lines: Iterable[dict[str, Any]], stage: str) -> Iterator[tuple[int, RunLog]]:
+    """Yield what lines say of a stage; what is said otherwise than here is skipped."""
+    for line in lines:
+        if line.get("stage") != stage:
+            continue
+        try:
+            runs = tuple((int(lo), int(hi)) for lo, hi in line["runs"])
+            attempt, text = int(line["attempt"]), line["text"]
+        except (KeyError, TypeError, ValueError, OverflowError):
+            continue
+        if isinstance(text, str | None):
+            yield attempt, RunLog(runs, text)
+
+
+def _last(logs: Iterable[tuple[int, RunLog]], run: int) -> str:
     found: str | None = ""
     attempts = 0
-    for line in lines:
-        try:
-            attempt = int(line["attempt"])
-            text = line["text"]
-            is_meant = line["stage"] == stage and any(lo <= run < hi for lo, hi in line["runs"])
-        except (KeyError, TypeError, ValueError):
-            continue
-        if is_meant and attempt >= attempts and isinstance(text, str | None):
-            found, attempts = text, attempt
+    for attempt, log in logs:
+        if attempt >= attempts and any(lo <= run < hi for lo, hi in log.runs):
+            found, attempts = log.text, attempt
     return LEFT_OUT if found is None else found
