@@ -1,6 +1,5 @@
 """Functions that misbehave: they fail, alone, and are told as such."""
 
-import studies
 from registry import fault
 from rounds import Round
 
@@ -12,7 +11,7 @@ SMALL = 400 << 20  # bytes: what a worker may take where runs eat memory
 def misbehave(round_: Round, what: str, *, fails: bool = True, memory: int = 0) -> None:
     """Have a few runs of a sweep on workers do something, and see what is told of them."""
     count = 1 + int(round_.rng.integers(3))
-    bad = sorted(round_.rng.choice(studies.n_runs(round_.kind), count, replace=False).tolist())
+    bad = sorted(round_.rng.choice(round_.n_runs, count, replace=False).tolist())
     cluster = round_.lab.cluster(memory=memory)
     with round_.read_all_the_while():
         driver = round_.driver(cluster, bad={"what": what, "ids": bad})
@@ -20,7 +19,7 @@ def misbehave(round_: Round, what: str, *, fails: bool = True, memory: int = 0) 
     round_.must_end_well(driver)
     if not fails:
         return
-    round_.failed = set(bad)
+    round_.ledgers[0].failed = set(bad)
     table = tk.failures(round_.store)
     told = sorted(int(run) for run in table.run)
     if told != bad:
