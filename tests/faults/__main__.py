@@ -120,15 +120,15 @@ def _play(
     folder = lab.folder / f"{each.name.replace(' ', '-')}-{number}"
     folder.mkdir()
     started = time.monotonic()
-    round_ = Round(lab, rng, kind, folder)
+    verdict = Verdict()
     try:
+        round_ = Round(lab, rng, kind, folder)
+        verdict = round_.verdict
         each.play(round_)
         verdict = round_.judge()
     except StuckError as error:
-        verdict = round_.verdict
         verdict.notes.append(str(error))
     except Exception:  # noqa: BLE001  (noted; the other rounds go on)
-        verdict = round_.verdict
         verdict.notes.append(traceback.format_exc())
     verdict.seconds = time.monotonic() - started
     _count(state, each, number, verdict)

@@ -162,7 +162,8 @@ def _wrap_phase(phase: str, module: Any, name: str) -> None:
         here.point, here.changes = point, 0
         try:
             result = function(*args, **kwargs)
-            _die("end", "")
+            if here.point is not None and _claim():
+                _die("end", "")
             return result
         finally:
             here.point = None
@@ -174,7 +175,7 @@ def _counting(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(function)
     def counted(*args: Any, **kwargs: Any) -> Any:
         point = _state.here.point
-        if point is None or not _is_next(point):
+        if point is None or not _is_next(point) or not _claim():
             return function(*args, **kwargs)
         where = f"{name} {args[0] if isinstance(args[0], str) else ''}"
         if point.when == "before":
@@ -197,7 +198,7 @@ def _counting_open(function: Callable[..., int]) -> Callable[..., int]:
     @functools.wraps(function)
     def counted(path: Any, flags: int, *args: Any, **kwargs: Any) -> int:
         point = _state.here.point
-        if point is None or not flags & os.O_CREAT or not _is_next(point):
+        if point is None or not flags & os.O_CREAT or not _is_next(point) or not _claim():
             return function(path, flags, *args, **kwargs)
         if point.when == "before":
             _die("before", f"open {path}")
@@ -214,15 +215,25 @@ def _is_next(point: Point) -> bool:
     return here.changes - 1 == point.change
 
 
+def _claim() -> bool:
+    """Whether it is this process that dies: not if another one was first, or all is taken back."""
+    try:
+        _rename(_state.file, _mine())
+    except FileNotFoundError:
+        _state.here.point = None
+        return False
+    return True
+
+
 def _die(when: str, what: str) -> None:
-    """Kill this process, unless another one was first or the point was taken back."""
+    """Kill this process, which has claimed it."""
     point = _state.here.point
-    _state.here.point = None
-    if point is None:
-        return
-    with contextlib.suppress(FileNotFoundError):
-        mine = _state.file.with_suffix(f".{os.getpid()}")
-        _rename(_state.file, mine)
-        mine.write_text(json.dumps({"phase": point.phase, "when": when, "what": what}))
-        _rename(mine, _state.file.with_suffix(".fired"))
-        os.kill(os.getpid(), signal.SIGKILL)
+    assert point is not None
+    mine = _mine()
+    mine.write_text(json.dumps({"phase": point.phase, "when": when, "what": what}))
+    _rename(mine, _state.file.with_suffix(".fired"))
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _mine() -> Path:
+    return _state.file.with_suffix(f".{os.getpid()}")

@@ -5,6 +5,7 @@ import json
 import os
 import re
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -140,10 +141,11 @@ class Round:
             self.complain(f"a driver that nothing disturbed: {said}")
 
     def complain(self, note: str, count: int = 1) -> None:
-        """Note that something is wrong, with so many runs."""
+        """Note that something is wrong, with so many runs; each reader sees it again."""
         with self._lock:
-            self.verdict.notes.append(note)
-            self.verdict.wrong += count
+            if note not in self.verdict.notes:
+                self.verdict.notes.append(note)
+                self.verdict.wrong += count
 
     # ---- what is stored
 
@@ -192,8 +194,11 @@ class Round:
         stop = threading.Event()
 
         def poll() -> None:
-            while not stop.wait(POLL_SECONDS):
+            pause = POLL_SECONDS
+            while not stop.wait(pause):
+                begun = time.thread_time()
                 self.look()
+                pause = max(POLL_SECONDS, 2 * (time.thread_time() - begun))
 
         thread = threading.Thread(target=poll, daemon=True)
         thread.start()
