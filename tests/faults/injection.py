@@ -58,7 +58,7 @@ class Point:
         At which change to the file system in that entry, from 0; an entry with fewer ends in a
         kill when it is left.
     when
-        ``"before"``, ``"torn"`` (half of what is to be written is) or ``"after"``.
+        ``"before"``, ``"after"``, or ``"torn"``: in the middle of the first writing from there on.
     """
 
     phase: str
@@ -175,7 +175,7 @@ def _counting(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(function)
     def counted(*args: Any, **kwargs: Any) -> Any:
         point = _state.here.point
-        if point is None or not _is_next(point) or not _claim():
+        if point is None or not _is_next(point, name) or not _claim():
             return function(*args, **kwargs)
         where = f"{name} {args[0] if isinstance(args[0], str) else ''}"
         if point.when == "before":
@@ -198,7 +198,7 @@ def _counting_open(function: Callable[..., int]) -> Callable[..., int]:
     @functools.wraps(function)
     def counted(path: Any, flags: int, *args: Any, **kwargs: Any) -> int:
         point = _state.here.point
-        if point is None or not flags & os.O_CREAT or not _is_next(point) or not _claim():
+        if point is None or not flags & os.O_CREAT or not _is_next(point, "open") or not _claim():
             return function(path, flags, *args, **kwargs)
         if point.when == "before":
             _die("before", f"open {path}")
@@ -209,9 +209,11 @@ def _counting_open(function: Callable[..., int]) -> Callable[..., int]:
     return counted
 
 
-def _is_next(point: Point) -> bool:
+def _is_next(point: Point, name: str) -> bool:
     here = _state.here
     here.changes += 1
+    if point.when == "torn":
+        return here.changes > point.change and name in ("write", "writev")
     return here.changes - 1 == point.change
 
 

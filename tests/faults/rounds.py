@@ -180,8 +180,10 @@ class Round:
             with self._lock:
                 lost = int((before[number] & ~sight.done).sum())
                 if lost:
-                    self.verdict.lost += lost
-                    self.verdict.notes.append(f"{lost} runs were done and are not any more")
+                    self.verdict.lost = max(self.verdict.lost, lost)
+                    note = f"runs of {ledger.part.stage} were done and are not any more"
+                    if note not in self.verdict.notes:
+                        self.verdict.notes.append(note)
                 new = sight.done & ~ledger.acknowledged
                 if new.any():
                     ledger.called_then[new] = self.call_counts()[number][new]
