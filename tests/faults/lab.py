@@ -196,6 +196,7 @@ class Lab:
             stdout=subprocess.PIPE,
             text=True,
             bufsize=1,
+            start_new_session=True,  # Ctrl-C is for the harness, which ends the others
         )
         self._clusters: dict[tuple[tuple[str, Any], ...], Cluster] = {}
         self._started: list[Process] = []
@@ -209,7 +210,8 @@ class Lab:
         for process in self._started:
             process.kill()
         assert self._zygote.stdin is not None
-        self._zygote.stdin.close()
+        with contextlib.suppress(BrokenPipeError):
+            self._zygote.stdin.close()
         self._zygote.wait(10)
         shutil.rmtree(self.folder, ignore_errors=True)
 

@@ -78,7 +78,7 @@ class Round:
         self.point_file = folder / "point"
         self.log = folder / "log"
         self.log.touch()
-        found = truths(kind, lab.folder)
+        found = truths(kind, lab)
         self.ledgers = [Ledger(*each) for each in zip(studies.PARTS[kind], found, strict=True)]
         self.verdict = Verdict()
         self.victims = 0  # processes that may have been in the middle of a run

@@ -2,15 +2,14 @@
 
 import functools
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import studies
 import xarray as xr
+from lab import Lab
 
 import toolkit as tk
-import toolkit.execution.engine
 
 SPIKE = "spike"
 """The inner dim of ragged outputs."""
@@ -77,14 +76,20 @@ def unpadded(values: np.ndarray, lengths: np.ndarray) -> list[np.ndarray]:
 
 
 @functools.cache
-def truths(kind: str, folder: Path) -> list[Truth]:
+def truths(kind: str, lab: Lab) -> list[Truth]:
     """Return what each stage of a study returns.
 
-    An undisturbed sweep in this process must return the same as the plain loop does.
+    A sweep in one process that nothing disturbs must return the same as the plain loop does.
     """
-    toolkit.execution.engine._IN_PROCESS_SECONDS = 1e9  # however slow the machine is today
-    store = folder / f"undisturbed-{kind}.zarr"
-    studies.sweep(kind, store, folder / f"undisturbed-{kind}.calls").run(progress=False)
+    store = lab.folder / f"undisturbed-{kind}.zarr"
+    lab.fork(
+        role="driver",
+        outcome=lab.folder / f"undisturbed-{kind}.outcome",
+        kind=kind,
+        store=str(store),
+        calls=str(lab.folder / f"undisturbed-{kind}.calls"),
+        batches=str(lab.folder / f"undisturbed-{kind}.batches"),
+    ).finish("an undisturbed sweep")
     found = []
     for part in studies.PARTS[kind]:
         truth = _of_stage(kind, part, tk.open(store, stage=part.stage).load())
