@@ -13,7 +13,8 @@ from rounds import Round
 def disk_full(round_: Round) -> None:
     place = round_.folder / "disk"
     place.mkdir()
-    size = int(round_.rng.integers(20, 45)) * 4096
+    fewest, most = (16, 26) if round_.kind == "slow" else (20, 45)
+    size = int(round_.rng.integers(fewest, most)) * 4096
     _mount(f"size={size}", place)
     try:
         round_.store = place / "s.zarr"

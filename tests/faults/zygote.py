@@ -8,6 +8,7 @@ die alone or with all others, and are reaped here.
 import asyncio
 import contextlib
 import ctypes
+import gc
 import json
 import os
 import signal
@@ -16,6 +17,7 @@ import traceback
 from typing import Any
 
 import dask
+import dask.array as da
 import distributed
 import driver
 import numpy as np
@@ -29,14 +31,16 @@ import toolkit.clusters.worker_process
 import toolkit.commands.reading
 import toolkit.execution.dask_executor
 import toolkit.execution.engine
+import toolkit.execution.session
 import toolkit.stores.view
 
 _PR_SET_PDEATHSIG = 1
-_IMPORTED = (np, pd, xr, zarr, tk)
+_IMPORTED = (da, np, pd, xr, zarr, tk)
 
 
 def main() -> None:
     """Serve until the input ends."""
+    gc.freeze()  # so that a fork does not copy what was imported
     signal.signal(signal.SIGCHLD, _reap)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     while line := sys.stdin.readline():
