@@ -10,15 +10,18 @@ from registry import fault
 from rounds import Round
 
 WHENS = ("before", "torn", "after")
+SHORT = {"marker": 3, "delete": 2}
+"""Phases that make but few changes."""
 
 
 def point(round_: Round, phases: tuple[str, ...], *, entries: int, changes: int) -> Point:
     """Return a point that the seed chooses; small numbers are likelier, so that it is reached."""
     rng = round_.rng
+    phase = str(rng.choice(phases))
     return Point(
-        phase=str(rng.choice(phases)),
+        phase=phase,
         entry=1 + int(rng.integers(entries)),
-        change=int(rng.integers(changes)),
+        change=int(rng.integers(min(changes, SHORT.get(phase, changes)))),
         when=str(rng.choice(WHENS)),
     )
 
