@@ -176,7 +176,7 @@ def _load(options: argparse.Namespace) -> dict[str, Any]:
     if options.fresh or options.round is not None or not options.state.exists():
         return blank
     found: dict[str, Any] = json.loads(options.state.read_text())
-    return found if found["seed"] == options.seed else blank
+    return found if found["seed"] == options.seed and "struck" in found else blank
 
 
 def _cpu_seconds() -> float:
