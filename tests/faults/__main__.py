@@ -6,6 +6,7 @@ in a file, so that Ctrl-C and the same command again go on where it was.
 
 import argparse
 import json
+import os
 import shutil
 import signal
 import sys
@@ -15,6 +16,7 @@ import zlib
 from pathlib import Path
 from typing import Any
 
+import damages
 import journals
 import kills
 import numpy as np
@@ -25,10 +27,13 @@ from lab import Lab, StuckError
 from registry import FAULTS, Fault
 from rounds import Round, Verdict
 
-FAMILIES = (kills, journals, places, runs, takeovers)
+FAMILIES = (kills, journals, damages, places, runs, takeovers)
 """Modules that enter their faults."""
 
 STATE = Path(__file__).parent / "results" / "state.json"
+WHENS = ("before", "torn", "after", "end")
+"""When a process was killed: before, in the middle of or after a change; at the phase's end."""
+
 COUNTS = ("rounds", "hit", "lost", "repeated", "allowed", "wrong")
 
 
@@ -54,7 +59,9 @@ def main(arguments: list[str]) -> int:
     except KeyboardInterrupt:
         print(f"\nStopped. The same command goes on; {options.state} holds what is done.")
     print(table(state["faults"]))
-    print(f"{time.monotonic() - begun:.0f} s, seed {options.seed}")
+    print(f"\n{points(state['struck'])}\n")
+    wall, cpu = time.monotonic() - begun, _cpu_seconds()
+    print(f"{wall:.0f} s, {cpu:.0f} s of CPU time, seed {options.seed}")
     for note in state["notes"]:
         print(note)
     return 1 if state["notes"] else 0
@@ -67,6 +74,20 @@ def table(faults: dict[str, dict[str, Any]]) -> str:
         (name, *(str(found[key]) for key in COUNTS), f"{found['seconds'] / found['rounds']:.1f}")
         for name, found in faults.items()
     ]
+    return _aligned(head, rows)
+
+
+def points(struck: dict[str, dict[str, int]]) -> str:
+    """Return as lines of text in which phases of the product processes were killed, and when."""
+    head = ("killed in the phase", *WHENS)
+    rows = [
+        (phase, *(str(found.get(when, 0)) for when in WHENS))
+        for phase, found in sorted(struck.items())
+    ]
+    return _aligned(head, rows)
+
+
+def _aligned(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
     widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
     lines = []
     for row in (head, *rows):
@@ -94,19 +115,20 @@ def _play(
     lab: Lab, each: Fault, number: int, options: argparse.Namespace, state: dict[str, Any]
 ) -> None:
     rng = np.random.default_rng([options.seed, zlib.crc32(each.name.encode()), number])
-    kind = each.kinds[number % len(each.kinds)]
+    first = zlib.crc32(each.name.encode())
+    kind = each.kinds[(first + number) % len(each.kinds)]
     folder = lab.folder / f"{each.name.replace(' ', '-')}-{number}"
     folder.mkdir()
     started = time.monotonic()
-    round_ = Round(lab, rng, kind, folder)
+    verdict = Verdict()
     try:
+        round_ = Round(lab, rng, kind, folder)
+        verdict = round_.verdict
         each.play(round_)
         verdict = round_.judge()
     except StuckError as error:
-        verdict = round_.verdict
         verdict.notes.append(str(error))
     except Exception:  # noqa: BLE001  (noted; the other rounds go on)
-        verdict = round_.verdict
         verdict.notes.append(traceback.format_exc())
     verdict.seconds = time.monotonic() - started
     _count(state, each, number, verdict)
@@ -131,6 +153,10 @@ def _count(state: dict[str, Any], each: Fault, number: int, verdict: Verdict) ->
     found["seconds"] += verdict.seconds
     for name in ("lost", "repeated", "allowed", "wrong"):
         found[name] += getattr(verdict, name)
+    for phase, whens in verdict.struck.items():
+        counts = state["struck"].setdefault(phase, {})
+        for when, n in whens.items():
+            counts[when] = counts.get(when, 0) + n
     state["notes"] += [f"{each.name}, round {number}: {note}" for note in verdict.notes]
     if verdict.repeated > verdict.allowed and not verdict.notes:
         state["notes"].append(f"{each.name}, round {number}: too many runs repeated")
@@ -146,11 +172,17 @@ def _keep(folder: Path, results: Path, state: dict[str, Any]) -> None:
 
 
 def _load(options: argparse.Namespace) -> dict[str, Any]:
-    blank = {"seed": options.seed, "faults": {}, "notes": []}
+    blank = {"seed": options.seed, "faults": {}, "struck": {}, "notes": []}
     if options.fresh or options.round is not None or not options.state.exists():
         return blank
     found: dict[str, Any] = json.loads(options.state.read_text())
-    return found if found["seed"] == options.seed else blank
+    return found if found["seed"] == options.seed and "struck" in found else blank
+
+
+def _cpu_seconds() -> float:
+    """Return what this process and those it has started took, but for workers that were killed."""
+    times = os.times()
+    return sum(times[:4])
 
 
 def _save(path: Path, state: dict[str, Any]) -> None:

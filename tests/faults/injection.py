@@ -58,7 +58,7 @@ class Point:
         At which change to the file system in that entry, from 0; an entry with fewer ends in a
         kill when it is left.
     when
-        ``"before"``, ``"torn"`` (half of what is to be written is) or ``"after"``.
+        ``"before"``, ``"after"``, or ``"torn"``: in the middle of the first writing from there on.
     """
 
     phase: str
@@ -79,10 +79,15 @@ def disarm(file: Path) -> None:
     file.unlink(missing_ok=True)
 
 
-def fired(file: Path) -> str | None:
-    """Return what a process was doing when it killed itself, None where none did."""
+def fired(file: Path) -> dict[str, str] | None:
+    """Return what a process was doing when it killed itself, None where none did.
+
+    Keys: ``phase``, ``when`` (``"before"``, ``"torn"``, ``"after"`` a change, or ``"end"``: the
+    phase made fewer) and ``what`` the change was.
+    """
     with contextlib.suppress(FileNotFoundError):
-        return file.with_suffix(".fired").read_text()
+        found: dict[str, str] = json.loads(file.with_suffix(".fired").read_text())
+        return found
     return None
 
 
@@ -157,7 +162,8 @@ def _wrap_phase(phase: str, module: Any, name: str) -> None:
         here.point, here.changes = point, 0
         try:
             result = function(*args, **kwargs)
-            _die("at the end")
+            if here.point is not None and _claim():
+                _die("end", "")
             return result
         finally:
             here.point = None
@@ -169,20 +175,20 @@ def _counting(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(function)
     def counted(*args: Any, **kwargs: Any) -> Any:
         point = _state.here.point
-        if point is None or not _is_next(point):
+        if point is None or not _is_next(point, name) or not _claim():
             return function(*args, **kwargs)
         where = f"{name} {args[0] if isinstance(args[0], str) else ''}"
         if point.when == "before":
-            _die(f"before {where}")
+            _die("before", where)
         if point.when == "torn" and name == "write":
             function(args[0], memoryview(args[1]).cast("B")[: len(args[1]) // 2])
-            _die(f"in the middle of {where}")
+            _die("torn", where)
         if point.when == "torn" and name == "writev":
             data = b"".join(args[1])
             os.pwrite(args[0], data[: 2 * len(data) // 3], 0)  # O_APPEND: the offset is ignored
-            _die(f"in the middle of {where}")
+            _die("torn", where)
         result = function(*args, **kwargs)
-        _die(f"after {where}")
+        _die("after", where)
         return result
 
     return counted
@@ -192,32 +198,44 @@ def _counting_open(function: Callable[..., int]) -> Callable[..., int]:
     @functools.wraps(function)
     def counted(path: Any, flags: int, *args: Any, **kwargs: Any) -> int:
         point = _state.here.point
-        if point is None or not flags & os.O_CREAT or not _is_next(point):
+        if point is None or not flags & os.O_CREAT or not _is_next(point, "open") or not _claim():
             return function(path, flags, *args, **kwargs)
         if point.when == "before":
-            _die(f"before open {path}")
+            _die("before", f"open {path}")
         descriptor = function(path, flags, *args, **kwargs)
-        _die(f"after open {path}")
+        _die("after", f"open {path}")
         return descriptor
 
     return counted
 
 
-def _is_next(point: Point) -> bool:
+def _is_next(point: Point, name: str) -> bool:
     here = _state.here
     here.changes += 1
+    if point.when == "torn":
+        return here.changes > point.change and name in ("write", "writev")
     return here.changes - 1 == point.change
 
 
-def _die(where: str) -> None:
-    """Kill this process, unless another one was first or the point was taken back."""
+def _claim() -> bool:
+    """Whether it is this process that dies: not if another one was first, or all is taken back."""
+    try:
+        _rename(_state.file, _mine())
+    except FileNotFoundError:
+        _state.here.point = None
+        return False
+    return True
+
+
+def _die(when: str, what: str) -> None:
+    """Kill this process, which has claimed it."""
     point = _state.here.point
-    _state.here.point = None
-    if point is None:
-        return
-    with contextlib.suppress(FileNotFoundError):
-        mine = _state.file.with_suffix(f".{os.getpid()}")
-        _rename(_state.file, mine)
-        mine.write_text(f"{point.phase}, entry {point.entry}, {where}")
-        _rename(mine, _state.file.with_suffix(".fired"))
-        os.kill(os.getpid(), signal.SIGKILL)
+    assert point is not None
+    mine = _mine()
+    mine.write_text(json.dumps({"phase": point.phase, "when": when, "what": what}))
+    _rename(mine, _state.file.with_suffix(".fired"))
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _mine() -> Path:
+    return _state.file.with_suffix(f".{os.getpid()}")

@@ -27,7 +27,7 @@ def go_on(round_: Round) -> None:
         round_.finish(None)
 
 
-@fault("journal", kinds=("slow", "fast"))
+@fault("journal", kinds=("slow", "fast", "staged", "ragged"))
 def journal_with_a_torn_tail(round_: Round) -> None:
     journal = damaged(round_)
     if journal is not None:
@@ -36,7 +36,7 @@ def journal_with_a_torn_tail(round_: Round) -> None:
     go_on(round_)
 
 
-@fault("journal", kinds=("slow", "fast"))
+@fault("journal", kinds=("slow", "fast", "staged", "ragged"))
 def journal_with_flipped_bits(round_: Round) -> None:
     journal = damaged(round_)
     if journal is not None:
@@ -47,7 +47,7 @@ def journal_with_flipped_bits(round_: Round) -> None:
     go_on(round_)
 
 
-@fault("journal", kinds=("slow", "fast"))
+@fault("journal", kinds=("slow", "fast", "staged", "ragged"))
 def journal_with_foreign_bytes(round_: Round) -> None:
     journal = damaged(round_)
     if journal is not None:

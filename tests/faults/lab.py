@@ -18,6 +18,7 @@ import psutil
 HERE = Path(__file__).parent
 PATIENCE = 60.0
 N_WORKERS = 2
+PREFIX = "toolkit-faults-"
 
 
 class StuckError(AssertionError):
@@ -184,7 +185,9 @@ class Lab:
     def __init__(self, folder: Path | None = None) -> None:
         # In memory, where that can be: it is the processes that are tested, not the disk.
         shared = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
-        self.folder = Path(tempfile.mkdtemp(prefix="toolkit-faults-", dir=folder or shared))
+        place = Path(folder or shared or tempfile.gettempdir())
+        _remove_what_is_left(place)
+        self.folder = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-", dir=place))
         self.log = self.folder / "log"
         self.log.touch()
         self._zygote = subprocess.Popen(
@@ -193,6 +196,7 @@ class Lab:
             stdout=subprocess.PIPE,
             text=True,
             bufsize=1,
+            start_new_session=True,  # Ctrl-C is for the harness, which ends the others
         )
         self._clusters: dict[tuple[tuple[str, Any], ...], Cluster] = {}
         self._started: list[Process] = []
@@ -206,7 +210,8 @@ class Lab:
         for process in self._started:
             process.kill()
         assert self._zygote.stdin is not None
-        self._zygote.stdin.close()
+        with contextlib.suppress(BrokenPipeError):
+            self._zygote.stdin.close()
         self._zygote.wait(10)
         shutil.rmtree(self.folder, ignore_errors=True)
 
@@ -258,6 +263,16 @@ def family(pid: int) -> list[int]:
         parent = psutil.Process(pid)
         return [pid, *(child.pid for child in parent.children(recursive=True))]
     return []
+
+
+def _remove_what_is_left(place: Path) -> None:
+    """Remove the folders of harnesses that were killed."""
+    for folder in place.glob(f"{PREFIX}*-*"):
+        pid = folder.name.removeprefix(PREFIX).partition("-")[0]
+        if pid.isdecimal() and not psutil.pid_exists(int(pid)):
+            for disk in folder.glob("*/disk"):
+                subprocess.run(["umount", "-l", str(disk)], check=False, capture_output=True)
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _stack(pid: int) -> str:

@@ -9,11 +9,12 @@ from registry import fault
 from rounds import Round
 
 
-@fault("place", kinds=("fast", "slow", "slow"), needs=lambda: os.geteuid() == 0)
+@fault("place", kinds=("fast", "slow", "staged", "ragged"), needs=lambda: os.geteuid() == 0)
 def disk_full(round_: Round) -> None:
     place = round_.folder / "disk"
     place.mkdir()
-    size = int(round_.rng.integers(20, 45)) * 4096
+    fewest, most = (16, 26) if round_.kind == "slow" else (20, 45)
+    size = int(round_.rng.integers(fewest, most)) * 4096
     _mount(f"size={size}", place)
     try:
         round_.store = place / "s.zarr"
@@ -32,7 +33,7 @@ def disk_full(round_: Round) -> None:
         subprocess.run(["umount", "-l", str(place)], check=True)
 
 
-@fault("place", kinds=("slow", "fast"))
+@fault("place", kinds=("slow", "fast", "staged", "ragged"))
 def file_descriptors_exhausted(round_: Round) -> None:
     with round_.read_all_the_while():
         driver = round_.driver(None, open_files=int(round_.rng.integers(1, 4)), is_hasty=True)
@@ -45,7 +46,7 @@ def file_descriptors_exhausted(round_: Round) -> None:
         round_.finish(None, run={"rerun": "failed"})
 
 
-@fault("place", kinds=("slow", "fast"))
+@fault("place", kinds=("slow", "fast", "staged", "ragged"))
 def permission_lost_in_the_middle(round_: Round) -> None:
     folders = [round_.store / ".journal", round_.store]
     with round_.read_all_the_while():
@@ -64,7 +65,7 @@ def permission_lost_in_the_middle(round_: Round) -> None:
         round_.finish(None, obeys_modes=True)
 
 
-@fault("place", kinds=("slow", "fast"))
+@fault("place", kinds=("slow", "fast", "staged", "ragged"))
 def clock_jumping_back(round_: Round) -> None:
     after = float(round_.rng.uniform(0.0, 0.4))
     where = point(round_, ("journal", "fold", "state"), entries=6, changes=6)

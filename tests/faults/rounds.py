@@ -5,7 +5,7 @@ import json
 import os
 import re
 import threading
-import warnings
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,10 +14,9 @@ from typing import Any
 import injection
 import numpy as np
 import studies
-import xarray as xr
 from lab import Cluster, Lab, Process
-
-import toolkit as tk
+from ledgers import Ledger
+from truths import truths
 
 POLL_SECONDS = 0.1
 
@@ -36,7 +35,9 @@ class Verdict:
         Runs whose values or status differ from those of an undisturbed sweep, and readings that
         were refused.
     has_hit
-        Whether the fault came before the sweep had ended.
+        Whether the fault came while the product was doing what it is about.
+    struck
+        What a process was doing when a point of kill ended it: ``{phase: {when: 1}}``.
     notes
         What is wrong, in words.
     """
@@ -46,6 +47,7 @@ class Verdict:
     allowed: int = 0
     wrong: int = 0
     has_hit: bool = True
+    struck: dict[str, dict[str, int]] = field(default_factory=dict)
     seconds: float = 0.0
     notes: list[str] = field(default_factory=list)
 
@@ -76,14 +78,13 @@ class Round:
         self.point_file = folder / "point"
         self.log = folder / "log"
         self.log.touch()
-        self.reference = studies.reference(kind, lab.folder)
+        found = truths(kind, lab)
+        self.ledgers = [Ledger(*each) for each in zip(studies.PARTS[kind], found, strict=True)]
         self.verdict = Verdict()
-        self.failed: set[int] = set()  # runs that must have failed; all others must be done
         self.victims = 0  # processes that may have been in the middle of a run
+        self.n_runs = sum(ledger.truth.n_runs for ledger in self.ledgers)
         self.drivers: list[Process] = []
-        self._acknowledged = np.zeros(studies.n_runs(kind), bool)
-        self._called_then = np.zeros(studies.n_runs(kind), np.int64)
-        self._has_been = False
+        self._n_commands = 0
         self._judged: Verdict | None = None
         self._lock = threading.Lock()
 
@@ -112,6 +113,26 @@ class Round:
         driver.finish()
         self.must_end_well(driver)
 
+    def command(self, *arguments: str) -> tuple[int, dict[str, Any]]:
+        """Run ``toolkit`` with these arguments; return its exit code and the JSON it wrote."""
+        self._n_commands += 1
+        output = self.folder / f"command-{self._n_commands}"
+        process = self.lab.fork(
+            role="command",
+            log=self.log,
+            outcome=self.folder / f"{output.name}.code",
+            output=str(output),
+            folder=str(self.folder),
+            arguments=arguments,
+        )
+        process.finish(f"toolkit {arguments[0]}")
+        outcome = process.outcome
+        try:
+            found: dict[str, Any] = json.loads(output.read_text())
+        except (OSError, ValueError):
+            found = {}
+        return -1 if outcome is None else outcome["code"], found
+
     def must_end_well(self, driver: Process) -> None:
         """Note if a driver did not end, or with an error."""
         outcome = driver.outcome
@@ -119,56 +140,55 @@ class Round:
             said = "it died" if outcome is None else outcome["error"]
             self.complain(f"a driver that nothing disturbed: {said}")
 
-    def complain(self, note: str) -> None:
-        """Note that something is wrong."""
+    def complain(self, note: str, count: int = 1) -> None:
+        """Note that something is wrong, with so many runs; each reader sees it again."""
         with self._lock:
-            self.verdict.notes.append(note)
-            self.verdict.wrong += 1
+            if note not in self.verdict.notes:
+                self.verdict.notes.append(note)
+                self.verdict.wrong += count
 
     # ---- what is stored
 
-    def call_counts(self) -> np.ndarray:
-        """Return how often each run was called, by its id."""
-        found = re.findall(rb"\n(\d+) (\d+) ", self.calls.read_bytes())
-        lines = np.array(found, np.int64).reshape(-1, 2)
-        return np.bincount(self._ids(lines[:, 0], lines[:, 1]), minlength=len(self._acknowledged))
+    def call_counts(self) -> list[np.ndarray]:
+        """Return how often each run of each stage was called, by its id."""
+        found = re.findall(rb"\n(\d+) (\d+) (\d+) ", self.calls.read_bytes())
+        lines = np.array(found, np.int64).reshape(-1, 3)
+        counts = []
+        for number, ledger in enumerate(self.ledgers):
+            labels = lines[lines[:, 0] == number, 1 : 1 + len(ledger.part.dims)]
+            ids = ledger.truth.ids(*labels.T)
+            counts.append(np.bincount(ids, minlength=ledger.truth.n_runs))
+        return counts
 
     def look(self) -> bool:
         """Read the store as users do; note what is wrong. Return whether there is a store."""
         store = self.store
-        with self._lock:
-            before = self._acknowledged.copy()  # another thread may see more than we, and sooner
-        try:
-            data = tk.open(store)
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                plain = xr.open_zarr(store)
-                plain_status = plain.status.values
-                plain_score = plain.score.values if "score" in plain else None
-        except Exception as error:  # noqa: BLE001  (noted)
-            is_early = not self._has_been and _is_before_the_first(error, store)
-            if not is_early:
+        with self._lock:  # another thread may see more than we, and sooner
+            before = [ledger.acknowledged.copy() for ledger in self.ledgers]
+        is_there = False
+        for number, ledger in enumerate(self.ledgers):
+            try:
+                sight = ledger.look(store)
+            except Exception as error:  # noqa: BLE001  (noted)
                 self.complain(f"a reader: {type(error).__name__}: {error}")
-            return False
-        if "score" not in data:
-            return False
-        self._has_been = True
-        done = self._compare(data)
-        if plain_score is not None:
-            expected = self._expected("score").ravel()[: len(plain_status)]
-            is_done = plain_status == tk.Status.DONE
-            wrong = int((plain_score[is_done] != expected[is_done]).sum())
-            if wrong:
-                self.complain(f"xr.open_zarr shows {wrong} wrong values of runs that are done")
-        with self._lock:
-            lost = int((before & ~done).sum())
-            if lost:
-                self.verdict.lost += lost
-                self.verdict.notes.append(f"{lost} runs were done and are not any more")
-            new = done & ~self._acknowledged
-            self._called_then[new] = self.call_counts()[new]
-            self._acknowledged |= done
-        return True
+                continue
+            if sight is None:
+                continue
+            is_there = True
+            for words, count in sight.faults:
+                self.complain(words, count)
+            with self._lock:
+                lost = int((before[number] & ~sight.done).sum())
+                if lost:
+                    self.verdict.lost = max(self.verdict.lost, lost)
+                    note = f"runs of {ledger.part.stage} were done and are not any more"
+                    if note not in self.verdict.notes:
+                        self.verdict.notes.append(note)
+                new = sight.done & ~ledger.acknowledged
+                if new.any():
+                    ledger.called_then[new] = self.call_counts()[number][new]
+                    ledger.acknowledged |= sight.done
+        return is_there
 
     @contextlib.contextmanager
     def read_all_the_while(self) -> Iterator[None]:
@@ -176,8 +196,11 @@ class Round:
         stop = threading.Event()
 
         def poll() -> None:
-            while not stop.wait(POLL_SECONDS):
+            pause = POLL_SECONDS
+            while not stop.wait(pause):
+                begun = time.thread_time()
                 self.look()
+                pause = max(POLL_SECONDS, 2 * (time.thread_time() - begun))
 
         thread = threading.Thread(target=poll, daemon=True)
         thread.start()
@@ -190,9 +213,20 @@ class Round:
     def forget(self) -> None:
         """Acknowledge anew, from what is there now: what was stored has been damaged."""
         counts = self.call_counts()
-        self._acknowledged[:] = False
+        for ledger in self.ledgers:
+            ledger.acknowledged[:] = False
         self.look()
-        self.verdict.allowed += int(counts[~self._acknowledged].sum())
+        for ledger, called in zip(self.ledgers, counts, strict=True):
+            ledger.allowed += int(called[~ledger.acknowledged].sum())
+
+    def has_struck(self, point_file: Path) -> bool:
+        """Note whether a process has died at the point that was armed, and where."""
+        found = injection.fired(point_file)
+        self.verdict.has_hit = found is not None
+        phase, when = (found["phase"], found["when"]) if found else ("", "")
+        if found:
+            self.verdict.struck.setdefault(phase, {})[when] = 1
+        return self.verdict.has_hit
 
     def judge_early(self) -> Verdict:
         """Judge before the round is over, for a store that goes with it."""
@@ -207,26 +241,32 @@ class Round:
         if not self.look():
             self.complain("there is no store in the end")
             return verdict
-        data = tk.open(self.store)
-        status = data.status.transpose("x", "trial").values.ravel()
-        expected = np.full(len(self._acknowledged), int(tk.Status.DONE))
-        expected[list(self.failed)] = int(tk.Status.FAILED)
-        if len(status) != len(expected):
-            self.complain(f"{len(expected)} runs were asked for, {len(status)} are there")
-        elif (status != expected).any():
-            verdict.wrong += int((status != expected).sum())
-            names = [tk.Status(each).name for each in np.unique(status[status != expected])]
-            verdict.notes.append(f"{(status != expected).sum()} runs are {', '.join(names)}")
-        counts = self.call_counts()
-        again = int((counts - self._called_then)[self._acknowledged].sum())
-        if again:
-            verdict.lost += again
-            verdict.notes.append(f"{again} runs were done and ran again")
-        verdict.repeated = int((counts - 1)[(counts > 0) & (expected == tk.Status.DONE)].sum())
-        verdict.allowed += self.victims * (1 if self.kind == "slow" else self.largest_batch())
+        for ledger in self.ledgers:
+            for words, count in ledger.statuses(self.store):
+                self.complain(words, count)
+        largest = self.largest_batch()
+        verdict.allowed = sum(ledger.allowed for ledger in self.ledgers)
+        verdict.allowed += self.victims * (largest if self._is_fast else 1)
+        for ledger, called in zip(self.ledgers, self.call_counts(), strict=True):
+            again = int((called - ledger.called_then)[ledger.acknowledged].sum())
+            if again:
+                verdict.lost += again
+                verdict.notes.append(f"{again} runs were done and ran again")
+            is_counted = called > 0
+            is_counted[list(ledger.failed)] = False
+            repeated = int((called - 1)[is_counted].sum())
+            verdict.repeated += repeated
+            most = ledger.allowed + self.victims * (1 if ledger.part.is_slow else largest)
+            if repeated > most:
+                stage = ledger.part.stage
+                verdict.notes.append(f"{repeated} runs of {stage} repeated, {most} allowed")
+            for words, count in ledger.compare_plainly(self.store):
+                self.complain(words, count)
         if verdict.repeated > verdict.allowed:
             verdict.notes.append(f"{verdict.repeated} repeated, {verdict.allowed} allowed")
-        self._check_plainly()
+        journals = [name for name in os.listdir(self.store / ".journal") if "journal" in name]
+        if len(journals) > 2 * len(self.drivers) + 2:
+            self.complain(f"{len(journals)} journals are left")
         return verdict
 
     def largest_batch(self) -> int:
@@ -234,56 +274,6 @@ class Round:
         found = [int(file.read_text() or 0) for file in self.folder.glob("batches-*")]
         return max([1, *found])
 
-    def _ids(self, x: np.ndarray, trial: np.ndarray) -> np.ndarray:
-        """Run ids: x is the slowest dim and the one that grows."""
-        return x * self.reference.sizes["trial"] + trial
-
-    def _expected(self, name: str) -> np.ndarray:
-        return self.reference[name].transpose("x", "trial", ...).values
-
-    def _compare(self, data: xr.Dataset) -> np.ndarray:
-        """Compare what is done with the undisturbed sweep, bit by bit; return what is done."""
-        data = data.transpose("x", "trial", ...)
-        done = np.zeros((self.reference.sizes["x"], self.reference.sizes["trial"]), bool)
-        x, trial = data.x.values.astype(int), data.trial.values.astype(int)
-        is_done = data.status.values == tk.Status.DONE
-        done[np.ix_(x, trial)] = is_done
-        for name in self.reference.data_vars:
-            if name not in data:
-                continue
-            found = data[name].values[is_done].astype(self.reference[name].dtype)
-            expected = self._expected(name)[np.ix_(x, trial)][is_done]
-            if found.tobytes() != expected.tobytes():
-                wrong = int((found != expected).reshape(len(found), -1).any(1).sum())
-                self.complain(f"{name} of {wrong} runs is not that of an undisturbed sweep")
-                self.verdict.wrong += max(0, wrong - 1)
-        return done.ravel()
-
-    def _check_plainly(self) -> None:
-        """Compare, at rest, what a reader without this package sees."""
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            plain = xr.open_zarr(self.store).load()
-        is_done = plain.status.values == tk.Status.DONE
-        n = self.reference.sizes["trial"]
-        ids = np.flatnonzero(is_done)
-        for name, expected in (("x", ids // n), ("trial", ids % n)):
-            if (plain[name].values[ids] != expected).any():
-                self.complain(f"xr.open_zarr shows a wrong {name}")
-        for name in self.reference.data_vars:
-            expected = self._expected(name).reshape(len(is_done), -1)[ids]
-            if not np.array_equal(plain[name].values.reshape(len(is_done), -1)[ids], expected):
-                self.complain(f"xr.open_zarr shows a wrong {name}")
-        journals = [name for name in os.listdir(self.store / ".journal") if "journal" in name]
-        if len(journals) > 2 * len(self.drivers) + 2:
-            self.complain(f"{len(journals)} journals are left")
-
-
-def _is_before_the_first(error: Exception, store: Path) -> bool:
-    """Whether a reading was refused for there is no result yet."""
-    try:
-        document = json.loads((store / "zarr.json").read_text())
-        inside = document["consolidated_metadata"]["metadata"]
-    except (OSError, ValueError, KeyError):
-        return True
-    return "status" not in inside or "score" not in inside
+    @property
+    def _is_fast(self) -> bool:
+        return not all(ledger.part.is_slow for ledger in self.ledgers)

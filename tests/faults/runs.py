@@ -1,10 +1,12 @@
 """Functions that misbehave: they fail, alone, and are told as such."""
 
-import studies
 from registry import fault
 from rounds import Round
 
 import toolkit as tk
+
+ENDS = {"segfault": -11, "exit": 3}
+"""How a worker ends: its exit code."""
 
 SMALL = 400 << 20  # bytes: what a worker may take where runs eat memory
 
@@ -12,19 +14,26 @@ SMALL = 400 << 20  # bytes: what a worker may take where runs eat memory
 def misbehave(round_: Round, what: str, *, fails: bool = True, memory: int = 0) -> None:
     """Have a few runs of a sweep on workers do something, and see what is told of them."""
     count = 1 + int(round_.rng.integers(3))
-    bad = sorted(round_.rng.choice(studies.n_runs(round_.kind), count, replace=False).tolist())
+    bad = sorted(round_.rng.choice(round_.n_runs, count, replace=False).tolist())
     cluster = round_.lab.cluster(memory=memory)
+    workers = set(cluster.workers().values())
     with round_.read_all_the_while():
         driver = round_.driver(cluster, bad={"what": what, "ids": bad})
         driver.finish()
     round_.must_end_well(driver)
+    if what == "leak":
+        round_.verdict.has_hit = workers != set(cluster.workers().values())
     if not fails:
         return
-    round_.failed = set(bad)
+    round_.ledgers[0].failed = set(bad)
     table = tk.failures(round_.store)
     told = sorted(int(run) for run in table.run)
     if told != bad:
         round_.complain(f"failures() names the runs {told}, and {bad} misbehaved")
+    if what in ENDS:
+        codes, attempts = table.exit_code.tolist(), table.attempts.tolist()
+        if set(codes) != {ENDS[what]} or set(attempts) != {2}:
+            round_.complain(f"failures() says exit codes {codes} after {attempts} attempts")
 
 
 @fault("run", kinds=("slow",))

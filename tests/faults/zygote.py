@@ -2,10 +2,13 @@
 
 Reads one JSON object a line, ``{"role": ..., "log": ..., "environment": ..., ...}``, and answers
 with the number of the new process. The processes are as real as any: they have their own session,
-die alone, and are reaped by the system.
+die alone or with all others, and are reaped here.
 """
 
 import asyncio
+import contextlib
+import ctypes
+import gc
 import json
 import os
 import signal
@@ -14,6 +17,7 @@ import traceback
 from typing import Any
 
 import dask
+import dask.array as da
 import distributed
 import driver
 import numpy as np
@@ -22,18 +26,22 @@ import xarray as xr
 import zarr
 
 import toolkit as tk
+import toolkit.cli
 import toolkit.clusters.worker_process
 import toolkit.commands.reading
 import toolkit.execution.dask_executor
 import toolkit.execution.engine
+import toolkit.execution.session
 import toolkit.stores.view
 
-_IMPORTED = (np, pd, xr, zarr, tk)
+_PR_SET_PDEATHSIG = 1
+_IMPORTED = (da, np, pd, xr, zarr, tk)
 
 
 def main() -> None:
     """Serve until the input ends."""
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the system reaps
+    gc.freeze()  # so that a fork does not copy what was imported
+    signal.signal(signal.SIGCHLD, _reap)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     while line := sys.stdin.readline():
         request = json.loads(line)
@@ -44,11 +52,20 @@ def main() -> None:
         sys.stdout.flush()
 
 
+def _reap(*_: object) -> None:
+    """Take note of what has ended, so that its CPU time counts as ours."""
+    with contextlib.suppress(ChildProcessError):
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
+
+
 def _become(request: dict[str, Any]) -> None:
     """Play a role and exit."""
     code = 1
     try:
         os.setsid()
+        # Whatever ends the harness ends what it has started.
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         signal.signal(signal.SIGINT, signal.default_int_handler)
         log = os.open(request["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
@@ -96,7 +113,27 @@ def _nanny(request: dict[str, Any]) -> None:
     toolkit.clusters.worker_process.main()
 
 
-ROLES = {"driver": driver.play, "scheduler": _scheduler, "nanny": _nanny}
+def _command(request: dict[str, Any]) -> None:
+    output = os.open(request["output"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+    os.dup2(output, 1)
+    os.chdir(request["folder"])
+    toolkit.execution.engine._IN_PROCESS_SECONDS = 1e9
+    code: object = 0
+    try:
+        toolkit.cli.main(request["arguments"], prog_name="toolkit")
+    except SystemExit as ended:
+        code = ended.code
+    sys.stdout.flush()
+    with open(request["outcome"], "w", encoding="utf-8") as file:
+        json.dump({"code": code or 0}, file)
+
+
+ROLES = {
+    "driver": driver.play,
+    "command": _command,
+    "scheduler": _scheduler,
+    "nanny": _nanny,
+}
 
 
 if __name__ == "__main__":

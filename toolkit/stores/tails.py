@@ -35,6 +35,19 @@ class Tails:
         self._identity = identity
         self._done = dict(done or {})
         self.tails: dict[str, Tail] = {}
+        self._promised: dict[str, int] = {}
+
+    def expect(self, journal: str, length: int) -> None:
+        """Note that a worker has written a journal up to this length, in bytes."""
+        self._promised[journal] = max(length, self._promised.get(journal, 0))
+
+    def unread(self) -> dict[str, int]:
+        """Return the journals that could not be read up to where they are written, and how far."""
+        return {
+            name: tail.offset
+            for name, tail in self.tails.items()
+            if tail.offset < self._promised.get(name, 0)
+        }
 
     def read(self) -> Iterator[Sent]:
         """Yield the records that are new."""

@@ -5,6 +5,7 @@ import json
 import os
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from typing import Any
@@ -178,9 +179,19 @@ class ZarrStore:
         try:
             if self._lock.is_held:
                 self._fold_all()
+                self._warn_of_damage()
                 self._delete_folded(lambda _: True)
         finally:
             self._lock.release()
+
+    def _warn_of_damage(self) -> None:
+        for name, offset in sorted(self._tails.unread().items()):
+            warnings.warn(
+                f"Journal {name} of store {self._folder} cannot be read from byte {offset:,} on, "
+                "though more was written to it: was it damaged, or has a shared file system lost "
+                "a part? The runs that it held there are pending: run the sweep again.",
+                stacklevel=2,
+            )
 
     def check(self) -> None:
         """Raise if another driver has taken the store over, or if it is gone."""
@@ -196,8 +207,10 @@ class ZarrStore:
             )
         self._lock.check()
 
-    def pull(self, receipts: Iterable[Receipt] = ()) -> None:  # noqa: ARG002  (journals say all)
-        """Hand what is new in the journals to its stages."""
+    def pull(self, receipts: Iterable[Receipt] = ()) -> None:
+        """Hand what is new in the journals to its stages; receipts say how long these are."""
+        for receipt in receipts:
+            self._tails.expect(receipt.journal, receipt.offset)
         self._roster.route(self._tails.read())
         self._roster.drain()
 
