@@ -393,7 +393,7 @@ def test_chunks_that_are_named_otherwise_are_an_error_that_says_what_to_do(path,
     said = root.read_text()
     assert '"separator":"."' in said
     root.write_text(said.replace('"separator":"."', '"separator":"/"'))
-    with pytest.raises(StoreError, match=r"another version.*into a new one"):
+    with pytest.raises(StoreError, match=r"another version.*into a new store"):
         stores_open.open(path)
 
 

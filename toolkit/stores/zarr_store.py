@@ -352,7 +352,7 @@ def _load(folder: str, storage: Any) -> tuple[Hierarchy, Turn]:
     ) as error:  # fmt: skip
         raise StoreError(
             f"The metadata of store {folder} is damaged, or of another version ({METADATA}: "
-            f"{error}). Restore that file from a copy, or run the sweep into a new one."
+            f"{error}). Restore that file from a copy, or run the sweep into a new store."
         ) from error
     turn = read_turn(folder)
     if turn is None or turn.identity != identity:
