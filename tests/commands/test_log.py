@@ -1,6 +1,7 @@
 # ruff: noqa: T201 - runs that print are what this is about
 
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -103,3 +104,26 @@ def test_status_agrees_with_that_of_the_package(toolkit: Toolkit, store: Path) -
     assert [row.pop("stage") for row in found["stages"]] == list(table.index)
     assert found["stages"] == table.to_dict("records")
     assert found["total"] == table.sum().to_dict()
+
+
+def test_a_run_without_a_word_is_told_from_one_that_was_not_run(
+    toolkit: Toolkit, store: Path
+) -> None:
+    def f(x: int) -> int:
+        return x
+
+    sweep = tk.Sweep(f, {"x": [1, 2]}, store="quiet.zarr")
+    sweep.run(progress=False)
+    sweep.sel(x=2).forget()
+    assert "has said nothing" in toolkit("log quiet.zarr x=1").stderr
+    assert "has not been run" in toolkit("log quiet.zarr x=2").stderr
+
+
+def test_a_program_that_failed_is_heard(toolkit: Toolkit, folder: Path) -> None:
+    code = "import sys; print('no solution', file=sys.stderr); sys.exit(int(sys.argv[1]))"
+    stage = tk.command([sys.executable, "-c", code, "{x}"], name="solve", outputs="effects")
+    sweep = tk.Sweep(stage, {"x": [0, 3]}, store="solved.zarr")
+    sweep.run(progress=False)
+    assert toolkit("log solved.zarr x=3").stdout == "no solution\n"
+    assert sweep.log_of(x=3) == "no solution\n"
+    assert sweep.log_of(x=0) == ""

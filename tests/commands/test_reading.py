@@ -8,6 +8,7 @@ import pytest
 from click.testing import Result
 
 from toolkit.commands import standing
+from toolkit.commands.failed import Failed, one_text, table_text
 from toolkit.commands.standing import Driver, Standing
 
 Toolkit = Callable[..., Result]
@@ -180,3 +181,98 @@ def test_what_is_no_store_is_an_error(toolkit: Toolkit, folder: Path, command: s
     out = " out.csv" if command == "export" else ""
     assert "There is no store" in toolkit(f"{command} nothing.zarr{out}", code=2).stderr
     assert "is no store" in toolkit(f"{command} other{out}", code=2).stderr
+
+
+@pytest.mark.parametrize(
+    ("pending", "is_alive", "code"), [(4, False, 3), (0, None, 0)], ids=["left", "ended"]
+)
+def test_watching_a_store_whose_driver_has_died_ends_at_once(
+    toolkit: Toolkit,
+    store: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    pending: int,
+    is_alive: bool | None,
+    code: int,
+) -> None:
+    driver = Driver(host="node", pid=7, since=0.0, is_alive=is_alive)
+    counts = {"runs": 9, "pending": pending, "done": 9 - pending, "seconds": 0.0}
+    counts |= {"failed": 0, "stale": 0, "blocked": 0}
+    stages = {"sir": counts}
+    looks: list[Path] = []
+
+    def look(store: Path) -> Standing:
+        looks.append(store)
+        return Standing(store=store, stages=stages, driver=driver, made_by={})
+
+    monkeypatch.setattr(standing, "look", look)
+    done = toolkit("status sir.zarr --watch --every 0.1", code=code)
+    assert len(looks) == 1
+    assert ("not running" in done.stdout) == bool(pending)
+    assert ("or its script or notebook again" in done.output) == bool(pending)
+
+
+@pytest.mark.parametrize("command", ["status", "errors", "log", "check", "compact"])
+def test_what_is_no_store_is_said_in_one_message(
+    toolkit: Toolkit, folder: Path, command: str
+) -> None:
+    (folder / "results.csv").write_text("a,b\n")
+    (folder / "begun" / ".journal").mkdir(parents=True)
+    (folder / "robbed" / ".journal").mkdir(parents=True)
+    (folder / "robbed" / "peak").mkdir()
+    for name, says in {
+        "results.csv": "is a file, and a store is a folder",
+        "nowhere": "There is no store",
+        "begun": "has just been begun",
+        "robbed": "has lost its zarr.json",
+        ".": "is no store",
+    }.items():
+        done = toolkit(f"{command} {name}", code=2)
+        assert says in done.output, name
+        assert "Traceback" not in done.output
+        assert f"Next: toolkit {command} {name}" not in done.output
+
+
+def test_commands_to_type_are_quoted(toolkit: Toolkit, folder: Path) -> None:
+    study = folder / "study.py"
+    study.write_text(study.read_text().replace("sir.zarr", "my runs/s i r.zarr"))
+    (folder / "my runs").mkdir()
+    assert "toolkit errors 'my runs/s i r.zarr' --group" in toolkit("run study.py", code=1).stdout
+    (folder / "my runs/s i r.zarr/zarr.json").write_text("{")
+    for command in ("status", "errors", "log", "compact", "export"):
+        out = " out.csv" if command == "export" else ""
+        last = toolkit(f"{command} 'my runs/s i r.zarr'{out}", code=2).stderr.splitlines()[-1]
+        assert last.startswith("Next: ")
+        assert last.endswith("'my runs/s i r.zarr'")
+
+
+def failed(**other: object) -> Failed:
+    known = {
+        "run": 3, "stage": "sim", "labels": {"x": 1}, "reason": "worker died", "attempts": 3,
+        "exception": "toolkit.errors.CommandError", "message": "it ended with exit code 7",
+        "traceback": "", "exit_code": 7, "log": "", "tier": "", "peak_memory": None, "host": "a",
+    }  # fmt: skip
+    return Failed(**{**known, **other})
+
+
+def test_the_place_of_an_error_is_in_the_code_of_the_user() -> None:
+    lines = [
+        "Traceback (most recent call last):",
+        '  File "/home/me/model.py", line 7, in step',
+        '  File "/opt/env/site-packages/toolkit/execution/alarm.py", line 126, in _tick',
+        "toolkit.stages.failure.RunTooLong: too long",
+    ]
+    assert failed(traceback="\n".join(lines)).where == "model.py:7 in step"
+    assert failed(traceback="\n".join(lines[::2])).where == ""
+
+
+def test_one_failure_is_shown_with_its_error_and_the_end_of_its_log() -> None:
+    text = one_text(failed(log="".join(f"step {n}\n" for n in range(5000))))
+    assert text.splitlines()[2] == "CommandError: it ended with exit code 7"
+    assert text.endswith("step 4998\nstep 4999")
+    assert len(text) < 2500
+    said = one_text(
+        failed(log="no room", message="it failed: no room", traceback="x: it failed: no room")
+    )
+    assert said.count("no room") == 1
+    table = table_text([failed(message="a" * 10_000)], 20, 10_000)
+    assert len(table) < 800

@@ -214,3 +214,33 @@ def test_ten_kills_of_a_sweep_of_half_a_minute_lose_nothing(tmp_path):
     assert np.array_equal(killed.curve, whole.curve)
     calls = (tmp_path / "killed" / "calls").read_text().splitlines()
     assert len(calls) - len(set(calls)) <= 10 * len(os.sched_getaffinity(0))
+
+
+CRASHING = """
+import ctypes
+import toolkit as tk
+
+def model(x):
+    if x == 3:
+        ctypes.string_at(0)
+    return 2 * x
+
+sweep = tk.Sweep(model, {"x": range(6)}, store="crash.zarr")
+data = sweep.run(progress=False)
+print(sweep.failures().run.tolist(), data.model.sum().item())
+"""
+
+
+def test_a_run_that_crashed_its_script_is_named_when_it_is_run_again(tmp_path):
+    path = script(tmp_path, CRASHING)
+    process = start(path)
+    process.communicate(timeout=90)
+    assert process.returncode == -signal.SIGSEGV
+    again = start(path)
+    out, err = again.communicate(timeout=90)
+    assert again.returncode == 0, err
+    assert out == "[3] 24.0\n"
+    assert "has died in run 3" in err
+    [row] = tk.failures(tmp_path / "crash.zarr").to_dict("records")
+    assert (row["reason"], row["exit_code"]) == ("worker died", -signal.SIGSEGV)
+    assert finish(path) == "[3] 24.0\n"

@@ -12,6 +12,7 @@ import pytest
 import toolkit as tk
 from tests.trust.readers import read_store, write_store
 from toolkit.stores.storage import Folder, write_file
+from toolkit.stores.zarr_store import ZarrStore
 
 STUDY_SIZE = 4
 
@@ -238,3 +239,46 @@ def test_frozen_inputs_are_for_their_user_alone(tmp_path: Path, monkeypatch) -> 
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
     assert [stat.S_IMODE(file.stat().st_mode) for file in folder.iterdir()] == [0o600]
     del frozen
+
+
+@pytest.mark.parametrize("name", ["events.jsonl", "run_logs.jsonl", "failures.jsonl"])
+@pytest.mark.parametrize("kind", ["link", "pipe"])
+def test_the_logs_of_a_store_are_not_reached_through_links_nor_waited_for(
+    specimen, tmp_path: Path, name: str, kind: str
+) -> None:
+    def f(x):
+        print(x)  # noqa: T201
+        if x == 2:
+            raise ValueError("no")
+        return x
+
+    path, out = tmp_path / "s.zarr", tmp_path / "secret"
+    sweep = tk.Sweep(f, {"x": [1, 2]}, store=path)
+    sweep.run(progress=False)
+    out.write_text("mine")
+    log = path / ".journal" / name
+    log.unlink()
+    if kind == "link":
+        log.symlink_to(out)
+    else:
+        os.mkfifo(log)
+    for look in (
+        lambda: list(ZarrStore.read(path).events.read()),
+        lambda: tk.log_of(path, run=1),
+        lambda: tk.failures(path),
+        lambda: tk.check(path),
+        lambda: sweep.extend(x=[2, 3]).retry(),
+    ):
+        with contextlib.suppress(tk.ToolkitError):
+            look()
+    assert out.read_text() == "mine"
+
+
+def test_a_log_without_line_ends_is_read_in_bounds(tmp_path: Path) -> None:
+    path = tmp_path / "s.zarr"
+    tk.Sweep(lambda x: x, {"x": [1]}, store=path).run(progress=False)
+    with (path / ".journal/events.jsonl").open("r+b") as file:
+        file.truncate(10**12)
+        file.seek(0, os.SEEK_END)
+        file.write(b'\n{"event": "last", "version": 1}\n')
+    assert [each["event"] for each in ZarrStore.read(path).events.read()] == ["last"]

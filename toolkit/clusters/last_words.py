@@ -137,6 +137,8 @@ def readable(dump: str) -> str:
       File "/home/me/model.py", line 7, in step
     Fatal Python error: Aborted
     <BLANKLINE>
+
+    Of a run that waits for an external program there is no such frame.
     """
     error = dump.partition("\n")[0] if dump.startswith("Fatal") else ""
     threads = [_FRAME.findall(part) for part in _THREAD.split(dump)]
@@ -144,6 +146,8 @@ def readable(dump: str) -> str:
     current = [_FRAME.findall(part) for part in dump.split("Current thread ")[1:]]
     frames = (at_work or current or [[]])[0]
     own = list(itertools.takewhile(lambda frame: not frame[0].startswith(_PACKAGE), frames))
+    if not own and at_work:  # it waited for an external program: none of these lines is the user's
+        return error
     if not own:
         return dump[:_LONGEST_LOG]
     lines = [f'  File "{file}", line {line}, in {name}' for file, line, name in reversed(own)]

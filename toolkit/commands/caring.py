@@ -1,11 +1,19 @@
 """``toolkit check`` and ``compact``: stores are looked after."""
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from toolkit.commands.outcome import ExitCode, echo_json, printable, reported, suggest
+from toolkit.commands.outcome import (
+    ExitCode,
+    echo_json,
+    printable,
+    reported,
+    suggest,
+    suggest_looking,
+)
 
 if TYPE_CHECKING:
     from toolkit.stores.check import Report
@@ -26,7 +34,7 @@ def check(store: Path, as_json: bool) -> ExitCode:
     """
     from toolkit.stores.check import check as look
 
-    suggest(f"toolkit status {store}")
+    suggest_looking(store)
     report = look(store)
     if as_json:
         echo_json("check", _document(store, report))
@@ -45,7 +53,7 @@ def compact(store: Path, as_json: bool) -> ExitCode:
     """Make STORE smaller, while nobody runs it: what is stored stays as it is."""
     from toolkit.stores.compaction import compact as make_smaller
 
-    suggest(f"toolkit status {store}")
+    suggest(f"toolkit status {shlex.quote(str(store))}")
     done = make_smaller(store)
     if as_json:
         echo_json(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from toolkit.commands.outcome import CommandError, ExitCode, reported, suggest
+from toolkit.commands.outcome import CommandError, ExitCode, reported, suggest_looking
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,7 +28,7 @@ def export(store: Path, out: Path, stage: str | None) -> ExitCode:
     that have dims of their own. A file that is there is replaced.
     """
     typed = shlex.quote(str(store))
-    suggest(f"toolkit status {typed}")
+    suggest_looking(store)
     kind = out.suffix.lower()
     if kind not in _SUFFIXES:
         raise CommandError(
@@ -50,6 +50,11 @@ def export(store: Path, out: Path, stage: str | None) -> ExitCode:
             _write_table(table, part, kind)
             size = f"{len(table):,} rows of {len(table.columns)} columns"
         os.replace(part, out)
+    except OSError as error:
+        raise CommandError(
+            f"{out} cannot be written: {error.strerror or error}. Name another file.",
+            f"toolkit export {typed} ~/results{kind}",
+        ) from error
     except (AttributeError, LookupError, OverflowError, TypeError, ValueError) as error:
         # What a store holds, a format need not be able to: texts with NUL, attributes of objects.
         raise CommandError(
@@ -83,7 +88,7 @@ def _require_writer(kind: str, store: Path, out: Path) -> None:
     if libraries and not any(find_spec(name) for name in libraries):
         raise CommandError(
             f"{libraries[0]}, which writes {kind}, is not installed (then type toolkit export "
-            f"{store} {out} again).",
+            f"{shlex.quote(str(store))} {shlex.quote(str(out))} again).",
             installer([libraries[0]]),
         )
 

@@ -6,6 +6,10 @@ from pathlib import Path
 from typing import Any
 
 _FRAME = re.compile(r'^\s*File "(?P<file>[^"]*)", line (?P<line>\d+), in (?P<name>.*)$', re.M)
+# Frames of what interrupts or listens to a run, wherever the package was installed.
+_OURS = re.compile(r"[/\\]toolkit[/\\](execution|stages)[/\\]\w+\.py$")
+_LONGEST_LOG = 2_000  # characters of a log that are shown
+_LONGEST_ERROR = 300  # characters of an error in a table
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,11 +33,18 @@ class Failed:
     @property
     def where(self) -> str:
         """The innermost line of the user's code, such as ``study.py:12 in simulate``."""
-        frames = list(_FRAME.finditer(self.traceback))
+        frames = [
+            each for each in _FRAME.finditer(self.traceback) if not _OURS.search(each["file"])
+        ]
         if not frames:
             return ""
         last = frames[-1]
         return f"{Path(last['file']).name}:{last['line']} in {last['name']}"
+
+    @property
+    def error(self) -> str:
+        """What was raised and its text."""
+        return _error(self.exception, self.message)
 
     def document(self) -> dict[str, Any]:
         """Return the content of the JSON document."""
@@ -93,7 +104,7 @@ def table_text(found: list[Failed], limit: int, width: int) -> str:
             *([each.stage] if several else []),
             each.run,
             *(_label(each.labels.get(name)) for name in names),
-            f"{each.exception}: {each.message}",
+            _shortened(each.error),
         ]
         for each in found[:limit]
     ]
@@ -110,7 +121,7 @@ def groups_text(groups: list[dict[str, Any]], limit: int, width: int) -> str:
             each["count"],
             each["run"],
             each["where"],
-            f"{each['exception']}: {each['message']}",
+            _shortened(_error(each["exception"], each["message"])),
         ]
         for each in groups[:limit]
     ]
@@ -129,14 +140,35 @@ def one_text(each: Failed) -> str:
         f"host: {each.host}" if each.host else "",
         f"peak memory: {amount(each.peak_memory)}" if each.peak_memory else "",
         f"exit code: {each.exit_code}" if each.exit_code is not None else "",
-        f"log: {each.log}" if each.log else "",
     ]
     lines = [
         f"run {each.run} of {each.stage}: {labels}",
         ", ".join(fact for fact in facts if fact),
-        each.traceback.strip() or f"{each.exception}: {each.message}",
+        *([each.traceback.strip()] if each.traceback.strip() else []),
     ]
+    if each.message.strip() not in each.traceback:  # the run was ended, and raised nothing itself
+        lines.append(each.error)
+    if each.log.strip() and each.log.strip() not in each.message:
+        lines += ["", "What it said last:", _end_of(each.log)]
     return "\n".join(lines)
+
+
+def _error(exception: str, message: str) -> str:
+    """Return an error as one reads it: types of this package without its modules."""
+    name = exception.rpartition(".")[2] if exception.startswith("toolkit.") else exception
+    return f"{name}: {message}"
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= _LONGEST_ERROR else f"{text[: _LONGEST_ERROR - 2]} …"
+
+
+def _end_of(log: str) -> str:
+    """Return the last lines of a log."""
+    text = log.strip("\n")
+    if len(text) <= _LONGEST_LOG:
+        return text
+    return "… " + text[-_LONGEST_LOG:].partition("\n")[2]
 
 
 def _label(value: Any) -> str:

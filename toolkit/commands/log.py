@@ -5,7 +5,14 @@ from typing import Any
 
 import click
 
-from toolkit.commands.outcome import CommandError, ExitCode, echo_json, printable, reported, suggest
+from toolkit.commands.outcome import (
+    CommandError,
+    ExitCode,
+    echo_json,
+    printable,
+    reported,
+    suggest_looking,
+)
 
 _HEAD = ("version", "time", "event", "session", "host", "pid")
 
@@ -35,37 +42,41 @@ def log(
     toolkit log sir.zarr --run 17
     toolkit log sir.zarr                      the latest events of the sweep
     """  # noqa: D301 - click reads \b as "leave these lines as they are"
-    suggest(f"toolkit status {store}")
+    suggest_looking(store)
     if run is not None and labels:
         raise CommandError("Name the run by --run or by its labels, not by both.")
     if run is None and not labels:
         _show_events(store, limit, as_json=as_json)
         return ExitCode.DONE
-    text, named = _said(store, labels, run, stage)
+    text, named, is_pending = _said(store, labels, run, stage)
     if as_json:
         echo_json("log", {"store": str(store.absolute()), "stage": stage, **named, "text": text})
     elif text:
         click.echo(printable(text), nl=not text.endswith("\n"))
     else:
-        click.echo("This run has said nothing, or has not been run.", err=True)
+        what = "has not been run" if is_pending else "has said nothing"
+        click.echo(f"This run {what}.", err=True)
     return ExitCode.DONE
 
 
 def _said(
     store: Path, texts: tuple[str, ...], run: int | None, stage: str | None
-) -> tuple[str, dict[str, Any]]:
+) -> tuple[str, dict[str, Any], bool]:
     from toolkit.commands.values import one, parse_assignments
-    from toolkit.stores.log_of import log_of
+    from toolkit.run_status import Status
+    from toolkit.stores.log_of import find_run, said
     from toolkit.stores.open import one_stage
     from toolkit.stores.zarr_store import ZarrStore
 
-    if run is not None:
-        return log_of(store, run=run, stage=stage), {"run": run}
-    dims = {dim.name: dim for dim in one_stage(ZarrStore.read(store), stage).catalogue.dims}
-    labels = {
-        name: one(text, name, dims.get(name)) for name, text in parse_assignments(texts).items()
-    }
-    return log_of(store, labels, stage=stage), {"labels": labels}
+    labels: dict[str, Any] = {}
+    if run is None:
+        dims = {dim.name: dim for dim in one_stage(ZarrStore.read(store), stage).catalogue.dims}
+        given = parse_assignments(texts)
+        labels = {name: one(text, name, dims.get(name)) for name, text in given.items()}
+    runs, found = find_run(store, labels, run=run, stage=stage)
+    is_pending = bool(runs.state.status[found] == Status.PENDING)
+    named = {"labels": labels} if run is None else {"run": run}
+    return said(runs, found), named, is_pending
 
 
 def _show_events(store: Path, limit: int, *, as_json: bool) -> None:

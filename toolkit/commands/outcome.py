@@ -11,11 +11,18 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from enum import IntEnum
+from pathlib import Path
 from typing import Any, ParamSpec
 
 import click
 
-from toolkit.errors import ClusterError, InterruptedSweepError, RunsFailedError, ToolkitError
+from toolkit.errors import (
+    ClusterError,
+    InterruptedSweepError,
+    RunsFailedError,
+    StoreError,
+    ToolkitError,
+)
 
 P = ParamSpec("P")
 
@@ -84,6 +91,15 @@ def suggest(command: str, *, after: type[ToolkitError] = ToolkitError) -> None:
     """Have the running command say what to type next if it fails so from here on."""
     context = click.get_current_context()
     context.meta.setdefault(_SUGGESTIONS, []).append((after, command))
+
+
+def suggest_looking(store: Path) -> None:
+    """Have the running command say what tells more of a store, or what makes one."""
+    typed = shlex.quote(str(store))
+    is_store = any((store / name).exists() for name in ("zarr.json", ".journal"))
+    suggest(f"toolkit status {typed}" if is_store else "toolkit run FILE.py:sweep")
+    if is_store and click.get_current_context().info_name != "check":
+        suggest(f"toolkit check {typed}", after=StoreError)
 
 
 def this_command() -> str:

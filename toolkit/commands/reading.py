@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from toolkit.commands.outcome import CommandError, ExitCode, echo_json, printable, reported, suggest
+from toolkit.commands.outcome import (
+    CommandError,
+    ExitCode,
+    echo_json,
+    printable,
+    reported,
+    suggest_looking,
+)
 
 if TYPE_CHECKING:
     from toolkit.commands.failed import Failed
@@ -34,11 +41,12 @@ _json_option = click.option("--json", "as_json", is_flag=True, help="Write JSON.
 def status(store: Path, watch: bool, every: float, as_json: bool) -> ExitCode:
     """Count the runs of STORE by state, also while they are being run.
 
-    With --watch it ends as the sweep does: 0 done, 1 some runs failed, 3 interrupted.
+    With --watch it waits for a sweep that nobody runs yet, and ends as the sweep does: 0 done,
+    1 some runs failed, 3 interrupted, also where the process that ran it has died.
     """
     from toolkit.commands.standing import look
 
-    suggest("toolkit run FILE.py:sweep")
+    suggest_looking(store)
     if watch:
         return _watch(store, every, as_json=as_json)
     standing = look(store)
@@ -64,7 +72,7 @@ def errors(store: Path, run: int | None, group: bool, limit: int, as_json: bool)
     """Show the failed runs of STORE."""
     from toolkit.commands.failed import failed_runs, grouped, groups_text, one_text, table_text
 
-    suggest(f"toolkit status {shlex.quote(str(store))}")
+    suggest_looking(store)
     found = failed_runs(store)
     if run is not None:
         found = [each for each in found if each.run == run]
@@ -103,7 +111,7 @@ def _watch(store: Path, every: float, *, as_json: bool) -> ExitCode:
         left = _seconds_left(first, standing, time.monotonic() - begun)
         _show(standing, left, as_json=as_json)
         was_running = was_running or standing.is_running
-        if not standing.pending or (was_running and not standing.is_running):
+        if not standing.pending or (was_running and not standing.is_running) or standing.was_left:
             break
         time.sleep(every)
         standing = look(store)

@@ -1,5 +1,6 @@
 """``toolkit run``, ``explain`` and ``retry``."""
 
+import shlex
 import signal
 import threading
 from collections.abc import Iterator, Mapping
@@ -190,8 +191,9 @@ def _run(
     if "damaged" in rerun and described.sweep.store is not None:
         _take_out(described.sweep.store)
     before = described.sweep.explain()
-    suggest(f"toolkit status {described.store}", after=StoreError)
-    suggest(f"toolkit errors {described.store} --group", after=RunsFailedError)
+    typed = shlex.quote(str(described.store))
+    suggest(f"toolkit status {typed}", after=StoreError)
+    suggest(f"toolkit errors {typed} --group", after=RunsFailedError)
     with _stopped_by_sigterm(), results_apart():
         described.sweep.run(rerun=rerun, **options)
     counts = _counts(before, described.sweep.explain(), rerun)

@@ -71,10 +71,16 @@ class Standing:
         """Whether somebody runs the store, as far as can be seen from here."""
         return self.driver is not None and self.driver.is_alive is not False
 
+    @property
+    def was_left(self) -> bool:
+        """Whether its driver has died and left it, as far as can be seen from here."""
+        return self.driver is not None and self.driver.is_alive is False
+
     def in_one_line(self) -> str:
         """Return the counts, as a log shows them."""
         counts = ", ".join(f"{self._sum(key):,} {key}" for key in STATES if self._sum(key))
-        return f"{self.store}: {counts or 'no runs yet'}"
+        waits = "" if self.is_running or not self.pending else "; not running"
+        return printable(f"{self.store}: {counts or 'no runs yet'}{waits}")
 
     def document(self) -> dict[str, Any]:
         """Return the content of the JSON document."""
@@ -104,7 +110,8 @@ class Standing:
         typed = "FILE.py:sweep" if origin is None else origin.typed
         lines = []
         if self.pending and not self.is_running:
-            lines.append(f"Go on:        toolkit run {typed}")
+            script = "" if origin is not None else ", or its script or notebook again"
+            lines.append(f"Go on:        toolkit run {typed}{script}")
         if self.failed:
             lines.append(f"What failed:  toolkit errors {shlex.quote(str(self.store))} --group")
         return lines

@@ -1,5 +1,6 @@
 """One start of a sweep: the store is taken, the engine runs, the store is given back."""
 
+import logging
 import signal
 import sys
 import threading
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
     from distributed import Client
 
     from toolkit.spaces.space import Space
+
+logger = logging.getLogger("toolkit")
 
 RERUN = ("failed", "stale", "damaged", "all")
 
@@ -109,6 +112,8 @@ def make_job(start: Start) -> Job:
             for each in start.prepared.stages
         ]
         client, close_client = resolve_client(_needed_client(start, steps))
+        if client is None and _may_end_this_process(start, steps):
+            client, close_client = resolve_client("local")
         start.closers.append(close_client)
         links: list[Client] = [client] if client is not None else []
 
@@ -216,14 +221,32 @@ def _needed_client(start: Start, steps: Iterable[Step]) -> object:
     """Return the client as it was given, but no cluster to be started where nothing is to do."""
     if start.source is not None or not isinstance(start.client, str | Path):
         return start.client
-    if any(
-        is_anything_left(step.prepared, step.runs, start.rerun, step.reuse)
-        for step in steps
-        if step.is_kept
-    ):
+    if _is_anything_left(start, steps):
         return start.client
     load_profile(start.client)  # a wrong name is an error all the same
     return None
+
+
+def _may_end_this_process(start: Start, steps: Iterable[Step]) -> bool:
+    """Whether the process before this one has died in a run of the sweep that it ran itself."""
+    asked = {step.prepared.name for step in steps if step.is_kept}
+    suspects = [run for stage, run in start.results.ended_in if stage in asked]
+    if not suspects or not _is_anything_left(start, steps):
+        return False
+    logger.warning(
+        "the process that ran this sweep before has died in run %d; workers run the rest, so that "
+        "the next to die is no more than a worker",
+        suspects[0],
+    )
+    return True
+
+
+def _is_anything_left(start: Start, steps: Iterable[Step]) -> bool:
+    return any(
+        is_anything_left(step.prepared, step.runs, start.rerun, step.reuse)
+        for step in steps
+        if step.is_kept
+    )
 
 
 def _dask_executor(client: "Client", stage: Stage, start: Start) -> Executor:

@@ -10,6 +10,7 @@ import numpy as np
 
 from toolkit.errors import StoreError
 from toolkit.stores.catalogue import Catalogue
+from toolkit.stores.checking import readable
 from toolkit.stores.damage import NO_RUNS, Ids, chunk_numbers
 from toolkit.stores.hierarchy import METADATA, DamagedChunk, Hierarchy
 from toolkit.stores.journal_check import examine_journals
@@ -114,10 +115,12 @@ def check(path: str | os.PathLike[str]) -> Report:
     True
     """
     folder = os.path.abspath(os.path.expanduser(path))
-    found = _look(folder)
+    with readable(folder):
+        found = _look(folder)
     if found.is_in_use and not found.is_sound:
         # What was seen between two writes of the driver is whole by now.
-        again = {finding.place for finding in _look(folder).findings if finding.is_damage}
+        with readable(folder):
+            again = {finding.place for finding in _look(folder).findings if finding.is_damage}
         still = [each for each in found.findings if not each.is_damage or each.place in again]
         found = Report(
             store=found.store,

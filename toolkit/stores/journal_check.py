@@ -4,6 +4,7 @@ import os
 import zlib
 from collections.abc import Iterator
 
+from toolkit.stores.inside import open_plain
 from toolkit.stores.journal import PAGE, SUFFIX, Tail, read_page
 from toolkit.stores.records import BLOCK, HEADER, MAGIC
 from toolkit.stores.storage import JOURNALS
@@ -74,7 +75,7 @@ def _examine(path: str, identity: str, *, is_in_use: bool) -> tuple[str, bool] |
 
 def _behind(path: str, offset: int) -> tuple[int, int]:
     """Return how many runs and records stand whole behind a place that cannot be read."""
-    with open(path, "rb") as file:
+    with open(path, "rb", opener=open_plain) as file:
         file.seek(offset)
         data = memoryview(file.read(_MOST))
     raw = bytes(data)
@@ -102,7 +103,7 @@ def _end_of(data: memoryview, at: int) -> int:
 
 def _is_whole(path: str, offset: int, left: int) -> bool:
     """Whether the bytes at the end are a record's in full, or no record's at all."""
-    with open(path, "rb") as file:
+    with open(path, "rb", opener=open_plain) as file:
         file.seek(offset)
         head = file.read(HEADER.size)
     if len(head) < HEADER.size:

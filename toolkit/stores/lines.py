@@ -7,7 +7,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import pairwise
 from typing import Any
 
+from toolkit.errors import StoreError
+from toolkit.stores.inside import open_plain
 from toolkit.stores.storage import reported
+
+_LONGEST = 1 << 24  # bytes of a line; what is longer is read in parts, which are no JSON
+_LARGEST = 1 << 27  # bytes of a file
 
 
 class Lines:
@@ -46,7 +51,7 @@ class Lines:
             return
         with reported(self._store):
             flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
-            fd = os.open(self._path, flags, 0o666)
+            fd = open_plain(self._path, flags)
             try:
                 size = os.fstat(fd).st_size
                 if size and os.pread(fd, 1, size - 1) != b"\n":
@@ -64,14 +69,22 @@ class Lines:
         for path in self._paths():
             try:
                 # Opened at once: a file that is rotated away meanwhile is read to its end.
-                with open(path, "rb") as file:
-                    for raw in file:
+                with (
+                    reported(self._store),
+                    open(path, "rb", opener=open_plain) as file,
+                ):
+                    # Of a file that no writer of ours has let grow so large, the end is read.
+                    file.seek(max(0, os.fstat(file.fileno()).st_size - _LARGEST))
+                    while raw := file.readline(_LONGEST):
+                        if not raw.startswith(b"{"):
+                            continue
                         with contextlib.suppress(ValueError, RecursionError):
                             line = json.loads(raw)
                             if isinstance(line, dict):
                                 yield line
-            except FileNotFoundError:
-                continue
+            except StoreError as error:
+                if not isinstance(error.__cause__, FileNotFoundError):
+                    raise
 
     def _paths(self) -> list[str]:
         """Return the files, the oldest first."""

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from toolkit.errors import StoreError, SweepError
+from toolkit.run_status import Status
 from toolkit.spaces.selection import by_label
 from toolkit.spaces.space import Space
 from toolkit.stores.catalogue import Catalogue
@@ -42,8 +43,9 @@ def log_of(
     Returns
     -------
     str
-        The first and the last 2,000 characters of what its last attempt said, ``""`` where that
-        was nothing.
+        The first and the last 2,000 characters of what its last attempt said; of a run that failed
+        without a word, the last that its program or its worker wrote; ``""`` where that is
+        nothing.
 
     Raises
     ------
@@ -53,10 +55,37 @@ def log_of(
     SpaceError
         If a name or label is not in the store.
     """
+    return said(*find_run(path, {**(labels or {}), **more}, run=run, stage=stage))
+
+
+def find_run(
+    path: str | os.PathLike[str],
+    labels: Mapping[str, object],
+    *,
+    run: int | None = None,
+    stage: str | None = None,
+) -> tuple[StageRuns, int]:
+    """Return the runs of a stage and the one of them that labels or a number name.
+
+    Raises
+    ------
+    StoreError, SpaceError
+        See :func:`log_of`.
+    """
     runs = one_stage(ZarrStore.read(os.path.expanduser(path)), stage)
-    found = {**(labels or {}), **more}
-    _check_one_way(run, found, StoreError)
-    return runs.log(_find(runs.catalogue, found) if run is None else _checked(run, runs))
+    _check_one_way(run, labels, StoreError)
+    return runs, _find(runs.catalogue, labels) if run is None else _checked(run, runs)
+
+
+def said(runs: StageRuns, run: int) -> str:
+    """Return what the last attempt at a run said; else what its failure knows of it.
+
+    The latter is what an external program or a worker that died wrote last.
+    """
+    text = runs.log(run)
+    if text or runs.state.status[run] != Status.FAILED:
+        return text
+    return next((str(each.get("log", "")) for each in runs.failures() if each["run"] == run), "")
 
 
 def log_of_point(
@@ -70,7 +99,7 @@ def log_of_point(
     """Return the same of one point of a space; see :meth:`toolkit.Sweep.log_of`."""
     _check_one_way(run, labels, SweepError)
     if run is not None:
-        return "" if runs is None else runs.log(_checked(run, runs))
+        return "" if runs is None else said(runs, _checked(run, runs))
     point = space.sel(dict(labels)) if labels else space
     if len(point) != 1:
         sizes = ", ".join(f"{name}=… ({size} labels)" for name, size in point.sizes.items())
@@ -81,7 +110,7 @@ def log_of_point(
     if runs is None:
         return ""
     [found] = np.asarray(runs.catalogue.find(point, defaults=dict(defaults))).tolist()
-    return runs.log(found) if found >= 0 else ""
+    return said(runs, found) if found >= 0 else ""
 
 
 def _find(catalogue: Catalogue, labels: Mapping[str, object]) -> int:

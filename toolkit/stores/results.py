@@ -92,6 +92,11 @@ class Results:
             disk.set_attributes({"provenance": {**disk.provenance, "script": dict(self.script)}})
 
     @property
+    def ended_in(self) -> list[tuple[str, int]]:
+        """Runs, with their stages, in which the driver before this one died in its own process."""
+        return [] if self._disk is None else self._disk.ended_in
+
+    @property
     def is_there(self) -> bool:
         """Whether there is a store."""
         if self._folder is None:

@@ -25,6 +25,7 @@ from toolkit.stores.damage import (
 from toolkit.stores.hierarchy import DamagedChunk, Hierarchy
 from toolkit.stores.journal import SUFFIX
 from toolkit.stores.layout import ATTRIBUTE, state_key
+from toolkit.stores.limits import require_room
 from toolkit.stores.makers import MADE_BY
 from toolkit.stores.state import FIELDS, HAS_VALUE
 from toolkit.stores.storage import JOURNALS
@@ -211,7 +212,9 @@ class StageCheck:
         return any(name.endswith(SUFFIX) for name in names)
 
     def _n_chunks(self, key: str) -> int:
-        return -(-self.hierarchy.length(key) // self.hierarchy.array(key).chunk[0])
+        count = -(-self.hierarchy.length(key) // self.hierarchy.array(key).chunk[0])
+        require_room(9 * count, f"A list of the {count:,} chunks that {key!r} is said to have")
+        return count
 
     def _finding(self, key: str, number: int, what: str, remedy: str) -> Finding:
         place = key if number < 0 else f"{key}/c.{number}"

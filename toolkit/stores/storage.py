@@ -178,7 +178,9 @@ def explain(error: OSError, path: str) -> StoreError:
         what = "the disk is full"
     elif error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
         remedy = "Change the permissions of the folder, or give another path as store=."
-        what = "it may not be written to or read here"
+        where = os.path.relpath(error.filename, path) if error.filename else "."
+        is_inside = where not in (".", "..") and not where.startswith("../")
+        what = "it may not be written to or read here" + (f": {where}" if is_inside else "")
     elif error.errno == errno.EMFILE:
         what = "this process has too many open files"
         remedy = "Raise the limit (ulimit -n), then run again."

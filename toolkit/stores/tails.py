@@ -98,5 +98,5 @@ def journal_names(path: str) -> set[str]:
     """Return the names of the journals that a store has now."""
     try:
         return {name for name in os.listdir(os.path.join(path, JOURNALS)) if name.endswith(SUFFIX)}
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return set()

@@ -11,6 +11,7 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 from toolkit.errors import StoreError
+from toolkit.run_status import Status
 from toolkit.stores.checking import readable
 from toolkit.stores.epoch import Turn, read_turn, write_turn
 from toolkit.stores.events import Events, FileEvents
@@ -19,7 +20,7 @@ from toolkit.stores.hierarchy import METADATA, Hierarchy
 from toolkit.stores.inside import leads_out, open_plain
 from toolkit.stores.journal import Durability
 from toolkit.stores.layout import ATTRIBUTE, FORMAT_VERSION
-from toolkit.stores.lock import HEARTBEAT_S, Lock
+from toolkit.stores.lock import HEARTBEAT_S, Holder, Lock, read_holder
 from toolkit.stores.receipt import Receipt
 from toolkit.stores.roster import Roster, new_hierarchy
 from toolkit.stores.run_logs import FileRunLogs, RunLogs
@@ -55,6 +56,7 @@ class ZarrStore:
         self.durability = durability
         self.is_writable = is_writable
         self.accepts_late = True
+        self.ended_in: list[tuple[str, int]] = []
         self.lock: AbstractContextManager[Any] = threading.RLock()
         self.hierarchy = hierarchy
         self.failure_log: FailureLog = FileLog(path)
@@ -166,10 +168,11 @@ class ZarrStore:
         StoreError
             If a living process holds the store, or it is damaged.
         """
+        before = read_holder(self._folder)
         self._lock.acquire()
         try:
             with readable(self._folder):
-                self._acquire()
+                self._acquire(before)
         except BaseException:
             self._lock.release()
             raise
@@ -246,7 +249,7 @@ class ZarrStore:
         }
         self._tails = Tails(self._folder, self.identity, done)
 
-    def _acquire(self) -> None:
+    def _acquire(self, before: Holder | None) -> None:
         # What was read before the lock may be old by now.
         self.hierarchy, self._turn = _load(self._folder, self.hierarchy.storage)
         self.identity, self.epoch = self._turn
@@ -262,10 +265,24 @@ class ZarrStore:
         self._fold_all()
         self.accepts_late = False
         left = len(self._tails.tails)
+        self.ended_in = [] if before is None else self._in_progress_of(before)
         self._delete_folded(lambda epoch: epoch < self.epoch)
         if left:  # the last driver did not end as it should, or its workers outlived it
             self.events.note("taken_over", epoch=self.epoch, journals=left)
         self._sweep_out()
+
+    def _in_progress_of(self, holder: Holder) -> list[tuple[str, int]]:
+        """Return the runs, with their stages, in which a driver that is gone was itself."""
+        pages = {name: tail.page for name, tail in self._tails.tails.items()}
+        return [
+            (runs.name, run)
+            for runs in self._roster.open_runs
+            for journal, ids in self.marks(runs.name).items()
+            for run in sorted(ids)
+            if (pages[journal].host, pages[journal].pid) == (holder.host, holder.pid)
+            and 0 <= run < runs.n_runs
+            and runs.state.status[run] == Status.PENDING
+        ]
 
     def _fold_all(self) -> None:
         self.pull()
@@ -306,16 +323,31 @@ class ZarrStore:
                     os.unlink(path)
 
 
+def _without_metadata(folder: str) -> StoreError:
+    if set(os.listdir(folder)) == {JOURNALS}:
+        what, remedy = "has just been begun", "Look again when its sweep runs."
+    else:
+        what, remedy = f"has lost its {METADATA}", "Restore that file from a copy."
+    return StoreError(f"Store {folder} {what}. {remedy}")
+
+
 def _load(folder: str, storage: Any) -> tuple[Hierarchy, Turn]:
     """Return what is in the folder, or say why it is no store that can be opened."""
     remedy = "Give the path of a store that this package made, or a new path."
     if not os.path.isdir(folder):
-        raise StoreError(f"There is no store at {folder}. {remedy}")
+        is_file = os.path.lexists(folder)
+        raise StoreError(
+            f"{folder} is a file, and a store is a folder. {remedy}"
+            if is_file
+            else f"There is no store at {folder}. {remedy}"
+        )
     if os.path.islink(os.path.join(folder, JOURNALS)):
         raise leads_out(folder, JOURNALS)
     try:
         hierarchy = Hierarchy.load(storage)
         ours = None if hierarchy is None else hierarchy.attributes("").get(ATTRIBUTE)
+        if hierarchy is None and os.path.isdir(os.path.join(folder, JOURNALS)):
+            raise _without_metadata(folder)
         if hierarchy is None or not isinstance(ours, dict):
             what = "no zarr group" if hierarchy is None else "a zarr group of another program"
             found = ", ".join(sorted(os.listdir(folder))[:5])
