@@ -96,10 +96,15 @@ class Losses:
         task, death = each.task, each.death or Death()
         ids = task.run_ids()
         left = ids[self._runs.state.status[ids] == Status.PENDING]
-        logger.warning("a worker died with %d runs unfinished: %s", len(left), each.error)
         if not len(left):  # its worker died with nothing but the news that all is done
             self.in_a_row = 0
             return []
+        logger.warning(
+            "A worker died with %d runs of stage %r unfinished, which are run again: %s.",
+            len(left),
+            self._stage.name,
+            death.describe().replace(" in this run", ""),
+        )
         self.in_a_row += 1
         if self._runs.sink_spec().path is None:  # no journal says which run it was
             return self._take_in_memory(task, left, death)
