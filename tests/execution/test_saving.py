@@ -8,7 +8,7 @@ import pytest
 
 import toolkit as tk
 from toolkit.errors import StoreError
-from toolkit.stores import sink
+from toolkit.stores.journal import Journal
 
 SIZE = 40_000  # 30 of these are 10 MB
 
@@ -40,21 +40,21 @@ def test_a_buffer_that_is_used_again_does_not_change_what_is_saved(client, tmp_p
 
 
 def test_large_outcomes_are_written_by_a_thread_of_their_own(tmp_path, monkeypatch):
-    writers, append = set(), sink.Journal.append
+    writers, append = set(), Journal.append
 
     def watched(journal, buffers):
         if sum(map(len, buffers)) > 1 << 20:
             writers.add(threading.current_thread().name)
         append(journal, buffers)
 
-    monkeypatch.setattr(sink.Journal, "append", watched)
+    monkeypatch.setattr(Journal, "append", watched)
     data = tk.Sweep(arrays, {"x": range(4)}, store=tmp_path / "c.zarr").run(progress=False)
     assert (data.a3 == data.x * 3).all()
     assert writers == {"toolkit-writer"}
 
 
 def test_an_error_of_the_writer_ends_the_sweep_and_what_is_written_stays(tmp_path, monkeypatch):
-    append, full = sink.Journal.append, []
+    append, full = Journal.append, []
 
     def fills(journal, buffers):
         if sum(map(len, buffers)) > 1 << 20:
@@ -63,7 +63,7 @@ def test_an_error_of_the_writer_ends_the_sweep_and_what_is_written_stays(tmp_pat
                 raise OSError(28, "No space left on device")
         append(journal, buffers)
 
-    monkeypatch.setattr(sink.Journal, "append", fills)
+    monkeypatch.setattr(Journal, "append", fills)
     path = tmp_path / "d.zarr"
     sweep = tk.Sweep(arrays, {"x": range(20)}, store=path)
     with pytest.raises(StoreError, match="No space left"):
