@@ -422,7 +422,8 @@ def mutate_profile(rng: random.Random) -> bytes:
             key, colon, _ = lines[at].partition(":")
             lines[at] = f"{key}{colon} {rng.choice([*PIECES, *map(str, NUMBERS), *TEXTS])}"
         elif how == 3:
-            lines[at] = mutate_bytes(lines[at].encode(), rng).decode("utf-8", "replace")
+            raw = lines[at].encode("utf-8", "surrogatepass")
+            lines[at] = mutate_bytes(raw, rng).decode("utf-8", "replace")
         else:
             del lines[at]
         if not lines:

@@ -188,6 +188,14 @@ def test_a_marker_beyond_the_end_of_a_journal_is_no_endless_way(specimen) -> Non
     assert read_store(path) == []
 
 
+def test_a_marker_of_a_terabyte_is_not_read(specimen, frugal) -> None:
+    path = specimen("journalled")
+    with open(path / ".journal" / "fold.json", "w") as file:
+        file.truncate(10**12)
+    with pytest.raises(tk.ToolkitError, match=r"fold.json of store .* GB of memory"):
+        tk.status(path)
+
+
 def _journal(path: Path) -> tuple[Path, bytes]:
     file = max((path / ".journal").glob("*.journal"), key=lambda file: file.stat().st_size)
     return file, file.read_bytes()

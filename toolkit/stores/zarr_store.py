@@ -20,6 +20,7 @@ from toolkit.stores.hierarchy import METADATA, Hierarchy
 from toolkit.stores.inside import leads_out, open_plain
 from toolkit.stores.journal import Durability
 from toolkit.stores.layout import ATTRIBUTE, FORMAT_VERSION
+from toolkit.stores.limits import require_room
 from toolkit.stores.lock import HEARTBEAT_S, Holder, Lock, read_holder
 from toolkit.stores.receipt import Receipt
 from toolkit.stores.roster import Roster, new_hierarchy
@@ -393,6 +394,7 @@ def _read_marker(folder: str) -> dict[str, Any]:
     """Return how far each stage is folded; nothing where that is not known."""
     try:
         with open(os.path.join(folder, MARKER), "rb", opener=open_plain) as file:
+            require_room(4 * os.fstat(file.fileno()).st_size, f"{MARKER} of store {folder}")
             stages = json.load(file)["stages"]
         for stage in stages.values():
             for numbers in (stage.setdefault("offsets", {}), stage.setdefault("parameters", {})):
