@@ -18,6 +18,7 @@ from toolkit.stores.journal import PAGE, Journal, Tail, read_page, read_slots
 from toolkit.stores.memory_store import MemoryStore
 from toolkit.stores.packing import pack, unpack
 from toolkit.stores.receipt import Receipt
+from toolkit.stores.tails import Tails
 
 NUMBER = Schema(variables=(Variable(name="x", dtype="<f8"),))
 MIXED = Schema(
@@ -136,6 +137,24 @@ def test_a_reading_begins_where_an_earlier_one_ended(tmp_path):
     assert found.ids.tolist() == [6, 9]
     assert found.schema == NUMBER
     journal.close()
+
+
+def test_a_journal_that_goes_between_two_looks_is_no_error(tmp_path, monkeypatch):
+    folder = tmp_path / "s" / ".journal"
+    folder.mkdir(parents=True)
+    journal = Journal(str(folder), "identity", 1)
+    journal.close()
+
+    def read_and_lose(path):
+        page = read_page(path)
+        os.unlink(path)
+        return page
+
+    monkeypatch.setattr("toolkit.stores.tails.read_page", read_and_lose)
+    [name] = os.listdir(folder)
+    tails = Tails(str(tmp_path / "s"), "identity", {name: PAGE + 100})
+    assert list(tails.read()) == []
+    assert tails.offsets() == {}
 
 
 def test_records_longer_than_a_piece_are_read(tmp_path, monkeypatch):

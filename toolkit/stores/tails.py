@@ -58,7 +58,11 @@ class Tails:
                 page = read_page(path)
                 if page is None or page.identity != self._identity:
                     continue
-                tail = self.tails[name] = Tail(path, page, self._done.get(name, PAGE))
+                try:
+                    tail = Tail(path, page, self._done.get(name, PAGE))
+                except FileNotFoundError:  # folded and deleted since it was listed
+                    continue
+                self.tails[name] = tail
             for record in tail.read():
                 yield Sent(name, record)
 
