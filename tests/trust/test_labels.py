@@ -175,7 +175,7 @@ def test_what_no_file_keeps_is_no_label(word: str) -> None:
             tk.grid(x=axis)
 
 
-@pytest.mark.parametrize("value", [float("nan"), float("inf"), np.datetime64("NaT")])
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), np.datetime64("NaT", "ns")])
 def test_what_equals_nothing_is_no_label(value: object) -> None:
     with pytest.raises(tk.SpaceError, match="has the non-finite value"):
         tk.grid(x=[value])
