@@ -91,6 +91,7 @@ def test_the_engine_makes_a_batch_of_each_slow_run_and_few_files(part, tmp_path)
 
 @pytest.mark.parametrize("case", ["small", "deep", "large"])
 def test_trees_hold_what_sweeps_hold(part, tmp_path, case) -> None:
+    pytest.importorskip("h5py")
     trees = part("trees")
     for way in trees.WAYS:
         row = trees.measured(way, case, 20, tmp_path / way)
