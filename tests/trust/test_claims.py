@@ -188,6 +188,16 @@ def test_a_marker_beyond_the_end_of_a_journal_is_no_endless_way(specimen) -> Non
     assert read_store(path) == []
 
 
+def test_a_status_that_there_is_not_reads_as_pending(specimen) -> None:
+    path = specimen("folded")
+    before = tk.status(path)
+    _patched(path, "status", np.array([240], np.uint8))
+    assert read_store(path) == []
+    after = tk.status(path)
+    assert int(after.pending.sum()) == int(before.pending.sum()) + 1
+    assert int(after.done.sum()) == int(before.done.sum()) - 1
+
+
 def test_a_marker_of_a_terabyte_is_not_read(specimen, frugal) -> None:
     path = specimen("journalled")
     with open(path / ".journal" / "fold.json", "w") as file:

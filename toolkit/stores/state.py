@@ -213,6 +213,8 @@ class State:
         if array is None:
             stored = self._load(name) if self._load is not None else None
             array = np.zeros(0, FIELDS.get(name, NUMBERS)[0]) if stored is None else stored
+            if name == "status" and len(array) and array.max() >= len(Status):
+                array = np.where(array < len(Status), array, np.uint8(Status.PENDING))
         if len(array) < self.n_runs:
             # Half more room than needed: a source that adds few runs at a time stays linear.
             dtype, fill = FIELDS.get(name, NUMBERS)
