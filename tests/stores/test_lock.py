@@ -13,6 +13,7 @@ import pytest
 
 from toolkit.errors import StoreError
 from toolkit.stores.lock import FILE, Holder, Lock, process_start, read_holder
+from toolkit.stores.zarr_store import ZarrStore
 
 
 @pytest.fixture
@@ -157,3 +158,13 @@ def test_one_of_many_gets_it(store):
     for one in crowd:
         one.communicate("\n")
     assert sorted(said) == ["got", "no", "no"]
+
+
+def test_a_folder_in_place_of_the_lock_is_said(tmp_path):
+    store = ZarrStore.create_or_open(tmp_path / "s.zarr")
+    lock = tmp_path / "s.zarr" / ".journal" / "lock.json"
+    lock.unlink(missing_ok=True)
+    lock.mkdir()
+    with pytest.raises(StoreError, match=r"no plain file .*lock\.json"):
+        store.acquire()
+    assert lock.is_dir()

@@ -1,6 +1,7 @@
 """One driver at a time: a lock file with a heartbeat, which works on shared file systems."""
 
 import contextlib
+import errno
 import json
 import os
 import socket
@@ -12,7 +13,7 @@ from dataclasses import asdict, dataclass, replace
 
 from toolkit.errors import StoreError
 from toolkit.stores.inside import open_plain
-from toolkit.stores.storage import JOURNALS, reported, write_file
+from toolkit.stores.storage import JOURNALS, explain, reported, write_file
 
 FILE = f"{JOURNALS}/lock.json"
 _LONGEST = 1 << 16
@@ -189,6 +190,8 @@ class Lock:
     def _put_aside(self, holder: Holder | None) -> None:
         """Rename a stale lock away, and put it back if it was not the one that was looked at."""
         aside = os.path.join(self._store, JOURNALS, f"lock-{uuid.uuid4().hex}.tmp")
+        if os.path.isdir(self._path):
+            raise explain(IsADirectoryError(errno.EISDIR, "a folder", self._path), self._store)
         with contextlib.suppress(FileNotFoundError):
             os.rename(self._path, aside)
             found = _read(aside)

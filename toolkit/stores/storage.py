@@ -184,7 +184,7 @@ def explain(error: OSError, path: str) -> StoreError:
     elif error.errno == errno.EMFILE:
         what = "this process has too many open files"
         remedy = "Raise the limit (ulimit -n), then run again."
-    elif error.errno in (errno.ELOOP, errno.EINVAL):
+    elif error.errno in (errno.ELOOP, errno.EINVAL, errno.EISDIR):
         what = f"it holds what is no plain file ({error.filename or 'a link, pipe or device'})"
         remedy = "Put a plain file in its place, or restore the store from a copy."
     elif error.errno in (errno.ENOENT, errno.ENOTDIR):
