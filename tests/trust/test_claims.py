@@ -188,6 +188,16 @@ def test_a_marker_beyond_the_end_of_a_journal_is_no_endless_way(specimen) -> Non
     assert read_store(path) == []
 
 
+@pytest.mark.parametrize("dtype", [",", "1" * 5000 + ",f4", "(((", "f4,f4", 7])
+def test_a_type_of_labels_that_only_a_parser_understands_is_refused(specimen, dtype) -> None:
+    path = specimen("folded")
+    raw = (path / "zarr.json").read_text()
+    assert '"dtype":"<f8"' in raw
+    (path / "zarr.json").write_text(raw.replace('"dtype":"<f8"', f'"dtype":{json.dumps(dtype)}'))
+    with pytest.raises(tk.ToolkitError):
+        tk.open(path)
+
+
 def test_a_status_that_there_is_not_reads_as_pending(specimen) -> None:
     path = specimen("folded")
     before = tk.status(path)

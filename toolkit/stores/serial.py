@@ -17,6 +17,7 @@ from toolkit.stores.matching import NOT_STORED
 
 Arrays = Mapping[str, npt.NDArray[Any]]
 
+_DTYPE = re.compile(r"[<>|=]?[A-Za-z?]+[0-9]{0,9}(\[[0-9]{0,9}[A-Za-z]{0,9}\])?")
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
@@ -138,6 +139,8 @@ def _encoded(labels: npt.NDArray[Any]) -> npt.NDArray[Any]:
 
 
 def _decoded(array: npt.NDArray[Any], dtype: str) -> npt.NDArray[Any]:
+    if not isinstance(dtype, str) or not _DTYPE.fullmatch(dtype):  # NumPy parses more than that
+        raise ValueError(f"labels of dtype {str(dtype)[:80]!r}")
     wanted = np.dtype(dtype)
     if wanted.kind in "mM":
         return np.asarray(array, dtype=np.int64).view(wanted)
