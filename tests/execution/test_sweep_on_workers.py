@@ -216,9 +216,8 @@ def test_a_run_that_kills_its_worker_is_named_though_the_results_are_in_memory(c
     client.wait_for_workers(2, timeout=30)
 
 
-@pytest.mark.faults
-def test_killed_workers_are_replaced_and_no_finished_run_is_run_again(client, tmp_path):
-    log = tmp_path / "calls"
+def logs_its_calls(log):
+    """Return a function of 4 ms that appends its argument to a file."""
 
     def logged(x):
         import time
@@ -228,6 +227,13 @@ def test_killed_workers_are_replaced_and_no_finished_run_is_run_again(client, tm
             file.write(f"{x}\n")
         return x
 
+    return logged
+
+
+@pytest.mark.faults
+def test_killed_workers_are_replaced_and_no_finished_run_is_run_again(client, tmp_path):
+    log = tmp_path / "calls"
+    logged = logs_its_calls(log)
     job = tk.Sweep(logged, {"x": range(1500)}, store=tmp_path / "l.zarr").start(client)
     killed = 0
     while not job.is_finished:
@@ -246,15 +252,7 @@ def test_killed_workers_are_replaced_and_no_finished_run_is_run_again(client, tm
 @pytest.mark.faults
 def test_a_batch_whose_summary_dies_with_its_worker_is_not_run_again(client, tmp_path, monkeypatch):
     log = tmp_path / "calls"
-
-    def logged(x):
-        import time
-
-        time.sleep(0.004)
-        with open(log, "a") as file:
-            file.write(f"{x}\n")
-        return x
-
+    logged = logs_its_calls(log)
     completed, killed = DaskExecutor.completed, []
 
     def kill_who_holds_summaries(self, timeout):

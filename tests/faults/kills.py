@@ -3,6 +3,7 @@
 import os
 import signal
 import time
+from collections.abc import Callable
 
 from injection import Point, arm
 from lab import Cluster, Process, wait_for
@@ -62,30 +63,26 @@ def worker_at_a_chunk(round_: Round) -> None:
 
 @fault("kill -9", kinds=("slow", "fast", "staged", "ragged"))
 def worker_at_any_time(round_: Round) -> None:
+    kill_at_any_time(round_, lambda cluster, name: os.kill(cluster.workers()[name], signal.SIGKILL))
+
+
+@fault("kill -9", kinds=("slow", "fast", "staged", "ragged"))
+def nanny_at_any_time(round_: Round) -> None:
+    kill_at_any_time(round_, lambda cluster, name: cluster.nannies[name].kill())
+
+
+def kill_at_any_time(round_: Round, kill: Callable[[Cluster, str], None]) -> None:
+    """Kill a worker or its nanny, with which the worker ends, some time after the first run."""
     cluster = round_.lab.cluster()
     with round_.read_all_the_while():
         driver = round_.driver(cluster)
         wait_for_calls(round_, driver, round_.rng.uniform(0.05, 0.8))
         name = str(round_.rng.choice(sorted(cluster.workers())))
         round_.verdict.has_hit = driver.is_alive
-        os.kill(cluster.workers()[name], signal.SIGKILL)
+        kill(cluster, name)
         driver.finish()
     round_.must_end_well(driver)
     round_.victims += 1
-
-
-@fault("kill -9", kinds=("slow", "fast", "staged", "ragged"))
-def nanny_at_any_time(round_: Round) -> None:
-    cluster = round_.lab.cluster()
-    with round_.read_all_the_while():
-        driver = round_.driver(cluster)
-        wait_for_calls(round_, driver, round_.rng.uniform(0.05, 0.8))
-        name = str(round_.rng.choice(sorted(cluster.nannies)))
-        round_.verdict.has_hit = driver.is_alive
-        cluster.nannies[name].kill()
-        driver.finish()
-    round_.must_end_well(driver)
-    round_.victims += 1  # its worker ends with it
 
 
 @fault("kill -9", kinds=("slow", "fast", "staged", "ragged"))
