@@ -65,9 +65,7 @@ def worker_cut_off_and_awake_again(round_: Round) -> None:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGCONT)
         driver.finish()
-        wait_for(
-            lambda: len(cluster.workers()) == 2, "that worker or another"
-        )
+        wait_for(lambda: len(cluster.workers()) == 2, "that worker or another")
     round_.must_end_well(driver)
     round_.victims += 1
     for ledger in round_.ledgers:
