@@ -208,6 +208,16 @@ def test_a_status_that_there_is_not_reads_as_pending(specimen) -> None:
     assert int(after.done.sum()) == int(before.done.sum()) - 1
 
 
+def test_a_line_of_a_terabyte_among_the_failures_is_refused(specimen, frugal) -> None:
+    path = specimen("journalled")
+    with open(path / ".journal" / "failures.jsonl", "a") as file:
+        file.truncate(10**12)
+    with pytest.raises(tk.ToolkitError, match=r"failures\.jsonl of store .* delete it"):
+        tk.failures(path)
+    (path / ".journal" / "failures.jsonl").unlink()
+    assert read_store(path) == []
+
+
 def test_a_marker_of_a_terabyte_is_not_read(specimen, frugal) -> None:
     path = specimen("journalled")
     with open(path / ".journal" / "fold.json", "w") as file:

@@ -9,12 +9,14 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from toolkit.errors import StoreError
 from toolkit.run_status import Status
 from toolkit.stores.inside import open_plain
 from toolkit.stores.storage import JOURNALS, explain, reported, write_file
 
 FILE = f"{JOURNALS}/failures.jsonl"
 
+_LONGEST = 1 << 24  # bytes of a line; a failure takes some thousands
 _ALWAYS = ("exception", "message", "traceback")
 _TEXTS = (*_ALWAYS, "host", "log", "tier")
 _NUMBERS = ("attempt", "time", "exit_code")
@@ -105,11 +107,23 @@ class FileLog:
                 write_file(self._store, FILE, raw)
 
     def _stored(self) -> Iterator[dict[str, Any]]:
-        """Yield the lines of the file, tracebacks put in."""
+        """Yield the lines of the file, tracebacks put in.
+
+        Raises
+        ------
+        StoreError
+            If it cannot be read, or a line is longer than any that is written.
+        """
         texts: dict[str, str] = {}
         try:
             with open(self._path, "rb", opener=open_plain) as file:
-                for raw in file:
+                while raw := file.readline(_LONGEST):
+                    if len(raw) == _LONGEST:
+                        raise StoreError(
+                            f"{FILE} of store {self._store} is damaged: it has a line of over "
+                            f"{_LONGEST:,} bytes. Restore that file from a copy, or delete it: "
+                            "what failed stays known, and why does not."
+                        )
                     line = _parsed(raw)
                     if "token" in line:
                         texts[str(line["token"])] = str(line.get("text", ""))
