@@ -28,12 +28,12 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 NEWEST := .venv-newest
-EXTRAS := dev,docs,export,notebook,test
+EXTRAS := dev,docs,export,notebook,refine,test
 ROUNDS ?= 1
 UNMARKED := not (notebook or faults or slurm or browser or gpu or long)
 
 # Debian packages of the marked tests; `make test` installs them where it is root on Debian.
-DEBIAN := gcc libc6-dev
+DEBIAN := gcc libc6-dev slurmctld slurmd slurm-client munge
 APT := DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=600
 
 # Quiet: where its cache lies on another file system, uv warns that it copies.
@@ -76,13 +76,13 @@ unmarked-on-newest: $(NEWEST)/.setup
 $(NEWEST)/.setup: pyproject.toml constraints.txt
 	@echo "Setting up $(NEWEST)"
 	@$(BIN)/uv venv --quiet --clear --python "$(NEWEST_PYTHON)" $(NEWEST)
-	@$(INSTALL) --python $(NEWEST)/bin/python --editable ".[export,test]"
+	@$(INSTALL) --python $(NEWEST)/bin/python --editable ".[export,refine,test]"
 	@touch $@
 
 debian:
 ifneq ($(strip $(DEBIAN)),)
 	@if command -v apt-get > /dev/null && [[ $$(id -u) == 0 ]] && ! dpkg -s $(DEBIAN) > /dev/null 2>&1; then \
-		$(APT) update > /dev/null && $(APT) install $(DEBIAN) > /dev/null \
+		$(APT) update > /dev/null && $(APT) install --no-install-recommends $(DEBIAN) > /dev/null \
 			|| echo "Could not install $(DEBIAN): the tests that need them are skipped."; \
 	fi
 endif

@@ -15,7 +15,7 @@ import nbformat
 from nbclient import NotebookClient
 from nbformat import NotebookNode
 
-SECONDS_FOR_ALL_CELLS = 110
+SECONDS_FOR_A_CELL = 240
 PICTURES_OVER = 4_000  # bytes; smaller ones stay as they are
 
 
@@ -29,7 +29,7 @@ def execute(notebook: NotebookNode) -> NotebookNode:
     with tempfile.TemporaryDirectory() as folder:
         NotebookClient(
             notebook,
-            timeout=SECONDS_FOR_ALL_CELLS,
+            timeout=SECONDS_FOR_A_CELL,
             kernel_name="python3",
             record_timing=False,
             resources={"metadata": {"path": folder}},
@@ -46,7 +46,7 @@ def cleaned(notebook: NotebookNode) -> NotebookNode:
                 "language": "python",
                 "name": "python3",
             },
-            "language_info": {"name": "python"},
+            "language_info": {"name": "python", "pygments_lexer": "ipython3"},
             "toolkit": {"executed": code_hash(notebook)},
         }
     )
@@ -86,6 +86,7 @@ def results(notebook: NotebookNode) -> list[str]:
 
 def _without_numbers(text: str) -> str:
     text = " ".join(text.split())
+    text = re.sub(r"\S+?(?=\.{2,}|…)", "0", text)  # a number or nan that was cut off
     text = re.sub(r"[-+]?\d[\d.,:]*(e[-+]?\d+)?|\bnan\b", "#", text)
     text = re.sub(r"#\s?[kMG]?B\b", "#B", text)
     text = re.sub(r"\s*(?:\.{2,}|…)[\s.…]*", " ", text)  # where a repr was cut off moves

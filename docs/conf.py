@@ -1,7 +1,9 @@
 """How Sphinx builds this documentation: offline, from the docstrings and the executed notebooks."""
 
+import inspect
 import shutil
 from pathlib import Path
+from types import ModuleType
 
 from sphinx.application import Sphinx
 
@@ -65,8 +67,9 @@ def copy_notebooks() -> None:
 def write_reference() -> None:
     """Write one page for each group of public names, so that none can be forgotten."""
     folder = HERE / "reference"
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir()
+    folder.mkdir(exist_ok=True)
+    for page in folder.glob("*.rst"):
+        page.unlink()
     names = {name: _room(name) for name in getattr(toolkit, "__all__", ())}
     homeless = {
         name for name, room in names.items() if not any(room in r for r in REFERENCE.values())
@@ -85,13 +88,23 @@ def write_reference() -> None:
 
 def _room(name: str) -> str:
     value = getattr(toolkit, name)
-    module = getattr(value, "__module__", None) or type(value).__module__
+    if isinstance(value, ModuleType):
+        module = value.__name__
+    else:
+        module = getattr(value, "__module__", None) or type(value).__module__
     parts = str(module).split(".")
     return parts[1] if parts[0] == "toolkit" and len(parts) > 1 else "resources"
 
 
 def _entry(name: str) -> list[str]:
     value = getattr(toolkit, name)
+    if isinstance(
+        value, ModuleType
+    ):  # a room within the room: its functions are toolkit.name.function
+        lines = [str(inspect.getdoc(value)), ""]
+        for each in value.__all__:
+            lines += [f".. autofunction:: toolkit.{name}.{each}", ""]
+        return [f"toolkit.{name}", "-" * len(f"toolkit.{name}"), "", *lines]
     kind = "autodata"
     if isinstance(value, type):
         kind = "autoexception" if issubclass(value, Exception) else "autoclass"

@@ -3,6 +3,7 @@
 import importlib.util
 import shutil
 import subprocess
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import cache
@@ -58,6 +59,14 @@ REMEDIES = {reason: remedy for _, reason, remedy in NEEDS.values()} | {
     "torch": "make setup TORCH=1",
     "no C compiler": "make test, as root on Debian",
 }
+
+
+@pytest.fixture(autouse=True)
+def no_open_figures() -> Iterator[None]:
+    """Close the figures of a test after it: matplotlib warns of more than twenty."""
+    yield
+    if (pyplot := sys.modules.get("matplotlib.pyplot")) is not None:
+        pyplot.close("all")
 
 
 @pytest.fixture(scope="session")

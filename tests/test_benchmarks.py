@@ -2,12 +2,16 @@
 
 import importlib
 import importlib.util
+import json
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
 import pytest
+
+from tests.slurm.machine import is_installed
 
 FOLDER = Path(__file__).parent / "benchmarks"
 RUNS = 200
@@ -115,3 +119,72 @@ def test_durability_is_measured_on_both_kinds_of_appends(part, tmp_path) -> None
     durability = part("durability")
     assert durability.appended(3, tmp_path, synchronized=True) > 0
     assert len(durability.sweeps(0.01)) == 3
+
+
+def test_the_ideal_packing_of_the_replay_is_one(part) -> None:
+    study = part("replay_study")
+    found = study.study_of(600)
+    seconds, nodes = found.seconds.ravel(), study.NODES * study.CORES
+    assert len(found) == 600
+    assert (seconds.min(), seconds.max() > 85) == (0.1, True)
+    assert [(seconds > 60).sum(), (found.megabytes > study.SMALL_MB).sum()] == [18, 30]
+    assert found.is_large.sum() == 48
+    least = found.core_seconds / nodes
+    assert least <= study.ideal_seconds(found) <= 1.1 * least
+    assert 150 < least < 240
+
+
+def test_what_jobs_took_is_parted_by_what_ran_in_them(part, tmp_path) -> None:
+    jobs = part("replay_jobs")
+    events = [
+        ("1", 0, "began", 104.0),
+        ("1", 0, "ended", 110.0),
+        ("1", 1, "began", 112.0),  # killed, and another one in the same job
+        ("1", 2, "began", 115.0),
+        ("1", 2, "ended", 118.0),
+        ("2", 1, "began", 103.0),  # killed with its job
+    ]
+    log = tmp_path / "log"
+    log.write_text("".join(json.dumps(event) + "\n" for event in events))
+    found = jobs.spent(
+        [
+            jobs.Job(number="1", begins=100.0, ends=120.0, cores=1),
+            jobs.Job(number="2", begins=100.0, ends=110.0, cores=2),
+            jobs.Job(number="3", begins=100.0, ends=105.0, cores=1),  # no run ever began in it
+        ],
+        log,
+    )
+    assert (found.jobs, found.booked) == (3, 45.0)
+    assert (found.useful, found.starting) == (9.0, 4.0 + 6.0 + 5.0)
+    assert (found.killed, found.idle) == (3.0 + 14.0, 4.0)
+
+
+@pytest.mark.slurm
+@pytest.mark.skipif(not is_installed(), reason="SLURM is not installed")
+def test_the_replay_runs_on_slurm(tmp_path) -> None:
+    small = ["--points", "60", "--speed", "60", "--submitted", "5", "--jobs", "2"]
+    done = subprocess.run(
+        [
+            sys.executable,
+            FOLDER / "replay.py",
+            *small,
+            "--json",
+            tmp_path / "found",
+            "--only",
+            "toolkit",
+            "two passes",
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=tmp_path,
+    )
+    assert done.returncode == 0, done.stderr
+    rows = json.loads((tmp_path / "found").read_text())["rows"]
+    for row in rows:
+        found = row["spent"]
+        parts = sum(found[name] for name in ("useful", "starting", "killed", "idle"))
+        assert found["jobs"] > 0
+        assert abs(found["booked"] - parts) < 1e-6
+    assert [row["contender"] for row in rows] == ["toolkit", "two passes"]
+    assert "5 runs handed out" in done.stdout

@@ -15,12 +15,17 @@ from click.testing import CliRunner
 from toolkit.cli import main
 
 COMMANDS = {
-    "check", "cluster", "compact", "doctor", "errors", "explain", "export", "log", "reproduce",
-    "retry", "run", "status",
+    "check", "cluster", "compact", "dash", "doctor", "errors", "explain", "export", "log",
+    "reproduce", "retry", "run", "scale", "status", "stop", "submit",
 }  # fmt: skip
 
 ROOT = Path(__file__).parents[1]
-DOCUMENTS = ("docs/getting_started.md", "docs/how-to/command_line.md")
+DOCUMENTS = (
+    "docs/getting_started.md",
+    "docs/how-to/clusters.md",
+    "docs/how-to/command_line.md",
+    "docs/how-to/leave_it_alone.md",
+)
 
 STUDY = """
 import os

@@ -45,7 +45,7 @@ def test_help_loads_no_array_library() -> None:
 
 def test_the_worker_path_loads_numpy_only() -> None:
     code = "import toolkit.spaces.seeds, toolkit.spaces.points, toolkit.stages.batch\n"
-    code += "import toolkit.stages.current, toolkit.stores.sink"
+    code += "import toolkit.stages.current, toolkit.stores.runs.sink"
     loaded = loaded_by(code)
     assert "numpy" in loaded
     assert loaded & ({"dask", "pandas", "scipy", "xarray", "zarr"} | LATER) == set()

@@ -30,6 +30,24 @@ ROOMS = (
 RANK = {room: rank for rank, line in enumerate(ROOMS) for room in line}
 FACADE = set(ROOMS[-1])
 
+# In a room with folders: a folder or file may import from those before it in the list.
+FLOORS = {
+    "stores": (
+        "files",
+        "catalogues",
+        "arrays",
+        "journals",
+        "runs",
+        "memory_store",
+        "zarr_store",
+        "transfer",
+        "upstream",
+        "reading",
+        "upkeep",
+        "results",
+    ),
+}
+
 # Room -> how many of its files may import the library; None: any number.
 LIBRARIES = {
     "dask": {"graphs": None, "clusters": None, "execution": None, "views": 1},
@@ -47,10 +65,10 @@ WORKER_PATH = (
     "stages.schema",
     "stages.batch",
     "stages.current",
-    "stores.catalogue",
-    "stores.journal",
-    "stores.chunks",
-    "stores.sink",
+    "stores.catalogues.catalogue",
+    "stores.journals.journal",
+    "stores.arrays.chunks",
+    "stores.runs.sink",
 )
 TOO_HEAVY_FOR_WORKERS = {"xarray", "pandas", "zarr", "dask", "distributed", "scipy", "torch"}
 
@@ -121,7 +139,7 @@ def violations(package: Path) -> list[str]:
             if one.name.startswith("."):
                 found.append(f"{where}:{one.line} imports {one.name}: imports are absolute")
             elif top == "toolkit":
-                found += _upward(room, one, where, package)
+                found += _upward(room, one, where, package) + _up_stairs(path, one, package)
             elif library in LIBRARIES and not one.is_for_types:
                 if room not in LIBRARIES[library]:
                     found.append(f"{where}:{one.line} imports {one.name}: not in this room")
@@ -134,6 +152,23 @@ def violations(package: Path) -> list[str]:
         if limit is not None and len(files) > limit:
             found.append(f"{library} is imported by {sorted(files)}: {limit} file of {room} may")
     return found
+
+
+def _up_stairs(path: Path, one: Import, package: Path) -> list[str]:
+    """Return what is wrong with an import within a room that has folders."""
+    room, *inside = path.relative_to(package).with_suffix("").parts
+    names = one.name.split(".")
+    if room not in FLOORS or names[1:2] != [room] or inside == ["__init__"]:
+        return []
+    floors = FLOORS[room]
+    here, there = inside[0], names[2] if len(names) > 2 else ""
+    if here not in floors or there not in floors:
+        unknown = here if here not in floors else there
+        return [f"{room}/{unknown}.py has no place in the list of its room"]
+    if floors.index(there) <= floors.index(here):
+        return []
+    where = path.relative_to(package).as_posix()
+    return [f"{where}:{one.line} imports {one.name}: not below {room}/{here}"]
 
 
 def _upward(room: str, one: Import, where: str, package: Path) -> list[str]:
@@ -209,6 +244,9 @@ def test_the_worker_path_needs_numpy_only() -> None:
         ("simulation/planted.py", "class C:\n    import torch", "at import time"),
         ("stores/planted.py", "from . import journal", "imports are absolute"),
         ("helpers.py", "", "in no room"),
+        ("stores/files/planted.py", "import toolkit.stores.runs.state", "not below stores/files"),
+        ("stores/zarr_store.py", "import toolkit.stores.upkeep.check", "not below stores/zarr"),
+        ("stores/planted.py", "import toolkit.stores.runs.state", "no place in the list"),
     ],
 )
 def test_a_planted_import_is_found(tmp_path: Path, file: str, line: str, complaint: str) -> None:

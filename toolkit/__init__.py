@@ -35,13 +35,14 @@ if TYPE_CHECKING:
     from toolkit.stages.output import Output, ragged
     from toolkit.stages.stage import Stage, stage
     from toolkit.stages.torch_batch import device
-    from toolkit.stores.check import check
-    from toolkit.stores.compaction import compact
-    from toolkit.stores.log_of import log_of
-    from toolkit.stores.merging import merge
-    from toolkit.stores.open import failures, open, status
-    from toolkit.stores.unpickling import load_objects
+    from toolkit.stores.reading.log_of import log_of
+    from toolkit.stores.reading.open import failures, open, status
+    from toolkit.stores.reading.unpickling import load_objects
+    from toolkit.stores.upkeep.check import check
+    from toolkit.stores.upkeep.compaction import compact
+    from toolkit.stores.upkeep.merging import merge
     from toolkit.sweep import Sweep
+    from toolkit.views.plots import plot
 
 __version__ = "0.1.0"
 
@@ -64,31 +65,32 @@ _HOMES = {
     "Sweep": "sweep",
     "SweepError": "errors",
     "ToolkitError": "errors",
-    "check": "stores.check",
+    "check": "stores.upkeep.check",
     "choice": "spaces.distribution",
     "cluster": "clusters.cluster",
-    "compact": "stores.compaction",
+    "compact": "stores.upkeep.compaction",
     "command": "stages.command",
     "current_run": "stages.current",
     "device": "stages.torch_batch",
     "draws": "stages.draws_by_counter",
-    "failures": "stores.open",
+    "failures": "stores.reading.open",
     "freeze": "inputs.frozen",
     "grid": "spaces.grid",
     "integers": "spaces.distribution",
-    "load_objects": "stores.unpickling",
+    "load_objects": "stores.reading.unpickling",
     "log": "spaces.distribution",
-    "log_of": "stores.log_of",
+    "log_of": "stores.reading.log_of",
     "logit": "spaces.distribution",
-    "merge": "stores.merging",
+    "merge": "stores.upkeep.merging",
     "normal": "spaces.distribution",
-    "open": "stores.open",
+    "open": "stores.reading.open",
+    "plot": "views.plots",
     "ragged": "stages.output",
     "replicates": "spaces.grid",
     "sample": "spaces.sample",
     "space": "spaces.table",
     "stage": "stages.stage",
-    "status": "stores.open",
+    "status": "stores.reading.open",
     "zipped": "spaces.grid",
 }
 
@@ -130,6 +132,7 @@ __all__ = [
     "merge",
     "normal",
     "open",
+    "plot",
     "ragged",
     "replicates",
     "sample",

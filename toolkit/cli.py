@@ -10,6 +10,8 @@ from toolkit.commands.log import log
 from toolkit.commands.reading import errors, status
 from toolkit.commands.reproducing import reproduce
 from toolkit.commands.running import explain, retry, run
+from toolkit.commands.steering import dash, scale, stop
+from toolkit.commands.submitting import submit
 
 _EPILOG = """\b
 Exit codes: 0 done, 1 some runs failed, 2 usage or a bad description,
@@ -35,6 +37,7 @@ def main(context: click.Context, debug: bool) -> None:
 
 
 for _command in (
-    run, explain, retry, reproduce, status, errors, log, export, check, compact, cluster, doctor,
+    run, explain, retry, reproduce, submit, status, stop, scale, dash, errors, log, export,
+    check, compact, cluster, doctor,
 ):  # fmt: skip
     main.add_command(_command)

@@ -105,6 +105,21 @@ def parse_memory(value: int | float | str) -> int:
     return round(value)
 
 
+def describe_memory(nbytes: float) -> str:
+    """Return bytes with a unit.
+
+    Examples
+    --------
+    >>> describe_memory(512), describe_memory(3.2e9)
+    ('512 B', '3.2 GB')
+    """
+    for unit in ("B", "kB", "MB", "GB"):
+        if nbytes < 1000:
+            return f"{nbytes:.3g} {unit}"
+        nbytes /= 1000
+    return f"{nbytes:,.3g} TB"
+
+
 def parse_walltime(value: float | str) -> float:
     """Return seconds from a number of seconds or text such as ``"20min"`` or ``"1:30:00"``.
 

@@ -1,19 +1,24 @@
 """``tk.Sweep``: what is asked for, and the verbs that plan it, run it and read it."""
 
 import dataclasses
-import os
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from toolkit.errors import SweepError
-from toolkit.execution.order import check_order
+from toolkit.execution.arguments import (
+    check_durability,
+    check_frozen,
+    check_policy,
+    check_rerun,
+    check_seed,
+    check_space,
+    check_store,
+)
 from toolkit.execution.reuse import check_reuse
-from toolkit.resources import Resources, parse_walltime
-from toolkit.spaces.grid import grid
+from toolkit.resources import Resources
 from toolkit.spaces.space import Space
 from toolkit.stages.preparing import identities, prepare, replaced, require_current
-from toolkit.stages.stage import Stage, as_stage
+from toolkit.stages.stage import Stage, as_stages
 from toolkit.stores.results import Results
 
 if TYPE_CHECKING:
@@ -22,11 +27,12 @@ if TYPE_CHECKING:
 
     from toolkit.execution.job import Job
     from toolkit.execution.plan import Plan
+    from toolkit.execution.sources import Source
     from toolkit.inputs.frozen import Frozen
 
 Stages = Callable[..., Any] | Stage | Iterable[Callable[..., Any] | Stage]
 Axes = Space | Mapping[str, object]
-Reusable: TypeAlias = "str | Path | Sweep"
+Reusable: TypeAlias = "str | Path | Sweep | Results"
 
 
 class Sweep:
@@ -88,16 +94,16 @@ class Sweep:
         durability: Literal["process", "power"] = "process",
         _results: Results | None = None,
     ) -> None:
-        self.stages = _as_stages(stages)
-        self.space = space if isinstance(space, Space) else grid(_mapping(space))
-        self.seed = _checked_seed(seed)
-        self.durability = _checked_durability(durability)
-        self._results = _results or Results(_checked_store(store), durability=self.durability)
+        self.stages = as_stages(stages)
+        self.space = check_space(space)
+        self.seed = check_seed(seed)
+        self.durability = check_durability(durability)
+        self._results = _results or Results(check_store(store), durability=self.durability)
         self._others = check_reuse(reuse)
         self._prepared = prepare(
             self.stages,
             self.space,
-            frozen=_checked_frozen(frozen),
+            frozen=check_frozen(frozen),
             stored=self._results.output_names,
         )
 
@@ -110,6 +116,11 @@ class Sweep:
     def store(self) -> Path | None:
         """Folder of the store, None for results in memory."""
         return self._results.path
+
+    @property
+    def reuse(self) -> tuple[Results, ...]:
+        """The other stores, which runs are copied from instead of being run."""
+        return self._others
 
     # ---- other sweeps on the same store
 
@@ -134,15 +145,29 @@ class Sweep:
 
         Runs that the old code made are kept, and stale in the new sweep.
         """
-        return self._with(stages=replaced(self.stages, _as_stages(stages)))
+        return self._with(stages=replaced(self.stages, as_stages(stages)))
 
     # ---- plan, run, read
 
-    def explain(self) -> "Plan":
-        """Return what is stored, missing and failed, and what running would do. Runs nothing."""
-        from toolkit.execution.plan import explain
+    def explain(self, client: object = None) -> "Plan":
+        """Return what is stored, missing and failed, and what running would do. Runs nothing.
 
-        return explain(self._prepared, self._results, self.seed, self._others)
+        Parameters
+        ----------
+        client
+            Where it would run, as for :meth:`run`: with the name or file of a profile, or a
+            cluster, the plan says how many runs would start on which tier, and their core-hours.
+
+        Raises
+        ------
+        ClusterError
+            If no tier of the cluster can serve a run.
+        """
+        from toolkit.execution.plan import explain
+        from toolkit.execution.planned import ladder_of
+
+        ladder = ladder_of(client)
+        return explain(self._prepared, self._results, self.seed, self._others, ladder)
 
     def lazy(self, errors: Literal["raise", "missing"] = "raise") -> "xr.Dataset":
         """Return the outputs as dask arrays: what is stored is read, the rest made on demand.
@@ -276,6 +301,70 @@ class Sweep:
             )
         return sweep.run(client, rerun="damaged" if damaged else "failed", progress=progress)
 
+    def refine(
+        self,
+        output: str,
+        *,
+        dims: str | Iterable[str],
+        points: int,
+        client: object = None,
+        loss: Literal["default", "curvature"] = "default",
+        max_failures: int | None = None,
+        time_limit: float | str | None = None,
+        progress: bool = True,
+        log_level: int | str = "WARNING",
+    ) -> "xr.Dataset":
+        """Add runs between the labels of the space, where an output changes most.
+
+        It begins with what is stored over these dims, and runs no point again. As soon as a run
+        ends, the next is chosen by all outcomes so far.
+
+        Parameters
+        ----------
+        output
+            Name of an output that is one number for each run.
+        dims
+            The numeric parameters to refine over, between the least and the greatest label of
+            each. What was drawn by ``tk.log``, or has labels at equal ratios, is refined in the
+            logarithm; whole numbers stay whole. Of every other dim one label is to be selected.
+        points
+            How many points to add: one run each, or one for each replicate, of which the mean
+            counts.
+        client, max_failures, time_limit, progress, log_level
+            As for :meth:`run`.
+        loss
+            ``"default"``: points where the output changes most; ``"curvature"``: where it bends
+            most.
+
+        Returns
+        -------
+        xarray.Dataset
+            The new runs along ``run``, their labels as coordinates. :meth:`dataset` stays as it
+            is, and ``tk.open(store, flat=True)`` reads all runs.
+
+        Raises
+        ------
+        SweepError
+            If there is nothing to refine: no such output or dim, an output with dims of its own,
+            a dim without numbers, other dims that vary, several stages. Nothing has run then.
+        RunsFailedError, InterruptedSweepError, StoreError
+            As for :meth:`run`.
+        """
+        from toolkit.execution.session import run_here
+        from toolkit.optimizers.refining import make_refinement, refined_dataset
+        from toolkit.views.progress import shown
+
+        source = make_refinement(
+            self._prepared, self._results, output, dims=dims, points=points, loss=loss
+        )
+        job = self._job(
+            client, (), "given", max_failures, time_limit, False, log_level, source=source
+        )
+        with shown(job, enabled=progress):
+            run_here(job, how_to_resume="Call refine() again to add more points.")
+        (identity,) = identities(self._prepared, self.seed).values()
+        return refined_dataset(self._prepared, self._results, identity, source)
+
     def forget(self) -> int:
         """Drop the stored runs of this space: they are pending, and their values missing.
 
@@ -357,7 +446,7 @@ class Sweep:
         SweepError
             If the labels do not name one run.
         """
-        from toolkit.stores.log_of import log_of_point
+        from toolkit.stores.reading.log_of import log_of_point
 
         target = self._prepared.stages[-1] if stage is None else self._prepared.named(stage)
         runs = self._results.look(target.name)
@@ -411,7 +500,7 @@ class Sweep:
             space if space is not None else self.space,
             frozen=self._prepared.frozen,
             seed=self.seed,
-            reuse=self._others,  # type: ignore[arg-type]
+            reuse=self._others,
             durability=self.durability,
             _results=self._results,
         )
@@ -425,26 +514,23 @@ class Sweep:
         time_limit: float | str | None,
         profile: bool,
         log_level: int | str,
+        *,
+        source: "Source | None" = None,
     ) -> "Job":
-        from toolkit.execution.session import Start, check_rerun, make_job
-        from toolkit.execution.work import Policy
-        from toolkit.stages.listening import check_log_level
+        from toolkit.execution.session import make_job
+        from toolkit.execution.start import Start
 
         return make_job(
             Start(
                 prepared=self._prepared,
                 results=self._results,
                 seed=self.seed,
-                policy=Policy(
-                    order=check_order(order),
-                    max_failures=_checked_max_failures(max_failures),
-                    time_limit=None if time_limit is None else parse_walltime(time_limit),
-                    log_level=check_log_level(log_level),
-                ),
+                policy=check_policy(order, max_failures, time_limit, log_level),
                 rerun=check_rerun(rerun),
                 reuse=self._others,
                 client=client,
                 profile=profile,
+                source=source,
                 dataset=self.dataset,
                 failures=self.failures,
                 select=self._prepared.space.sel,
@@ -455,61 +541,3 @@ class Sweep:
         if self.store is None:
             return "Call run() on this sweep again to go on; the results are in memory only."
         return f"Run the script again to go on: {self.store} keeps what is done."
-
-
-def _as_stages(given: Stages) -> tuple[Stage, ...]:
-    several = isinstance(given, Iterable) and not callable(given) and not isinstance(given, str)
-    stages = tuple(as_stage(each) for each in (given if several else [given]))  # type: ignore[union-attr]
-    if not stages:
-        raise SweepError("A sweep takes at least one function or stage, found none.")
-    return stages
-
-
-def _mapping(space: object) -> Mapping[str, object]:
-    if not isinstance(space, Mapping):
-        raise SweepError(
-            f"space={type(space).__name__} is not a space. Give tk.grid(...), another space, or "
-            "a mapping of axes such as {'beta': [0.1, 0.2]}."
-        )
-    return space
-
-
-def _checked_frozen(frozen: object) -> Mapping[str, object]:
-    if frozen is None:
-        return {}
-    if not isinstance(frozen, Mapping) or not all(isinstance(name, str) for name in frozen):
-        raise SweepError(
-            f"frozen={type(frozen).__name__} must be a mapping of the argument's name to the "
-            "object, such as frozen={'data': data}."
-        )
-    return frozen
-
-
-def _checked_store(store: object) -> str | Path | None:
-    if store is None or isinstance(store, str | Path):
-        return store
-    if isinstance(store, os.PathLike):
-        return Path(store)
-    raise SweepError(
-        f"store={store!r} is not the path of a store. Give a folder such as 'results.zarr', or "
-        "nothing to keep the results in memory."
-    )
-
-
-def _checked_seed(seed: object) -> int:
-    if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
-        raise SweepError(f"seed={seed!r} must be a whole number of at least 0.")
-    return seed
-
-
-def _checked_durability(durability: str) -> Literal["process", "power"]:
-    if durability not in ("process", "power"):
-        raise SweepError(f"durability={durability!r} must be 'process' or 'power'.")
-    return durability  # type: ignore[return-value]
-
-
-def _checked_max_failures(max_failures: int | None) -> int | None:
-    is_count = isinstance(max_failures, int) and not isinstance(max_failures, bool)
-    if max_failures is not None and (not is_count or max_failures < 0):
-        raise SweepError(f"max_failures={max_failures!r} must be at least 0, or None.")
-    return max_failures

@@ -31,6 +31,7 @@ STUDIES = {
     "trees": ("trees.py",),
     "engine": ("engine.py",),
     "durability": ("durability.py",),
+    "replay": ("replay.py",),
     "saving": ("torch_batches.py", "--saving"),
 }
 """Comparisons of one feature each, with other competitors; each is a script of its own."""

@@ -9,6 +9,7 @@ import argparse
 import tempfile
 import time
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import numpy as np
@@ -84,7 +85,7 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=100, help="real ones; 0: none")
     parser.add_argument("--runs", type=int, nargs="+", default=[500, 2000], help="on real workers")
     parser.add_argument("--delay", type=float, default=0.6, help="seconds that such a run sleeps")
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=9)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         _print_stood_in(options, Path(folder))
@@ -94,27 +95,39 @@ def main() -> None:
 
 def _print_stood_in(options: argparse.Namespace, folder: Path) -> None:
     seconds = 0.01 * options.slots  # twice what a batch takes at most: one run each
+    numbers = [*options.batches, *([100_000] if options.long else [])]
     stood_in(8, options.slots, seconds, folder)  # imports
-    small = min(stood_in(8, options.slots, seconds, folder)["cpu"] for _ in range(options.rounds))
+    rows: dict[int, list[dict[str, float]]] = {n: [] for n in numbers}
+    costs: dict[int, list[float]] = {n: [] for n in numbers}
+    bases = []
+    for _ in range(options.rounds):  # all in turn: the machine is not always as fast
+        bases.append(min(stood_in(8, options.slots, seconds, folder)["cpu"] for _ in range(3)))
+        for n in numbers:
+            row = stood_in(n, options.slots, seconds, folder)
+            rows[n].append(row)
+            costs[n].append(1e6 * (row["cpu"] - bases[-1]) / row["batches"])
     print(
-        f"{options.slots} slots that finish at once; a sweep of 8 runs takes {1e3 * small:.0f} ms\n"
+        f"{options.slots} slots that finish at once; medians of {options.rounds}; a sweep of 8 "
+        f"runs takes {1e3 * median(bases):.0f} ms\n"
         f"{'batches':>9}{'messages':>10}{'us a batch':>12}{'stand-in us':>13}{'grown MB':>10}"
     )
-    found: dict[int, float] = {}
-    for n in [*options.batches, *([100_000] if options.long else [])]:
-        rows = [stood_in(n, options.slots, seconds, folder) for _ in range(options.rounds)]
-        row = min(rows, key=lambda row: row["cpu"])
-        found[n] = 1e6 * (row["cpu"] - small) / row["batches"]
+    for n in numbers:
+        row = {name: median(each[name] for each in rows[n]) for name in rows[n][0]}
         print(
-            f"{row['batches']:>9,.0f}{row['messages']:>10,.0f}{found[n]:>12.1f}"
-            f"{1e6 * row['stand-in'] / row['batches']:>13.1f}{row['grown']:>10.1f}",
-            flush=True,
+            f"{row['batches']:>9,.0f}{row['messages']:>10,.0f}{median(costs[n]):>12.1f}"
+            f"{1e6 * row['stand-in'] / row['batches']:>13.1f}{row['grown']:>10.1f}"
         )
-    fewest = min(found)
+    fewest = min(numbers)
     ratios = ", ".join(
-        f"{n:,} / {fewest:,} batches {found[n] / found[fewest]:.2f}" for n in found if n != fewest
+        f"{n:,} / {fewest:,} batches "
+        f"{median(a / b for a, b in zip(costs[n], costs[fewest], strict=True)):.2f}"
+        for n in numbers
+        if n != fewest
     )
-    print(f"CPU per batch: {ratios}; target {1 / MOST_APART:.2f} to {MOST_APART:.2f}")
+    print(
+        f"CPU per batch, round by round: {ratios}; target {1 / MOST_APART:.2f} to {MOST_APART:.2f}",
+        flush=True,
+    )
 
 
 def _print_on_workers(options: argparse.Namespace, folder: Path) -> None:

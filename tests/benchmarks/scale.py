@@ -28,7 +28,7 @@ from measure import folder_size, tree_cpu
 import toolkit as tk
 from toolkit.run_status import Status
 from toolkit.stages.batch import BatchResult
-from toolkit.stores.sink import close_sinks, open_sink
+from toolkit.stores.runs.sink import close_sinks, open_sink
 
 TIMES_ZARR, SECONDS, GROWN_MB = 6.0, 3.0, 300.0
 OPEN_MS, RESUME_S, RESUME_RECORDS_S = 50.0, 0.5, 5.0  # the last for a million records

@@ -16,7 +16,7 @@ from toolkit.execution.batch_task import BatchSpec, BatchSummary, BatchTask
 from toolkit.run_status import Status
 from toolkit.stages.batch import BatchResult
 from toolkit.stages.schema import Schema, Variable
-from toolkit.stores.sink import close_sinks, open_sink
+from toolkit.stores.runs.sink import close_sinks, open_sink
 
 HAND_BACK = 3.0  # a worker hands back what it has not begun after so many times a batch's seconds
 
@@ -73,8 +73,15 @@ class SlotsClient:
     def unregister_worker_plugin(self, name: str) -> None:
         """Nothing is told to workers."""
 
-    def run_on_scheduler(self, function: Callable[..., Any], **_: Any) -> None:
-        """There is no scheduler."""
+    def run_on_scheduler(self, function: Callable[..., Any], **_: Any) -> Any:
+        """Count the slots; there is no scheduler for anything else."""
+        is_count = function.__module__.endswith(".crew")
+        return (self.slots, self.slots, [self.slots]) if is_count else None
+
+    def get_metadata(self, keys: Sequence[str], default: Any = None) -> Any:
+        """There is none: all slots are alike."""
+        del keys
+        return default
 
     def scheduler_info(self, n_workers: int) -> dict[str, Any]:
         """Describe the workers."""

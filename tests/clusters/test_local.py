@@ -34,7 +34,8 @@ def test_a_cluster_starts_scales_and_leaves_nothing_behind():
 
 
 def test_a_sweep_uses_the_client_that_is_there():
-    with tk.cluster("local", workers=1, dashboard=None):
+    with tk.cluster("local", workers=1, dashboard=None) as cluster:
+        assert cluster.dashboard_link is None
         data = tk.Sweep(lambda x: os.getpid(), {"x": [1, 2]}).run(progress=False)
     assert os.getpid() not in data.result.values
 
@@ -78,3 +79,40 @@ def refetched(n: int) -> int:
 def test_memory_that_runs_free_is_there_for_the_next():
     with tk.cluster("local", workers=1, dashboard=None) as cluster:
         assert cluster.client.submit(refetched, 100).result(timeout=30) < 100  # of 6,300 pages
+
+
+def test_each_worker_with_a_gpu_sees_its_own_and_has_the_tag():
+    tiers = {"cpu": {"count": 1}, "gpu": {"gpus": 2, "count": 1, "memory": "1GB"}}
+    with tk.cluster("local-gpu", gpus=2, tiers=tiers, dashboard=None) as cluster:
+        client = cluster.client
+        name = "CUDA_VISIBLE_DEVICES"
+        for tag, seen in {"tier-cpu": "", "GPU": "0,1"}.items():
+            future = client.submit(os.getenv, name, resources={tag: 1}, pure=False)
+            assert future.result(timeout=30) == seen
+        workers = client.scheduler_info()["workers"].values()
+    assert sorted(worker["resources"].get("GPU", 0) for worker in workers) == [0, 2.0]
+
+
+def test_gpus_are_dealt_out_one_after_the_other():
+    from toolkit.clusters.local import LocalMachine
+    from toolkit.clusters.profile import load_profile
+
+    tiers = {"small": {"gpus": 1, "count": 2}, "big": {"gpus": 2, "count": 1}, "cpu": {"count": 1}}
+    machine = LocalMachine(load_profile("local-gpu", gpus=4, tiers=tiers))
+    seen = {
+        name: machine.spec(tier, name, slot)["options"]["environment"]["CUDA_VISIBLE_DEVICES"]
+        for tier, name, slot in (
+            ("small", "small-0", 0),
+            ("small", "small-1", 1),
+            ("big", "big-0", 0),
+            ("cpu", "cpu-0", 0),
+        )
+    }
+    assert seen == {"small-0": "0", "small-1": "1", "big-0": "2,3", "cpu-0": ""}
+
+
+def test_no_gpu_is_pretended_unasked(monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    tiers = {"gpu": {"gpus": 1}}
+    with pytest.raises(tk.ClusterError, match="no GPU is found"):
+        tk.cluster("local-gpu", tiers=tiers).__enter__()

@@ -54,7 +54,7 @@ def test_aliases_and_merges_of_a_reasonable_size_are_kept(tmp_path: Path) -> Non
         tmp_path,
         "kind: local\nworkers:\n  a: &a {count: 1, threads: 2}\n  b: {<<: *a, count: 2}\n  c: *a\n",
     )
-    workers = load_profile(path).settings.workers
+    workers = load_profile(path).settings.tiers
     assert [kind.count for kind in workers.values()] == [1, 2, 1]
     assert workers["b"].threads == 2
 

@@ -1,4 +1,5 @@
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -97,7 +98,7 @@ def test_profiles_are_listed_and_shown(toolkit: Toolkit, folder: Path) -> None:
 
 def test_an_unknown_profile_is_an_error_that_lists_those_there_are(toolkit: Toolkit) -> None:
     done = toolkit("cluster show locl", code=2)
-    assert "Found: local" in done.stderr
+    assert re.search(r"Found: .*\blocal, ", done.stderr)
     assert done.stderr.splitlines()[-1] == "Next: toolkit cluster list"
 
 

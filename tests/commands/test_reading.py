@@ -10,6 +10,7 @@ from click.testing import Result
 from toolkit.commands import standing
 from toolkit.commands.failed import Failed, one_text, table_text
 from toolkit.commands.standing import Driver, Standing
+from toolkit.commands.submission import note_submission
 
 Toolkit = Callable[..., Result]
 
@@ -48,7 +49,7 @@ def test_status_has_stable_keys_as_json(toolkit: Toolkit, store: Path) -> None:
     found = document(toolkit("status sir.zarr --json"))
     assert list(found) == [
         "schema", "version", "store", "stages", "total", "is_running", "driver", "sweep",
-        "created", "toolkit",
+        "created", "toolkit", "tiers", "job",
     ]  # fmt: skip
     assert found["schema"] == "toolkit.status"
     assert found["store"] == os.path.abspath("sir.zarr")
@@ -93,7 +94,7 @@ def test_status_says_who_runs_the_store(is_alive: bool | None, says: str) -> Non
 
 
 def test_status_sees_a_driver_that_lives_and_one_that_is_gone(store: Path) -> None:
-    from toolkit.stores.lock import Lock
+    from toolkit.stores.files.lock import Lock
 
     lock = Lock(str(store.absolute()))
     lock.acquire()
@@ -209,6 +210,35 @@ def test_watching_a_store_whose_driver_has_died_ends_at_once(
     assert len(looks) == 1
     assert ("not running" in done.stdout) == bool(pending)
     assert ("or its script or notebook again" in done.output) == bool(pending)
+
+
+def test_watching_goes_on_while_a_job_is_to_run_the_store_again(
+    toolkit: Toolkit, store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    squeue = tmp_path / "squeue"  # SLURM knows the job twice, and then no more
+    squeue.write_text(f'#!/bin/sh\ncd {tmp_path}\necho "$@" >> asked\nhead -n -2 left; rm left\n')
+    squeue.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    counts = {"runs": 9, "pending": 4, "done": 5, "seconds": 0.0}
+    counts |= {"failed": 0, "stale": 0, "blocked": 0}
+    driver = Driver(host="node", pid=7, since=0.0, is_alive=False)
+    looks: list[Path] = []
+
+    def look(store: Path) -> Standing:
+        looks.append(store)
+        (tmp_path / "left").write_text("4711\n" * (5 - len(looks)))
+        return Standing(store=store, stages={"sir": counts}, driver=driver, made_by={})
+
+    monkeypatch.setattr(standing, "look", look)
+    toolkit("status sir.zarr --json", code=0)
+    assert not (tmp_path / "asked").exists()  # a driver that was never submitted
+    looks.clear()
+    note_submission(store)
+    done = toolkit("status sir.zarr --watch --every 0.1", code=3)
+    assert len(looks) == 3
+    assert done.stdout.count("not running, job 4711 is to run it") == 2
+    assert "or its script or notebook again" in done.output
+    assert "--name=toolkit-sir-" in (tmp_path / "asked").read_text()
 
 
 @pytest.mark.parametrize("command", ["status", "errors", "log", "check", "compact"])

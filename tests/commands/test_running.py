@@ -163,6 +163,27 @@ def test_results_that_would_be_lost_are_not_computed(toolkit: Toolkit, folder: P
     assert tk.status("sweep.zarr").done.sum() == 3
 
 
+def test_another_store_has_the_same_frozen_inputs_and_stores_to_reuse(
+    toolkit: Toolkit, folder: Path
+) -> None:
+    (folder / "study.py").write_text(
+        "from pathlib import Path\n"
+        "import toolkit as tk\n\n"
+        "def area(x, data):\n"
+        "    with Path('ran').open('a') as file:\n"
+        "        file.write(f'{x} ')\n"
+        "    return x * len(data)\n\n"
+        "first = tk.Sweep(area, {'x': [1, 2]}, frozen={'data': [5, 6, 7]}, store='first.zarr')\n"
+        "sweep = tk.Sweep(area, {'x': [1, 2, 3]}, frozen={'data': [5, 6, 7]}, "
+        "reuse=[first], store='second.zarr')\n"
+    )
+    toolkit("run study.py:first")
+    toolkit("run study.py:sweep --store third.zarr")
+    assert tk.open(folder / "third.zarr").area.values.tolist() == [3, 6, 9]
+    assert sorted((folder / "ran").read_text().split()) == ["1", "2", "3"]
+    assert not (folder / "second.zarr").exists()
+
+
 def test_a_warning_is_one_line(toolkit: Toolkit, folder: Path) -> None:
     (folder / "study.py").write_text(
         "import random\nimport toolkit as tk\n"
@@ -177,7 +198,7 @@ def test_a_warning_is_one_line(toolkit: Toolkit, folder: Path) -> None:
 
 
 def test_a_store_that_is_in_use_is_left_alone(toolkit: Toolkit) -> None:
-    from toolkit.stores.lock import Lock
+    from toolkit.stores.files.lock import Lock
 
     toolkit("run study.py beta=.1")
     lock = Lock(str(Path("sir.zarr").absolute()))

@@ -2,20 +2,22 @@
 
 import math
 import signal
+import time
 
 import numpy as np
 import pytest
 
 import toolkit as tk
+from toolkit.execution.chances import Chances
 from toolkit.execution.death import Death
 from toolkit.execution.executors import Completed
+from toolkit.execution.lanes import Lanes
 from toolkit.execution.losses import Losses
-from toolkit.execution.run_queue import RunQueue
 from toolkit.stages.batch import BatchResult
+from toolkit.stages.needs import Needs
 from toolkit.stages.schema import Schema, Variable
 from toolkit.stages.stage import as_stage
-from toolkit.stages.walltime import Walltime
-from toolkit.stores.sink import open_sink
+from toolkit.stores.runs.sink import open_sink
 from toolkit.stores.zarr_store import ZarrStore
 
 SEGFAULT = Death(exit_code=-signal.SIGSEGV)
@@ -34,10 +36,14 @@ class Scene:
         self.store.acquire()
         self.runs = self.store.stage("model", create=True)
         self.runs.register(tk.grid(x=range(40)))
-        self.queue = RunQueue("t", "given")
+        self.queue = Lanes("given")
         stage = tk.stage(model, max_attempts=2, **stage)
-        limit = Walltime(stage="model", seconds=5.0)
-        self.losses = Losses(self.runs, self.queue, as_stage(stage), limit)
+        limit = Needs(stage="model", fixed=tk.Resources(walltime=5.0))
+        self.climbed = []
+        chances = Chances(
+            self.runs, as_stage(stage), self.queue, lambda **note: self.climbed.append(note)
+        )
+        self.losses = Losses(self.runs, self.queue, as_stage(stage), limit, chances)
         self.queue.repeat(np.arange(20), 1)
         self.task = self.queue.next_batch(seconds=1, expected=1e-3)
 
@@ -110,6 +116,21 @@ def test_a_run_over_its_walltime_fails_at_once(scene):
     [failure] = scene.failures(scene.lose(TOO_LONG))
     assert (failure.run, failure.reason, failure.exit_code) == (7, "walltime", -signal.SIGALRM)
     assert "walltime of 5 s" in failure.message
+
+
+def test_a_lost_batch_took_its_worker_as_long_as_its_runs_did(scene):
+    def held():
+        return scene.losses.held(scene.task, scene.runs.collect([]).started)
+
+    assert held() == 0.0
+    scene.write_done(np.arange(5))
+    scene.runs.collect([])
+    scene.runs.state.seconds[:5] = 2.0
+    scene.begin(7, recorded=True)
+    time.sleep(0.3)
+    assert 10.3 <= held() < 60.0
+    scene.lose(SEGFAULT)
+    assert held() == 10.0  # that death has been counted
 
 
 def test_a_worker_that_was_in_no_run_blames_nobody(scene):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import toolkit as tk
-from toolkit.clusters import local
+from toolkit.clusters import running_cluster
 
 
 def model(x, y=2.0):
@@ -157,7 +157,7 @@ def test_where_nothing_is_left_to_run_no_cluster_is_started(first, target, monke
     def started(*_, **__):
         raise AssertionError("a cluster is started")
 
-    monkeypatch.setattr(local, "LocalCluster", started)
+    monkeypatch.setattr(running_cluster, "RunningCluster", started)
     sweep = tk.Sweep(model, {"x": [1, 2, 3]}, store=target, reuse=[first])
     assert sweep.run("local", progress=False).total.sum() == 12
     assert sweep.run("local", progress=False).total.sum() == 12

@@ -1,4 +1,7 @@
+from itertools import chain
+
 import numpy as np
+import pytest
 
 from toolkit.execution.run_queue import RunQueue
 from toolkit.execution.sizing import ChunkPlan
@@ -82,12 +85,11 @@ def test_chunks_with_left_out_cells_are_whole_where_all_others_wait():
 
 def test_repeats_come_first_and_keep_their_attempt():
     queue = queue_of(10)
-    queue.repeat(np.array([3, 4]), 2, alone=True)
+    queue.repeat(np.array([3, 4]), 2)
+    queue.repeat(np.array([6]), 3, careful=True)
     first, second = (queue.next_batch(seconds=1.0, expected=0.1) for _ in range(2))
-    assert [(task.run_ids().tolist(), task.attempt) for task in (first, second)] == [
-        ([3], 2),
-        ([4], 2),
-    ]
+    assert (first.run_ids().tolist(), first.attempt, first.careful) == ([3, 4], 2, False)
+    assert (second.run_ids().tolist(), second.attempt, second.careful) == ([6], 3, True)
 
 
 def test_focus_puts_a_region_first():
@@ -104,7 +106,7 @@ def test_neighbors_that_are_kept_together_share_a_time_and_no_order():
     wave = queue.first_wave(2, seconds=0.01)
     for task in wave:
         queue.give_back(task, 1)
-    queue.keep_together(100)
+    queue.keep_together(lambda ids: ids // 100)
     runs = np.array(runs_of(drained(queue)))
     groups = runs // 100
     assert np.count_nonzero(np.diff(groups)) == 9
@@ -115,5 +117,70 @@ def test_neighbors_that_are_kept_together_share_a_time_and_no_order():
 
 def test_keeping_together_changes_no_order_but_the_random_one():
     queue = queue_of(50, order="given")
-    queue.keep_together(10)
+    queue.keep_together(lambda ids: ids // 10)
     assert runs_of(drained(queue)) == list(range(50))
+
+
+def uneven(order="random"):
+    """Return a queue of 40 runs of which every eighth takes 5 s and the others 0.1 s."""
+    queue = queue_of(40, order)
+    queue.costs = np.where(np.arange(40) % 8 == 0, 5.0, 0.1).astype(np.float32)
+    return queue
+
+
+def test_near_the_end_the_longest_go_first():
+    queue = uneven()
+    queue.longest_first(over=4.0, expected=1.0)
+    batches = [task.run_ids().tolist() for task in drained(queue)]
+    assert sorted(chain(*batches[:5])) == [0, 8, 16, 24, 32]
+    assert [len(each) for each in batches[:5]] == [1] * 5
+    assert sorted(chain(*batches)) == list(range(40))
+
+
+def test_what_was_asked_for_first_stays_ahead_of_what_takes_long():
+    queue = uneven()
+    queue.next_batch(seconds=0.1, expected=0.1)
+    queue.focus(np.arange(40) % 8 == 1)
+    queue.longest_first(over=4.0, expected=1.0)
+    first = [task.run_ids().tolist() for task in drained(queue, seconds=0.1)][:4]
+    assert all(run % 8 == 1 for run in chain(*first))
+
+
+def test_the_order_stays_while_the_end_is_far_and_where_it_was_given():
+    for queue, over in ((uneven(), 6.0), (uneven("given"), 4.0), (queue_of(40), 4.0)):
+        queue.longest_first(over=over, expected=1.0)
+        other = uneven(queue.order) if len(queue.costs) else queue_of(40)
+        assert runs_of(drained(queue)) == runs_of(drained(other))
+
+
+def test_what_a_worker_has_no_time_for_lets_shorter_ones_go_first():
+    queue = uneven()
+    queue.longest_first(over=4.0, expected=1.0)
+    long = queue.next_batch(seconds=1.0, expected=1.0)
+    assert not long.insists
+    queue.postpone(long)
+    assert len(queue) == 40
+    assert queue.seconds(1.0) == pytest.approx(5 * 5.0 + 35 * 0.1)
+    rest = list(drained(queue))
+    assert rest[-1].run_ids().tolist() == long.run_ids().tolist()
+    assert rest[-1].expected == 5.0
+    assert [task.insists for task in rest[-2:]] == [False, True]  # now a worker has to leave
+
+
+def test_what_a_worker_had_no_time_for_is_tried_again_after_a_while():
+    queue = uneven()
+    queue.longest_first(over=4.0, expected=1.0)
+    long = queue.next_batch(seconds=1.0, expected=1.0)
+    queue.postpone(long)
+    queue.readmit()
+    again = queue.next_batch(seconds=1.0, expected=1.0)
+    assert again.run_ids().tolist() == long.run_ids().tolist()
+    assert sorted(runs_of([again, *drained(queue)])) == list(range(40))
+
+
+def test_where_runs_are_alike_a_worker_without_time_leaves():
+    queue = queue_of(40)
+    task = queue.next_batch(seconds=1.0, expected=0.1)
+    assert task.insists
+    queue.postpone(task)
+    assert runs_of(drained(queue))[:10] == task.run_ids().tolist()

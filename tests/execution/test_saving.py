@@ -8,7 +8,7 @@ import pytest
 
 import toolkit as tk
 from toolkit.errors import StoreError
-from toolkit.stores.journal import Journal
+from toolkit.stores.journals.journal import Journal
 
 SIZE = 40_000  # 30 of these are 10 MB
 
@@ -82,7 +82,7 @@ def test_small_outcomes_are_not_handed_over(tmp_path, monkeypatch):
     def refuse(*args):
         raise AssertionError("a small outcome was handed over")
 
-    monkeypatch.setattr("toolkit.stores.writer.Writer.put", refuse)
+    monkeypatch.setattr("toolkit.stores.arrays.writer.Writer.put", refuse)
     data = tk.Sweep(small, {"x": range(50)}, store=tmp_path / "e.zarr").run(progress=False)
     assert (data.small == data.x).all()
 

@@ -14,9 +14,9 @@ import pytest
 
 import toolkit as tk
 from toolkit.stages.preparing import replaced
-from toolkit.stores.open import status as status_of
-from toolkit.stores.sink import close_sinks
-from toolkit.stores.storage import Folder
+from toolkit.stores.files.storage import Folder
+from toolkit.stores.reading.open import status as status_of
+from toolkit.stores.runs.sink import close_sinks
 from toolkit.stores.zarr_store import ZarrStore
 
 DONE, STALE = tk.Status.DONE, tk.Status.STALE

@@ -10,7 +10,8 @@ import toolkit as tk
 from toolkit.execution.dask_executor import DaskExecutor
 from toolkit.execution.engine import Engine
 from toolkit.execution.executors import RefusingExecutor
-from toolkit.execution.session import Start, make_job
+from toolkit.execution.session import make_job
+from toolkit.execution.start import Start
 from toolkit.execution.work import Policy, Work
 from toolkit.stages.preparing import prepare
 from toolkit.stages.stage import as_stage
@@ -414,5 +415,5 @@ def test_a_gpu_stage_runs_on_tagged_workers_only():
 
 def test_a_gpu_stage_without_a_tagged_worker_is_refused(client):
     stage = tk.stage(tiny, resources=tk.Resources(gpus=1))
-    with pytest.raises(tk.SweepError, match="GPU=1"):
+    with pytest.raises(tk.ClusterError, match="cpu: lacks 1 GPUs"):
         tk.Sweep(stage, tk.grid(x=[1], y=[1])).run(client, progress=False)

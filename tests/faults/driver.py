@@ -15,7 +15,7 @@ import injection
 import studies
 
 import toolkit.execution.engine
-import toolkit.stores.fold
+import toolkit.stores.runs.fold
 from toolkit.execution.dask_executor import DaskExecutor
 from toolkit.execution.executors import InProcessExecutor
 
@@ -35,8 +35,8 @@ def play(request: dict[str, Any]) -> None:
         _leave_open_files(request["open_files"])
     if request.get("is_hasty"):
         # What comes every few seconds comes many times in a sweep of one.
-        toolkit.stores.fold.PATCH_S, toolkit.stores.fold.STATE_S = 0.05, 0.03
-        toolkit.stores.fold._STATE_SHARE = 0
+        toolkit.stores.runs.fold.PATCH_S, toolkit.stores.runs.fold.STATE_S = 0.05, 0.03
+        toolkit.stores.runs.fold._STATE_SHARE = 0
     # However slow the machine is today: without a client, all runs are made in this process.
     toolkit.execution.engine._IN_PROCESS_SECONDS = 1e9
     outcome: dict[str, Any] = {"error": None}
@@ -62,7 +62,7 @@ def play(request: dict[str, Any]) -> None:
             )
             sweep.run(client, progress=False, **request.get("run", {}))
         if request.get("compact"):
-            from toolkit.stores.compaction import compact
+            from toolkit.stores.upkeep.compaction import compact
 
             compact(request["store"])
     except Exception as error:  # noqa: BLE001  (the outcome says it)
@@ -116,13 +116,13 @@ def _note_batches(file: Path) -> None:
     largest = 0
 
     def noting(submit: Callable[..., None]) -> Callable[..., None]:
-        def submit_noted(self: Any, tasks: Any) -> None:
+        def submit_noted(self: Any, tasks: Any, *how: Any) -> None:
             nonlocal largest
             found = max(len(task.run_ids()) for task in tasks)
             if found > largest:
                 largest = found
                 file.write_text(str(found))
-            submit(self, tasks)
+            submit(self, tasks, *how)
 
         return submit_noted
 

@@ -25,18 +25,18 @@ from typing import Any
 PHASES: dict[str, tuple[str, str]] = {
     "create": ("toolkit.stores.zarr_store", "ZarrStore.create_or_open"),
     "take over": ("toolkit.stores.zarr_store", "ZarrStore._acquire"),
-    "extend": ("toolkit.stores.stage_runs", "StageRuns.register"),
-    "schema": ("toolkit.stores.stage_runs", "StageRuns.set_schema"),
-    "journal": ("toolkit.stores.journal", "Journal.append"),
-    "new journal": ("toolkit.stores.journal", "Journal.__init__"),
-    "chunk": ("toolkit.stores.sink", "Sink._write_chunk"),
-    "patch": ("toolkit.stores.values", "Values.patch"),
-    "fold": ("toolkit.stores.stage_runs", "StageRuns.fold"),
-    "state": ("toolkit.stores.fold", "Fold.write_state"),
+    "extend": ("toolkit.stores.runs.stage_runs", "StageRuns.register"),
+    "schema": ("toolkit.stores.runs.stage_runs", "StageRuns.set_schema"),
+    "journal": ("toolkit.stores.journals.journal", "Journal.append"),
+    "new journal": ("toolkit.stores.journals.journal", "Journal.__init__"),
+    "chunk": ("toolkit.stores.runs.sink", "Sink._write_chunk"),
+    "patch": ("toolkit.stores.arrays.values", "Values.patch"),
+    "fold": ("toolkit.stores.runs.stage_runs", "StageRuns.fold"),
+    "state": ("toolkit.stores.runs.fold", "Fold.write_state"),
     "marker": ("toolkit.stores.zarr_store", "ZarrStore.write_marker"),
-    "delete": ("toolkit.stores.tails", "Tails.delete"),
+    "delete": ("toolkit.stores.journals.tails", "Tails.delete"),
     "release": ("toolkit.stores.zarr_store", "ZarrStore.release"),
-    "compact": ("toolkit.stores.compaction", "compact"),
+    "compact": ("toolkit.stores.upkeep.compaction", "compact"),
 }
 """Where each phase is: module and function. One whose module is not there has no points."""
 

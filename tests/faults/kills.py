@@ -161,7 +161,9 @@ def all_at_once(round_: Round) -> None:
         round_.finish(round_.lab.cluster() if round_.rng.random() < 0.3 else None)
 
 
-@fault("kill -9", kinds=("slow", "fast", "staged", "ragged"), needs="toolkit.stores.compaction")
+@fault(
+    "kill -9", kinds=("slow", "fast", "staged", "ragged"), needs="toolkit.stores.upkeep.compaction"
+)
 def driver_compacting(round_: Round) -> None:
     round_.finish(None, is_hasty=True)
     where = point(round_, ("compact",), entries=1, changes=24)

@@ -82,14 +82,17 @@ def truths(kind: str, lab: Lab) -> list[Truth]:
     A sweep in one process that nothing disturbs must return the same as the plain loop does.
     """
     store = lab.folder / f"undisturbed-{kind}.zarr"
-    lab.fork(
+    driver = lab.fork(
         role="driver",
         outcome=lab.folder / f"undisturbed-{kind}.outcome",
         kind=kind,
         store=str(store),
         calls=str(lab.folder / f"undisturbed-{kind}.calls"),
         batches=str(lab.folder / f"undisturbed-{kind}.batches"),
-    ).finish("an undisturbed sweep")
+    )
+    driver.finish("an undisturbed sweep")
+    said = (driver.outcome or {"error": "nothing"})["error"]
+    assert said is None, f"an undisturbed sweep said: {said}"
     found = []
     for part in studies.PARTS[kind]:
         truth = _of_stage(kind, part, tk.open(store, stage=part.stage).load())

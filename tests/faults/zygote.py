@@ -32,7 +32,7 @@ import toolkit.commands.reading
 import toolkit.execution.dask_executor
 import toolkit.execution.engine
 import toolkit.execution.session
-import toolkit.stores.view
+import toolkit.stores.reading.view
 
 _PR_SET_PDEATHSIG = 1
 _IMPORTED = (da, np, pd, xr, zarr, tk)

@@ -9,7 +9,7 @@ import xarray as xr
 import toolkit as tk
 from toolkit.spaces.sliced import Sliced
 from toolkit.stages.pickling import dumps
-from toolkit.stores.catalogue import Catalogue
+from toolkit.stores.catalogues.catalogue import Catalogue
 
 ONE = 50_000 * 8
 

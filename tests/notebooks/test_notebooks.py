@@ -62,9 +62,25 @@ def test_outputs_are_small_and_free_of_errors_and_machine_paths(path: Path) -> N
                 assert not [place for place in MACHINE_PATHS if place in text]
 
 
+def test_both_notebooks_of_the_parcellations_have_the_same_study() -> None:
+    here, on_slurm = (
+        [cell for cell in script.read(path).cells if "%%writefile parcellation.py" in cell.source]
+        for path in NOTEBOOKS
+        if path.stem in ("03_brain_parcellation", "06_slurm")
+    )
+    assert len(here) == 1
+    assert [cell.source for cell in here] == [cell.source for cell in on_slurm]
+
+
 @pytest.mark.notebook
 @pytest.mark.timeout(300)
-@each_notebook
+@pytest.mark.parametrize(
+    "path",
+    [
+        pytest.param(path, id=path.stem, marks=[pytest.mark.slurm] if "slurm" in path.stem else [])
+        for path in NOTEBOOKS
+    ],
+)
 def test_it_runs_and_says_what_is_committed(path: Path) -> None:
     notebook = script.read(path)
     for package in ("torch", "sklearn"):
@@ -88,4 +104,7 @@ def test_numbers_of_a_result_may_differ_and_words_may_not() -> None:
 
     assert says("3 done in 1.5e-05 s, 12kB") == says("7 done in 0.2 s, 3.1MB")
     assert says("1.0 2.0 ... nan") == says("nan nan 1e-3 ... 4.0")
+    assert says("1.0 2e+01 ... x") == says("1.0 2e+... x") == says("1.0 -... x") == says("1.0 x")
+    said = [says(f"float32 2kB {text} x") for text in ("nan 0.1 ...", "0.1 n...", "2.5e+...", "0....")]
+    assert said == said[:1] * 4
     assert says("3 done") != says("3 failed")

@@ -1,7 +1,3 @@
-import random
-import threading
-
-from toolkit.stages.draws import global_draws
 from toolkit.stages.failure import describe_failure
 
 
@@ -34,18 +30,3 @@ def test_tracebacks_are_bounded():
     assert len(failure.message) < 4_100
     assert len(failure.traceback) < 20_100
     assert "characters left out" in failure.traceback
-
-
-def test_only_draws_are_noticed():
-    assert global_draws()() == ()
-    changed = global_draws()
-    random.gauss(0, 1)
-    assert changed() == ("random",)
-
-
-def test_draws_of_other_threads_are_not_blamed_on_this_one():
-    changed = global_draws()
-    thread = threading.Thread(target=random.random)
-    thread.start()
-    thread.join()
-    assert changed() == ()

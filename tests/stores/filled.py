@@ -11,8 +11,8 @@ from toolkit.stages.columns import take
 from toolkit.stages.failure import RunFailure
 from toolkit.stages.schema import Schema
 from toolkit.stores.memory_store import MemoryStore
-from toolkit.stores.sink import close_sinks, open_sink
-from toolkit.stores.stage_runs import StageRuns
+from toolkit.stores.runs.sink import close_sinks, open_sink
+from toolkit.stores.runs.stage_runs import StageRuns
 from toolkit.stores.zarr_store import ZarrStore
 
 

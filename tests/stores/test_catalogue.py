@@ -11,8 +11,8 @@ from toolkit.spaces.axis import INACTIVE
 from toolkit.spaces.grid import grid, replicates, zipped
 from toolkit.spaces.space import Space
 from toolkit.spaces.table import space as table
-from toolkit.stores.block import Product, Table
-from toolkit.stores.catalogue import Catalogue
+from toolkit.stores.catalogues.block import Product, Table
+from toolkit.stores.catalogues.catalogue import Catalogue
 
 
 def registered(*spaces: Space, **options) -> tuple[Catalogue, list]:
@@ -309,3 +309,24 @@ def test_ten_million_runs_register_and_extend_quickly():
     assert time.perf_counter() - began < 0.1
     assert ids == again == range(10_000_000)
     assert len(pickle.dumps(catalogue)) < 20_000
+
+
+@pytest.mark.parametrize("repeats", [1, 3])
+def test_points_that_come_one_by_one_stay_in_few_blocks(repeats):
+    rng = np.random.default_rng(0)
+    points = rng.permutation([(x, y) for x in range(30) for y in range(20)])[:400]
+    catalogue = Catalogue.empty()
+    ids = []
+    for x, y in points.tolist():
+        space = grid(x=[x], y=[y], trial=list(range(repeats)))
+        catalogue, found = catalogue.register(space)
+        ids += list(found)
+    assert ids == list(range(400 * repeats))
+    assert len(catalogue.blocks) < 40
+    again = through_disk(catalogue)
+    whole = grid(x=range(30), y=range(20), trial=list(range(repeats)))
+    assert sorted(i for i in np.asarray(again.find(whole)).tolist() if i >= 0) == ids
+    x, y, trial = again.labels(ids).values()
+    assert np.array_equal(x[0], np.repeat(points[:, 0], repeats))
+    assert np.array_equal(y[0], np.repeat(points[:, 1], repeats))
+    assert np.array_equal(trial[0], np.tile(np.arange(repeats), 400))

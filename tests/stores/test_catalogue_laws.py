@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from toolkit.errors import StoreError
 from toolkit.spaces.axis import INACTIVE
 from toolkit.spaces.grid import grid, zipped
-from toolkit.stores.box import as_array, compact, subtract_box
-from toolkit.stores.catalogue import Catalogue
+from toolkit.stores.catalogues.box import as_array, compact, subtract_box
+from toolkit.stores.catalogues.catalogue import Catalogue
 
 NAMES = ("a", "b", "c")
 labels = st.lists(st.integers(0, 6), min_size=1, max_size=4, unique=True)

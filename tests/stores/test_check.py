@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 import toolkit as tk
 from toolkit.errors import StoreError
-from toolkit.stores.chunks import Stored, decode, encode
-from toolkit.stores.journal import PAGE
-from toolkit.stores.sink import close_sinks
+from toolkit.stores.arrays.chunks import Stored, decode, encode
+from toolkit.stores.journals.journal import PAGE
+from toolkit.stores.runs.sink import close_sinks
 from toolkit.stores.zarr_store import ZarrStore
 
 CALLS: list[tuple[int, int]] = []

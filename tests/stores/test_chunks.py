@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from toolkit.stores.chunks import Stored, decode, encode
+from toolkit.stores.arrays.chunks import Stored, decode, encode
 
 N = 1 << 17  # 1 MB of float64
 RNG = np.random.default_rng(0)

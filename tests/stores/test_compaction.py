@@ -24,7 +24,7 @@ SCHEMA = json.loads((Path(log.__file__).parent / "schemas" / "event.json").read_
 KILLED = """
 import os, signal, sys
 import toolkit as tk
-from toolkit.stores import compaction
+from toolkit.stores.upkeep import compaction
 left = int(sys.argv[2])
 def counted(function):
     def wrapped(*args, **kwargs):

@@ -3,8 +3,8 @@ import threading
 import pytest
 
 import toolkit as tk
-from toolkit.stores import events as events_module
-from toolkit.stores.events import FILES, FileEvents, MemoryEvents
+from toolkit.stores.journals import events as events_module
+from toolkit.stores.journals.events import FILES, FileEvents, MemoryEvents
 from toolkit.stores.zarr_store import ZarrStore
 
 

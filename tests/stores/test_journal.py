@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 from toolkit.run_status import Status
 from toolkit.spaces.grid import grid
 from toolkit.stages.schema import RaggedColumn, Schema, Variable
-from toolkit.stores import records
-from toolkit.stores.journal import PAGE, Journal, Tail, read_page, read_slots
+from toolkit.stores.files.packing import pack, unpack
+from toolkit.stores.journals import record_bytes, records, scanning
+from toolkit.stores.journals.journal import PAGE, Journal, Tail, read_page, read_slots
+from toolkit.stores.journals.receipt import Receipt
+from toolkit.stores.journals.tails import Tails
 from toolkit.stores.memory_store import MemoryStore
-from toolkit.stores.packing import pack, unpack
-from toolkit.stores.receipt import Receipt
-from toolkit.stores.tails import Tails
 
 NUMBER = Schema(variables=(Variable(name="x", dtype="<f8"),))
 MIXED = Schema(
@@ -43,7 +43,7 @@ def block(
     ids = np.asarray(ids)
     n = len(ids)
     columns = [ids * 2.0] if columns is None else columns
-    flags, payload = records.block_payload(
+    flags, payload = record_bytes.block_payload(
         None if n == 1 else ids,
         np.ones(n, "u1") if status is None else status,
         np.full(n, 0.5, "f4") if seconds is None else seconds,
@@ -53,7 +53,7 @@ def block(
     )
     flags |= records.IN_CHUNK if in_chunk else 0
     return b"".join(
-        records.record(
+        record_bytes.record(
             records.BLOCK,
             payload,
             stage=0,
@@ -68,16 +68,16 @@ def block(
 
 
 def described(schema=NUMBER):
-    payload = records.schema_payload("f", schema)
-    return b"".join(records.record(records.SCHEMA, payload, stage=0, epoch=0, time=1.0))
+    payload = record_bytes.schema_payload("f", schema)
+    return b"".join(record_bytes.record(records.SCHEMA, payload, stage=0, epoch=0, time=1.0))
 
 
 def started(run):
-    return b"".join(records.record(records.STARTED, stage=0, epoch=0, time=1.0, n=1, lo=run))
+    return b"".join(record_bytes.record(records.STARTED, stage=0, epoch=0, time=1.0, n=1, lo=run))
 
 
 def scan(data):
-    return list(records.scan(data, records.Stages()))
+    return list(scanning.scan(data, records.Stages()))
 
 
 def folded(data, n_runs=40):
@@ -150,7 +150,7 @@ def test_a_journal_that_goes_between_two_looks_is_no_error(tmp_path, monkeypatch
         os.unlink(path)
         return page
 
-    monkeypatch.setattr("toolkit.stores.tails.read_page", read_and_lose)
+    monkeypatch.setattr("toolkit.stores.journals.tails.read_page", read_and_lose)
     [name] = os.listdir(folder)
     tails = Tails(str(tmp_path / "s"), "identity", {name: PAGE + 100})
     assert list(tails.read()) == []
@@ -158,7 +158,7 @@ def test_a_journal_that_goes_between_two_looks_is_no_error(tmp_path, monkeypatch
 
 
 def test_records_longer_than_a_piece_are_read(tmp_path, monkeypatch):
-    monkeypatch.setattr("toolkit.stores.journal._PIECE", 100)
+    monkeypatch.setattr("toolkit.stores.journals.journal._PIECE", 100)
     journal = Journal(str(tmp_path), "abc", 0)
     journal.append([described(), block([1, 3]), block(np.arange(500)[::-1]), block([2, 4])])
     found = list(Tail(journal.path, read_page(journal.path)).read())

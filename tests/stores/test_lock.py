@@ -12,7 +12,7 @@ from dataclasses import asdict
 import pytest
 
 from toolkit.errors import StoreError
-from toolkit.stores.lock import FILE, Holder, Lock, process_start, read_holder
+from toolkit.stores.files.lock import FILE, Holder, Lock, process_start, read_holder
 from toolkit.stores.zarr_store import ZarrStore
 
 
@@ -136,7 +136,8 @@ def test_a_torn_lock_is_no_lock(store):
 def test_one_of_many_gets_it(store):
     write(store, process_start="1")
     code = (
-        "import sys\nfrom toolkit.stores.lock import Lock\nfrom toolkit.errors import StoreError\n"
+        "import sys\nfrom toolkit.stores.files.lock import Lock\n"
+        "from toolkit.errors import StoreError\n"
         "lock = Lock(sys.argv[1])\nsys.stdin.readline()\n"
         "try:\n    lock.acquire()\n    print('got', flush=True)\n"
         "except StoreError:\n    print('no', flush=True)\n"

@@ -11,9 +11,9 @@ from toolkit.run_status import Status
 from toolkit.spaces.grid import grid
 from toolkit.stages.batch import BatchResult
 from toolkit.stages.schema import RaggedColumn, Schema, Variable
-from toolkit.stores.open import failures, status
-from toolkit.stores.open import open as open_store
-from toolkit.stores.sink import open_sink
+from toolkit.stores.reading.open import failures, status
+from toolkit.stores.reading.open import open as open_store
+from toolkit.stores.runs.sink import open_sink
 
 PEAK = Schema(variables=(Variable(name="peak", dtype="<f8", attrs={"units": "people"}),))
 SPACE = grid(beta=[0.1, 0.2, 0.3], gamma=[1, 2])

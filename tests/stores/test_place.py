@@ -7,8 +7,8 @@ import time
 import pytest
 
 from toolkit.errors import StoreError
-from toolkit.stores import place
-from toolkit.stores.place import examine
+from toolkit.stores.upkeep import place
+from toolkit.stores.upkeep.place import examine
 
 
 def trial(found, what):

@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 
-from toolkit.stores.provenance import git_state, provenance
+from toolkit.stores.runs.provenance import git_state, provenance
 
 
 def test_it_is_plain_and_whole(tmp_path):

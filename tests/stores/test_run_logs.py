@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 import toolkit as tk
 from toolkit.errors import SpaceError, StoreError, SweepError
 from toolkit.stages.said import RunLog
-from toolkit.stores import run_logs
-from toolkit.stores.lines import Lines
-from toolkit.stores.run_logs import LEFT_OUT, FileRunLogs, MemoryRunLogs
+from toolkit.stores.files.lines import Lines
+from toolkit.stores.journals import run_logs
+from toolkit.stores.journals.run_logs import LEFT_OUT, FileRunLogs, MemoryRunLogs
 
 
 def said(x, y):

@@ -11,8 +11,8 @@ from toolkit.spaces.grid import grid
 from toolkit.stages.failure import type_name
 from toolkit.stages.identity import Identity
 from toolkit.stages.schema import Coord, RaggedColumn, Schema, SchemaMismatch, Variable
-from toolkit.stores.sink import close_sinks
-from toolkit.stores.storage import Folder
+from toolkit.stores.files.storage import Folder
+from toolkit.stores.runs.sink import close_sinks
 from toolkit.stores.zarr_store import ZarrStore
 
 EVERYTHING = Schema(

@@ -13,7 +13,7 @@ import pytest
 from toolkit.run_status import Status
 from toolkit.spaces.grid import grid
 from toolkit.stages.schema import Schema, Variable
-from toolkit.stores.sink import close_sinks
+from toolkit.stores.runs.sink import close_sinks
 from toolkit.stores.zarr_store import ZarrStore
 
 pytestmark = pytest.mark.faults
@@ -51,7 +51,7 @@ WORKER = (
     COMMON
     + """
 import pickle
-from toolkit.stores.sink import open_sink
+from toolkit.stores.runs.sink import open_sink
 spec = pickle.loads(bytes.fromhex(sys.argv[1]))
 sink = open_sink(spec)
 kind, seed = sys.argv[2], int(sys.argv[3])
@@ -74,7 +74,7 @@ sys.stdin.read()
 DRIVER = (
     COMMON
     + """
-from toolkit.stores.sink import open_sink
+from toolkit.stores.runs.sink import open_sink
 from toolkit.stores.zarr_store import ZarrStore
 store = ZarrStore.create_or_open(sys.argv[1])
 store.acquire()

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from toolkit.stages.schema import Schema, Variable
-from toolkit.stores import records, stretches
+from toolkit.stores.journals import record_bytes, records, scanning, single_blocks, stretches
 
 SCHEMA = Schema(
     variables=(
@@ -17,12 +17,12 @@ SCHEMA = Schema(
 
 
 def described():
-    payload = records.schema_payload("f", SCHEMA)
-    return b"".join(records.record(records.SCHEMA, payload, stage=0, epoch=0, time=1.0))
+    payload = record_bytes.schema_payload("f", SCHEMA)
+    return b"".join(record_bytes.record(records.SCHEMA, payload, stage=0, epoch=0, time=1.0))
 
 
 def ended(run, *, attempt=1, status=1, peak=None):
-    flags, payload = records.block_payload(
+    flags, payload = record_bytes.block_payload(
         None,
         np.array([status], "u1"),
         np.array([run / 7], "f4"),
@@ -31,7 +31,7 @@ def ended(run, *, attempt=1, status=1, peak=None):
         [np.array([run * 2.0]), np.array([[run, 1, 2]], "i4")] if status == 1 else None,
     )
     return b"".join(
-        records.record(
+        record_bytes.record(
             records.BLOCK,
             payload,
             stage=0,
@@ -47,7 +47,7 @@ def ended(run, *, attempt=1, status=1, peak=None):
 
 def started(run, *, attempt=1):
     return b"".join(
-        records.record(
+        record_bytes.record(
             records.STARTED, stage=0, epoch=0, time=3.0 + run, attempt=attempt, n=1, lo=run
         )
     )
@@ -56,7 +56,7 @@ def started(run, *, attempt=1):
 def told(data):
     """Return what the records say: the outcomes in their order, and what is in progress."""
     outcomes, begun = [], set()
-    for record in records.scan(data, records.Stages()):
+    for record in scanning.scan(data, records.Stages()):
         if isinstance(record, records.Started):
             begun.add(record.run)
         elif isinstance(record, records.Block):
@@ -73,7 +73,7 @@ def told(data):
 
 def told_one_by_one(data):
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(records, "read_stretch", lambda *_: None)
+        patched.setattr(single_blocks, "read_stretch", lambda *_: None)
         return told(data)
 
 
@@ -86,7 +86,7 @@ def alternating(runs):
 def test_a_stretch_is_one_block_with_its_values():
     runs = np.random.default_rng(0).permutation(500)
     data = described() + started(int(runs[0])) + b"".join(alternating(runs.tolist()))
-    found = list(records.scan(data, records.Stages()))
+    found = list(scanning.scan(data, records.Stages()))
     blocks = [record for record in found if isinstance(record, records.Block)]
     assert next(len(block.run_ids()) for block in blocks) >= 499
     assert np.concatenate([block.run_ids() for block in blocks]).tolist() == runs.tolist()

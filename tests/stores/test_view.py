@@ -13,8 +13,8 @@ from toolkit.spaces.grid import grid, replicates, zipped
 from toolkit.spaces.sample import sample
 from toolkit.spaces.table import space as table
 from toolkit.stages.schema import Coord, RaggedColumn, Schema, Variable
-from toolkit.stores.cells import NoRuns
-from toolkit.stores.view import labelled
+from toolkit.stores.reading.cells import NoRuns
+from toolkit.stores.reading.view import labelled
 
 PEAK = Schema(variables=(Variable(name="peak", dtype="<f8", attrs={"units": "people"}),))
 COUNT = Schema(variables=(Variable(name="count", dtype="<i8"),))

@@ -2,7 +2,7 @@ import threading
 
 import pytest
 
-from toolkit.stores.writer import Pending, Writer
+from toolkit.stores.arrays.writer import Pending, Writer
 
 
 def test_jobs_are_done_in_order_and_waited_for():

@@ -12,10 +12,10 @@ from toolkit.errors import StoreError
 from toolkit.run_status import Status
 from toolkit.spaces.grid import grid
 from toolkit.stages.schema import Coord, RaggedColumn, Schema, Variable
-from toolkit.stores import open as stores_open
-from toolkit.stores.epoch import StaleWorker, StoreGone, Turn, read_turn, write_turn
-from toolkit.stores.roster import Roster
-from toolkit.stores.sink import close_sinks, open_sink
+from toolkit.stores.files.epoch import StaleWorker, StoreGone, Turn, read_turn, write_turn
+from toolkit.stores.reading import open as stores_open
+from toolkit.stores.runs.roster import Roster
+from toolkit.stores.runs.sink import close_sinks, open_sink
 from toolkit.stores.zarr_store import ZarrStore
 
 
@@ -106,9 +106,9 @@ def test_a_fold_that_was_cut_short_is_done_again(path, kit, monkeypatch, moment)
 
     with monkeypatch.context() as patched:
         if moment == "patched":
-            patched.setattr("toolkit.stores.fold.Fold.write_state", die)
+            patched.setattr("toolkit.stores.runs.fold.Fold.write_state", die)
         elif moment == "state":
-            patched.setattr("toolkit.stores.parameters.Parameters.write_piece", die)
+            patched.setattr("toolkit.stores.arrays.parameters.Parameters.write_piece", die)
         else:
             patched.setattr("toolkit.stores.zarr_store.ZarrStore.write_marker", die)
         with pytest.raises(KeyboardInterrupt):
@@ -261,7 +261,7 @@ def test_an_exchange_of_an_array_is_completed_after_a_crash(path, kit, monkeypat
     driver.block([2], kit.outcomes([2], kit.number, [np.array([0.5])]))
     with monkeypatch.context() as patched:
         patched.setattr(
-            "toolkit.stores.storage.Folder.replace_tree",
+            "toolkit.stores.files.storage.Folder.replace_tree",
             lambda *_: (_ for _ in ()).throw(KeyboardInterrupt),
         )
         with pytest.raises(KeyboardInterrupt):
@@ -431,7 +431,7 @@ def test_a_full_disk_is_said_with_a_remedy(path, kit, monkeypatch):
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patched:
-        patched.setattr("toolkit.stores.storage._write_all", full)
+        patched.setattr("toolkit.stores.files.storage._write_all", full)
         with pytest.raises(StoreError, match=r"disk is full.*Free some space"):
             driver.runs.fold(force=True)
         patched.setattr(os, "writev", full)

@@ -74,7 +74,7 @@ def _watch(target: str, asked: argparse.Namespace) -> int:
 
 def _fuzz(asked: argparse.Namespace) -> int:
     warnings.simplefilter("ignore")
-    from toolkit.stores import limits
+    from toolkit.stores.files import limits
 
     limits.room = lambda: ROOM
     limits.SMALL = 1 << 20

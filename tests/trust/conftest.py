@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.trust import specimens
-from toolkit.stores import limits
+from toolkit.stores.files import limits
 
 _heard: list[str] | None = None
 

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from numcodecs.zstd import Zstd
 
-from toolkit.stores.journal import _HEAD, PAGE
-from toolkit.stores.records import HEADER
+from toolkit.stores.journals.journal import _HEAD, PAGE
+from toolkit.stores.journals.records import HEADER
 
 NUMBERS = (
     -1,
@@ -362,8 +362,27 @@ workers:
   cpu: &cpu {count: 2, threads: 1, memory: 2GB}
   gpu: {count: 1, memory: auto, resources: {GPU: 1}}
 """
+QUEUE_PROFILE = """
+kind: slurm
+account: ${NO_SUCH_VARIABLE:-m1}
+prologue: [date]
+memory_flag: mem-per-cpu
+tiers:
+  small: &cpu {memory: 4GB, walltime: 90min, cores: 4, maximum: 9}
+  gpu: {memory: 8GB, walltime: "1:30:00", gpus: 1, partition: gpu, directives: [--exclusive]}
+"""
 PIECES = (
     "kind: local",
+    "kind: sge",
+    "account: ${",
+    "account: ${NO_SUCH_VARIABLE}",
+    "queue: ${A:-${B}}",
+    "tiers: {a: &c {<<: *c}}",
+    "cores: '9" + "9" * 5000 + "'",
+    "walltime: 1:30:00",
+    "walltime: 9" + "9" * 400 + "h",
+    "security: none",
+    "directives: {a: b}",
     "workers:",
     "  cpu: {count: 1}",
     "&a [*a]",
@@ -410,7 +429,7 @@ PIECES = (
 
 def mutate_profile(rng: random.Random) -> bytes:
     """Return the bytes of a YAML file that somebody might call a profile."""
-    lines = PROFILE.splitlines()
+    lines = rng.choice([PROFILE, QUEUE_PROFILE]).splitlines()
     for _ in range(rng.choice([1, 2, 4])):
         at = rng.randrange(len(lines))
         how = rng.randrange(5)
@@ -422,8 +441,9 @@ def mutate_profile(rng: random.Random) -> bytes:
             key, colon, _ = lines[at].partition(":")
             lines[at] = f"{key}{colon} {rng.choice([*PIECES, *map(str, NUMBERS), *TEXTS])}"
         elif how == 3:
-            raw = lines[at].encode("utf-8", "surrogatepass")
-            lines[at] = mutate_bytes(raw, rng).decode("utf-8", "replace")
+            lines[at] = mutate_bytes(lines[at].encode("utf-8", "surrogatepass"), rng).decode(
+                "utf-8", "replace"
+            )
         else:
             del lines[at]
         if not lines:

@@ -9,7 +9,9 @@ from functools import partial
 from pathlib import Path
 
 import toolkit as tk
+from toolkit.clusters.job_script import job_options
 from toolkit.clusters.profile import load_profile
+from toolkit.commands.clusters import _with_origins
 from toolkit.commands.exporting import _as_table
 from toolkit.commands.failed import failed_runs, grouped, one_text, table_text
 from toolkit.commands.outcome import plain
@@ -62,7 +64,13 @@ def write_store(path: Path) -> None:
 def read_profile(path: Path) -> None:
     """Read a profile, as every command that takes one does."""
     found = load_profile(path)
-    json.dumps(found.settings.model_dump())
+    dumped = found.settings.model_dump()
+    json.dumps(dumped)
+    _with_origins(found, dumped)
+    if found.settings.kind != "local":
+        found.settings.ladder()
+        for tier in found.queue.tiers:
+            job_options(found.queue, tier)
 
 
 def _stand(path: Path) -> None:

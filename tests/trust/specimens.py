@@ -9,7 +9,7 @@ import toolkit as tk
 from tests.stores.filled import finish, on_disk, registered
 from toolkit.spaces.grid import grid, zipped
 from toolkit.stages.schema import Coord, RaggedColumn, Schema, Variable
-from toolkit.stores.sink import close_sinks
+from toolkit.stores.runs.sink import close_sinks
 
 SCHEMA = Schema(
     variables=(

@@ -17,10 +17,11 @@ import toolkit as tk
 from tests.trust.mutations import signed, zstd_bomb
 from tests.trust.readers import read_store, write_store
 from toolkit.stages.schema import Schema
-from toolkit.stores import limits, records
-from toolkit.stores.chunks import Stored, decode
-from toolkit.stores.journal import PAGE
-from toolkit.stores.storage import Folder
+from toolkit.stores.arrays.chunks import Stored, decode
+from toolkit.stores.files import limits
+from toolkit.stores.files.storage import Folder
+from toolkit.stores.journals import records, scanning
+from toolkit.stores.journals.journal import PAGE
 
 HUGE = (10**9, 10**15, 2**63)
 DEEP = b'{"a":' * 100_000
@@ -266,7 +267,7 @@ def test_a_schema_whose_sizes_are_none_ends_the_reading_of_a_journal(
     head = [records.MAGIC, 0, 0, records.SCHEMA, 0, 0, 0, 0, 0, 0, 0.0]
     flags = records.ONE_STATUS | records.ONE_SECONDS | records.COLUMNS
     block = _block(2**32 - 1, 0, struct.pack("<Bf", 1, 0.5), flags)
-    assert list(records.scan(signed(head, payload) + block, records.Stages())) == []
+    assert list(scanning.scan(signed(head, payload) + block, records.Stages())) == []
 
 
 def test_labels_of_very_different_lengths_do_not_become_a_wide_array(frugal) -> None:

@@ -16,7 +16,7 @@ import toolkit as tk
 from tests.trust import mutations
 from tests.trust.readers import read_profile, read_store, write_store
 from tests.trust.specimens import KINDS
-from toolkit.stores import records
+from toolkit.stores.journals import records, scanning
 
 ROOT = Path(__file__).parents[2]
 SEEDS = st.integers(0, 2**63)
@@ -54,7 +54,7 @@ def test_signed_records_of_any_content_are_scanned(parts) -> None:
         flags, stage = rng.randrange(256), rng.choice([0, 1])
         head = [records.MAGIC, 0, 0, kind, flags, stage, *numbers, rng.choice([-1, 0, 2**62]), 0.0]
         data += mutations.signed(head, payload)
-    for found in records.scan(data, records.Stages()):
+    for found in scanning.scan(data, records.Stages()):
         assert found.origin.end <= len(data)
 
 

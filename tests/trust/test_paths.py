@@ -11,7 +11,7 @@ import pytest
 
 import toolkit as tk
 from tests.trust.readers import read_store, write_store
-from toolkit.stores.storage import Folder, write_file
+from toolkit.stores.files.storage import Folder, write_file
 from toolkit.stores.zarr_store import ZarrStore
 
 STUDY_SIZE = 4

@@ -1,6 +1,6 @@
 import pytest
 
-from toolkit.views.text import amount, duration, table
+from toolkit.views.text import duration, table
 
 
 def test_a_table_is_cut_to_the_terminal_and_keeps_one_line_a_row() -> None:
@@ -23,8 +23,3 @@ def test_a_table_without_rows_is_its_header() -> None:
 )
 def test_durations_have_the_unit_that_fits(seconds: float, text: str) -> None:
     assert duration(seconds) == text
-
-
-@pytest.mark.parametrize(("size", "text"), [(999, "999 B"), (2.5e6, "2.5 MB"), (3e13, "30 TB")])
-def test_amounts_have_the_unit_that_fits(size: float, text: str) -> None:
-    assert amount(size) == text

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 from toolkit.clusters.profile import load_profile
 
 if TYPE_CHECKING:
-    from toolkit.clusters.local import LocalCluster
+    from toolkit.clusters.running_cluster import RunningCluster
 
 
-def cluster(profile: str | Path = "local", **overrides: object) -> "LocalCluster":
+def cluster(profile: str | Path = "local", **overrides: object) -> "RunningCluster":
     """Return the cluster that a profile describes; a context manager.
 
     Parameters
@@ -19,13 +19,14 @@ def cluster(profile: str | Path = "local", **overrides: object) -> "LocalCluster
         ``"cluster_configs/local.yaml"``.
     **overrides
         Settings that replace those of the profile: ``workers`` (a number, or a mapping of
-        kinds), ``threads`` (per worker), ``memory`` (per worker, with a unit), ``resources``
-        (Dask worker resources such as ``{"GPU": 1}``), ``dashboard`` (an address, or None).
+        tiers), ``threads`` (per worker), ``memory`` (per worker, with a unit), ``resources``
+        (Dask worker resources such as ``{"GPU": 1}``), ``dashboard`` (an address, or None);
+        any other by its name, that of one tier as ``**{"tiers.small.maximum": 5}``.
 
     Returns
     -------
-    LocalCluster
-        With ``.client``, ``.dashboard_link``, ``.scale(count)`` and ``.close()``.
+    RunningCluster
+        With ``.client``, ``.dashboard_link``, ``.scale(count, tier)`` and ``.close()``.
 
     Raises
     ------
@@ -38,7 +39,13 @@ def cluster(profile: str | Path = "local", **overrides: object) -> "LocalCluster
     >>> with tk.cluster("local", workers=2) as cluster:  # doctest: +SKIP
     ...     sweep.run(cluster)
     """
-    checked = load_profile(profile, **overrides)
-    from toolkit.clusters.local import LocalCluster
+    from toolkit.clusters.running_cluster import RunningCluster
 
-    return LocalCluster(checked)
+    checked = load_profile(profile, **overrides)
+    if checked.settings.kind == "local":
+        from toolkit.clusters.local import LocalMachine
+
+        return RunningCluster(checked, LocalMachine(checked))
+    from toolkit.clusters.job_queue import JobQueue
+
+    return RunningCluster(checked, JobQueue(checked))

@@ -17,6 +17,24 @@ def read_yaml(path: Path) -> object:
     Raises
     ------
     ClusterError
+        As ``read_yaml_lines`` does.
+    """
+    return read_yaml_lines(path, levels=0)[0]
+
+
+def read_yaml_lines(path: Path, *, levels: int) -> tuple[object, dict[tuple[str, ...], int]]:
+    """Return what a YAML file holds, and on which line the value of each key stands.
+
+    Parameters
+    ----------
+    path
+        Of the file.
+    levels
+        How many keys deep lines are told: ``("tiers", "small", "memory")`` has three.
+
+    Raises
+    ------
+    ClusterError
         If it is no plain file, is larger than 256 KiB, is not readable as YAML, is nested deeper
         than 32 levels, or holds more than 2**20 characters once its aliases are written out.
     """
@@ -34,9 +52,29 @@ def read_yaml(path: Path) -> object:
         text = raw.decode("utf-8-sig")
         _check_extent(text)
         found: object = yaml.safe_load(text)
+        lines: dict[tuple[str, ...], int] = {}
+        if levels:
+            _note_lines(yaml.compose(text, Loader=yaml.SafeLoader), (), levels, lines)
     except (yaml.YAMLError, ArithmeticError, LookupError, TypeError, ValueError) as error:
         raise ClusterError(f"{path} is not readable as YAML: {str(error)[:1000]}") from None
-    return found
+    return found, lines
+
+
+def _note_lines(
+    node: yaml.Node | None, keys: tuple[str, ...], levels: int, lines: dict[tuple[str, ...], int]
+) -> None:
+    """Note the line of each key's value; what a mapping takes over by ``<<`` gives way to it."""
+    if not isinstance(node, yaml.MappingNode) or len(keys) == levels:
+        return
+    for key, value in node.value:
+        if key.value == "<<":
+            merged = value.value if isinstance(value, yaml.SequenceNode) else [value]
+            for each in merged:
+                _note_lines(each, keys, levels, lines)
+    for key, value in node.value:
+        if key.value != "<<":
+            lines[(*keys, str(key.value))] = int(value.start_mark.line) + 1
+            _note_lines(value, (*keys, str(key.value)), levels, lines)
 
 
 def _check_extent(text: str) -> None:

@@ -1,75 +1,70 @@
 """Cluster profiles: YAML files, checked before anything starts."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Any, cast
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ValidationError
 
-from toolkit.clusters.plain_yaml import read_yaml
-from toolkit.errors import ClusterError, ToolkitError
-from toolkit.resources import parse_memory
+from toolkit.clusters.layers import SPELLINGS, Key, Layers
+from toolkit.clusters.plain_yaml import read_yaml_lines
+from toolkit.clusters.settings import KINDS, TIERS, ClusterSettings, LocalProfile, QueueSettings
+from toolkit.errors import ClusterError
 
 _FOLDER = "cluster_configs"
 _LONGEST = 200  # characters of a value that a message shows
-_MOST = 1024  # workers of a kind, or threads of one: a slip of the pen starts no million processes
-
-
-def _memory(value: object) -> object:
-    if value in ("auto", None):
-        return value
-    if not isinstance(value, str):
-        raise ValueError(f"needs a unit, such as '4GB' (found {value!r})")
-    try:
-        parse_memory(value)
-    except ToolkitError as error:
-        raise ValueError(str(error)) from None
-    return value
-
-
-def _address(value: str | None) -> str | None:
-    _, _, port = (value or ":0").rpartition(":")
-    if not (port.isascii() and port.isdecimal() and len(port) < 6 and int(port) < 1 << 16):
-        raise ValueError("needs a port, such as '127.0.0.1:8787'")
-    return value
-
-
-_Amount = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-
-
-class WorkerKind(BaseModel):
-    """One kind of worker: how many, and what each has."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    count: Literal["auto"] | Annotated[int, Field(ge=0, le=_MOST)] = "auto"
-    threads: Annotated[int, Field(ge=1, le=_MOST)] = 1
-    memory: Annotated[str | None, BeforeValidator(_memory)] = "auto"
-    resources: dict[str, _Amount] = Field(default_factory=dict)
-
-
-class LocalProfile(BaseModel):
-    """The machine that the driver runs on."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    kind: Literal["local"]
-    dashboard: Annotated[str | None, AfterValidator(_address)] = "127.0.0.1:8787"
-    workers: dict[str, WorkerKind] = Field(default_factory=lambda: {"cpu": WorkerKind()})
+_LEVELS = 3  # tiers.small.memory
+_NOT_KEYS = ("int", "literal['auto']", "constrained-int", "function-before", "function-after")
+_OF_THE_ONLY_TIER = {
+    "n_workers": "count", "workers": "count", "threads_per_worker": "threads",
+    "memory_limit": "memory",
+}  # fmt: skip
+_DASK_ONLY = {
+    "oar": "its jobs are submitted as one argument, not as a script",
+    "htcondor": "its jobs are no shell scripts",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Profile:
-    """A checked profile and where it came from."""
+    """A checked profile and where it came from.
+
+    Parameters
+    ----------
+    name, path
+        Of its file.
+    settings
+        What it comes to, with what the site's configuration and the defaults add.
+    origins
+        Where each setting comes from, by its key with dots, such as ``"tiers.small.memory"``.
+    """
 
     name: str
     path: Path
-    settings: LocalProfile
+    settings: ClusterSettings
+    origins: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def local(self) -> LocalProfile:
+        """The settings of a profile of this machine."""
+        if not isinstance(self.settings, LocalProfile):
+            raise ClusterError(f"{self.path} describes a job queue, not this machine.")
+        return self.settings
+
+    @property
+    def queue(self) -> QueueSettings:
+        """The settings of a profile of a job queue."""
+        if isinstance(self.settings, LocalProfile):
+            raise ClusterError(f"{self.path} describes this machine, not a job queue.")
+        return self.settings
 
 
 def load_profile(name_or_path: str | Path, **overrides: object) -> Profile:
     """Read and check a cluster profile.
+
+    What the file does not say comes from the site's configuration of dask-jobqueue
+    (``jobqueue.slurm`` in Dask's own files), and then from the defaults here.
 
     Parameters
     ----------
@@ -77,28 +72,45 @@ def load_profile(name_or_path: str | Path, **overrides: object) -> Profile:
         The name of a profile (``"local"``) or the path of a YAML file. A name is looked for in
         ``cluster_configs/`` of the working directory, then among those that ship here.
     **overrides
-        Settings that replace those of the file: ``dashboard``; and ``workers`` (a number),
-        ``threads``, ``memory``, ``resources`` for a profile with one kind of worker, or
-        ``workers`` as a mapping of kinds like the file's.
+        Settings that replace those of the file: any of them by its name, those of a tier as
+        ``**{"tiers.small.maximum": 5}``; ``tiers`` (or ``workers``) as a mapping in place of the
+        file's; and ``workers`` (a number), ``threads``, ``memory`` and whatever else a tier has
+        for a profile with one tier.
 
     Raises
     ------
     ClusterError
-        If there is no such profile (the message lists those found) or a key or value is wrong
-        (the message names the file and the key).
+        If there is no such profile (the message lists those found), a key or value is wrong (the
+        message names the file and the key), or an environment variable is missing.
     """
     path = _find(name_or_path)
-    raw = read_yaml(path)
+    raw, lines = read_yaml_lines(path, levels=_LEVELS)
     if not isinstance(raw, dict):
         raise ClusterError(f"{path} must hold a mapping with 'kind', found {type(raw).__name__}.")
     kind = raw.get("kind")
+    if not isinstance(kind, str) or kind not in KINDS:
+        why = f" ({_DASK_ONLY[kind]})" if isinstance(kind, str) and kind in _DASK_ONLY else ""
+        raise ClusterError(
+            f"{path}: kind is {_brief(kind)}{why}; the kinds of cluster are "
+            f"{', '.join(map(repr, KINDS))}."
+        )
+    common, of_tier = set(KINDS[kind].model_fields), set(TIERS[kind].model_fields)
+    layers = Layers(path)
+    layers.add_file(raw, lines)
+    _override(layers, overrides, common, of_tier)
     if kind != "local":
-        raise ClusterError(f"{path}: kind is {_brief(kind)}; the kinds of cluster are 'local'.")
+        layers.add_site(kind, common, of_tier)
+        layers.inherit(of_tier)
     try:
-        settings = LocalProfile.model_validate(_merge(raw, overrides, path))
+        settings = KINDS[kind].model_validate(layers.values)
     except ValidationError as error:
-        raise ClusterError(_explain(path, error)) from None
-    return Profile(name=path.stem, path=path, settings=settings)
+        raise ClusterError(_explain(layers, error)) from None
+    return Profile(
+        name=path.stem,
+        path=path,
+        settings=cast(ClusterSettings, settings),
+        origins={".".join(key): layers.origin(key) for key in _keys(settings)},
+    )
 
 
 def profile_names() -> dict[str, Path]:
@@ -131,34 +143,48 @@ def _find(name_or_path: str | Path) -> Path:
     return names[str(name_or_path)]
 
 
-def _merge(raw: Mapping[str, object], overrides: Mapping[str, object], path: Path) -> object:
-    merged = dict(raw)
-    one_kind = {
-        "n_workers": "count", "workers": "count", "threads_per_worker": "threads",
-        "threads": "threads", "memory_limit": "memory", "memory": "memory",
-        "resources": "resources",
-    }  # fmt: skip
-    changes: dict[str, object] = {}
-    for name, value in overrides.items():
-        if name == "workers" and isinstance(value, Mapping):
-            merged["workers"] = dict(value)
-        elif name in one_kind:
-            changes[one_kind[name]] = value
-        elif name in LocalProfile.model_fields and name != "kind":
-            merged[name] = value
+def _override(
+    layers: Layers, overrides: Mapping[str, object], common: set[str], of_tier: set[str]
+) -> None:
+    settable = common - {"kind"}
+    for_the_only_tier: dict[str, object] = {}
+    for given, value in overrides.items():
+        name = SPELLINGS.get(given, given)
+        tier_key = _OF_THE_ONLY_TIER.get(given, name)
+        if name == "tiers" and isinstance(value, Mapping):
+            layers.add_override(("tiers",), dict(value))
+        elif name in settable and name != "tiers":
+            layers.add_override((name,), value)
+        elif given.startswith("tiers.") and given.count(".") == _LEVELS - 1:
+            _, tier, setting = given.split(".")
+            layers.add_override(("tiers", tier, SPELLINGS.get(setting, setting)), value)
+        elif tier_key in of_tier:
+            for_the_only_tier[tier_key] = value
         else:
-            known = sorted({*one_kind, *LocalProfile.model_fields} - {"kind"})
-            raise ClusterError(f"Unknown cluster setting {name!r}. Known: {', '.join(known)}.")
-    if changes:
-        kinds = merged.get("workers") or {"cpu": {}}
-        if not isinstance(kinds, Mapping) or len(kinds) != 1:
+            known = sorted({*_OF_THE_ONLY_TIER, *settable, *of_tier, "tiers.TIER.SETTING"})
+            raise ClusterError(f"Unknown cluster setting {given!r}. Known: {', '.join(known)}.")
+    if for_the_only_tier:
+        tiers = layers.values.get("tiers") or {"cpu": {}}
+        if not isinstance(tiers, Mapping) or len(tiers) != 1:
             raise ClusterError(
-                f"{path} has several kinds of workers, so {', '.join(sorted(changes))} does not "
-                "say which is meant. Give workers={kind: {...}}."
+                f"{layers.path} has several tiers, so {', '.join(sorted(for_the_only_tier))} does "
+                'not say which is meant. Give "tiers.TIER.SETTING", or tiers={TIER: {...}}.'
             )
-        [(kind, given)] = kinds.items()
-        merged["workers"] = {kind: {**(given or {}), **changes}}
-    return merged
+        for setting, value in for_the_only_tier.items():
+            layers.add_override(("tiers", *tiers, setting), value)
+
+
+def _keys(settings: BaseModel, at: Key = ()) -> list[Key]:
+    """Return the keys of all settings but those that hold others."""
+    found: list[Key] = []
+    for name in type(settings).model_fields:
+        value: Any = getattr(settings, name)
+        if isinstance(value, Mapping) and any(isinstance(v, BaseModel) for v in value.values()):
+            for tier, inner in value.items():
+                found += _keys(inner, (*at, name, tier))
+        else:
+            found.append((*at, name))
+    return found
 
 
 def _brief(value: object) -> str:
@@ -166,14 +192,23 @@ def _brief(value: object) -> str:
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
 
 
-def _explain(path: Path, error: ValidationError) -> str:
-    lines = [f"{path} is not a valid cluster profile:"]
+def _explain(layers: Layers, error: ValidationError) -> str:
+    lines = [f"{layers.path} is not a valid cluster profile:"]
     for problem in error.errors():
-        key = ".".join(
-            str(part) for part in problem["loc"] if part not in ("int", "literal['auto']")
+        parts = tuple(
+            str(part)
+            for part in problem["loc"]
+            if not str(part).startswith(_NOT_KEYS) and part != "[key]"
         )
-        message = problem["msg"]
+        message = problem["msg"].removeprefix("Value error, ")
         if problem["type"] == "extra_forbidden":
             message = "is not a setting; check its spelling"
-        lines.append(f"  {key[:_LONGEST]}: {message} (found {_brief(problem['input'])})")
+        found = "" if problem["type"] == "missing" else f" (found {_brief(problem['input'])})"
+        if problem["type"] == "value_error" and isinstance(problem["input"], dict):
+            found = ""  # of several settings together, which the message names
+        if problem["type"] == "missing":
+            message = "is needed"
+        where = layers.origin(parts)
+        via = "" if where in ("default", str(layers.path)) else f" [{where}]"
+        lines.append(f"  {layers.spelling(parts)[:_LONGEST]}: {message}{found}{via}")
     return "\n".join(lines)

@@ -15,6 +15,7 @@ import signal
 import sys
 from typing import Any
 
+from toolkit.clusters import job_time
 from toolkit.clusters.stderr_tail import kept_stderr
 
 _PR_SET_CHILD_SUBREAPER = 36
@@ -24,6 +25,15 @@ _LOOK_SECONDS = 0.5
 def main() -> None:
     """Start a nanny with its worker and stay until it is closed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    prepare_environment()
+    scheduler, options = sys.argv[1], json.loads(sys.argv[2])
+    with kept_stderr():
+        asyncio.run(_serve(scheduler, options))
+
+
+def prepare_environment() -> None:
+    """Set what holds for all workers of this process, before Dask is loaded."""
+    job_time.begin()
     # Threads of a run that spin while they wait take the cores of other runs: small matrix products
     # by two threads on two busy cores took 50 times as long.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
@@ -32,34 +42,31 @@ def main() -> None:
     # work on arrays of 250 kB.
     os.environ.setdefault("MALLOC_TRIM_THRESHOLD_", str(64 << 20))
     os.environ.setdefault("MALLOC_MMAP_THRESHOLD_", str(8 << 20))
-    scheduler, options = sys.argv[1], json.loads(sys.argv[2])
-    with kept_stderr():
-        asyncio.run(_serve(scheduler, options))
 
 
 async def _serve(scheduler: str, options: dict[str, Any]) -> None:
     from distributed import Nanny
 
     nanny = Nanny(scheduler, **options)
-    _adopt_orphans()
+    adopt_orphans()
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     async with nanny:
         finished = asyncio.ensure_future(nanny.finished())
         stopped = asyncio.ensure_future(stop.wait())
-        reaping = asyncio.ensure_future(_end_orphans(nanny))
+        reaping = asyncio.ensure_future(end_orphans(nanny))
         await asyncio.wait({finished, stopped}, return_when=asyncio.FIRST_COMPLETED)
         stopped.cancel()
         reaping.cancel()
 
 
-def _adopt_orphans() -> None:
+def adopt_orphans() -> None:
     """Become the parent of processes whose own parent, a killed worker, is gone."""
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
-async def _end_orphans(nanny: Any) -> None:
+async def end_orphans(nanny: Any) -> None:
     """End what the runs of a worker that died have left behind; while it lives, that is theirs."""
     import psutil
 

@@ -9,6 +9,7 @@ import click
 from toolkit.commands.outcome import (
     ExitCode,
     echo_json,
+    json_option,
     printable,
     reported,
     suggest,
@@ -16,23 +17,22 @@ from toolkit.commands.outcome import (
 )
 
 if TYPE_CHECKING:
-    from toolkit.stores.check import Report
+    from toolkit.stores.upkeep.check import Report
 
 _store_argument = click.argument("store", type=click.Path(path_type=Path))
-_json_option = click.option("--json", "as_json", is_flag=True, help="Write JSON.")
 _SHOWN = 20
 
 
 @click.command()
 @_store_argument
-@_json_option
+@json_option
 @reported
 def check(store: Path, as_json: bool) -> ExitCode:
     """Read all of STORE and say what is damaged. Writes nothing.
 
     Ends with 0 where nothing is damaged, and with 1 otherwise.
     """
-    from toolkit.stores.check import check as look
+    from toolkit.stores.upkeep.check import check as look
 
     suggest_looking(store)
     report = look(store)
@@ -47,11 +47,11 @@ def check(store: Path, as_json: bool) -> ExitCode:
 
 @click.command()
 @_store_argument
-@_json_option
+@json_option
 @reported
 def compact(store: Path, as_json: bool) -> ExitCode:
     """Make STORE smaller, while nobody runs it: what is stored stays as it is."""
-    from toolkit.stores.compaction import compact as make_smaller
+    from toolkit.stores.upkeep.compaction import compact as make_smaller
 
     suggest(f"toolkit status {shlex.quote(str(store))}")
     done = make_smaller(store)

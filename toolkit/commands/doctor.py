@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from toolkit.commands.outcome import ExitCode, echo_json, printable, reported
+from toolkit.commands.outcome import ExitCode, echo_json, json_option, printable, reported
 
 if TYPE_CHECKING:
-    from toolkit.stores.place import Trial
+    from toolkit.stores.upkeep.place import Trial
 
 _USES = {
     "store": "Stores",
@@ -21,7 +21,7 @@ _FOR_DEVELOPERS = ("dev", "docs", "test", "browser")
 
 @click.command()
 @click.argument("folder", type=click.Path(path_type=Path), required=False)
-@click.option("--json", "as_json", is_flag=True, help="Write JSON.")
+@json_option
 @reported
 def doctor(folder: Path | None, as_json: bool) -> ExitCode:
     """Say what is installed and what this machine has, and how to add what is missing.
@@ -55,7 +55,7 @@ def doctor(folder: Path | None, as_json: bool) -> ExitCode:
 
 
 def _examine(folder: Path, *, as_json: bool) -> ExitCode:
-    from toolkit.stores.place import examine
+    from toolkit.stores.upkeep.place import examine
 
     place = examine(folder)
     if as_json:
@@ -87,9 +87,12 @@ def _color(trial: "Trial") -> str | None:
 
 
 def _sections(found: dict[str, Any]) -> dict[str, list[str]]:
-    from toolkit.views.text import amount
+    from toolkit.resources import describe_memory
 
     python, hardware = found["python"], found["hardware"]
+    free, memory, disk = (
+        describe_memory(hardware[name]) for name in ("memory_available", "memory", "disk_free_here")
+    )
     required = [package for package in found["packages"] if package["extra"] is None]
     return {
         "Versions": [
@@ -99,8 +102,8 @@ def _sections(found: dict[str, Any]) -> dict[str, list[str]]:
         ],
         "Machine": [
             f"{hardware['cores_usable']} of {hardware['cores']} cores, "
-            f"{amount(hardware['memory_available'])} of {amount(hardware['memory'])} memory free, "
-            f"{amount(hardware['disk_free_here'])} free on this disk",
+            f"{free} of {memory} memory free, "
+            f"{disk} free on this disk",
         ],
         "Dask configuration": _dask(found["dask"]),
         "SLURM": [_slurm(found["slurm"])],

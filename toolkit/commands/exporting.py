@@ -69,7 +69,7 @@ def export(store: Path, out: Path, stage: str | None) -> ExitCode:
 
 
 def _readable(store: Path, stage: str | None, *, flat: bool) -> "xr.Dataset":
-    from toolkit.stores.open import open as open_store
+    from toolkit.stores.reading.open import open as open_store
 
     data = open_store(store, stage=stage, flat=flat or None)
     if objects := data.attrs.pop("objects", None):

@@ -60,8 +60,8 @@ def failed_runs(store: Path) -> list[Failed]:
         If the folder is no store.
     """
     from toolkit.commands.outcome import plain
-    from toolkit.stores.failures import COLUMNS
-    from toolkit.stores.open import failures
+    from toolkit.stores.reading.failures import COLUMNS
+    from toolkit.stores.reading.open import failures
 
     frame = failures(store)
     names = [name for name in frame.columns if name not in COLUMNS]
@@ -132,13 +132,13 @@ def groups_text(groups: list[dict[str, Any]], limit: int, width: int) -> str:
 
 def one_text(each: Failed) -> str:
     """Return all about one run."""
-    from toolkit.views.text import amount
+    from toolkit.resources import describe_memory
 
     labels = ", ".join(f"{name}={_label(value)}" for name, value in each.labels.items())
     facts = [
         f"attempts: {each.attempts}",
         f"host: {each.host}" if each.host else "",
-        f"peak memory: {amount(each.peak_memory)}" if each.peak_memory else "",
+        f"peak memory: {describe_memory(each.peak_memory)}" if each.peak_memory else "",
         f"exit code: {each.exit_code}" if each.exit_code is not None else "",
     ]
     lines = [

@@ -64,8 +64,8 @@ def _said(
 ) -> tuple[str, dict[str, Any], bool]:
     from toolkit.commands.values import one, parse_assignments
     from toolkit.run_status import Status
-    from toolkit.stores.log_of import find_run, said
-    from toolkit.stores.open import one_stage
+    from toolkit.stores.reading.log_of import find_run, said
+    from toolkit.stores.reading.open import one_stage
     from toolkit.stores.zarr_store import ZarrStore
 
     labels: dict[str, Any] = {}

@@ -109,6 +109,9 @@ def this_command() -> str:
     return shlex.join(["toolkit", *(sys.argv[1:] if is_typed else _path(context).split())])
 
 
+json_option = click.option("--json", "as_json", is_flag=True, help="Write JSON.")
+
+
 def echo_json(name: str, content: Mapping[str, object], *, in_one_line: bool = False) -> None:
     """Write a JSON document with its schema's name and version to standard output."""
     document = plain({"schema": f"toolkit.{name}", "version": 1, **content})

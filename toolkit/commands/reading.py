@@ -12,6 +12,7 @@ from toolkit.commands.outcome import (
     CommandError,
     ExitCode,
     echo_json,
+    json_option,
     printable,
     reported,
     suggest_looking,
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from toolkit.commands.standing import Standing
 
 _store_argument = click.argument("store", type=click.Path(path_type=Path))
-_json_option = click.option("--json", "as_json", is_flag=True, help="Write JSON.")
 
 
 @click.command()
@@ -36,20 +36,21 @@ _json_option = click.option("--json", "as_json", is_flag=True, help="Write JSON.
     metavar="SECONDS",
     help="How often --watch looks.",
 )
-@_json_option
+@json_option
 @reported
 def status(store: Path, watch: bool, every: float, as_json: bool) -> ExitCode:
     """Count the runs of STORE by state, also while they are being run.
 
     With --watch it waits for a sweep that nobody runs yet, and ends as the sweep does: 0 done,
-    1 some runs failed, 3 interrupted, also where the process that ran it has died.
+    1 some runs failed, 3 interrupted, also where the process that ran it has died. It goes on
+    while a job of SLURM is to run the sweep (again).
     """
-    from toolkit.commands.standing import look
+    from toolkit.commands.standing import look, look_for_job
 
     suggest_looking(store)
     if watch:
         return _watch(store, every, as_json=as_json)
-    standing = look(store)
+    standing = look_for_job(look(store))
     if as_json:
         echo_json("status", standing.document())
     else:
@@ -66,7 +67,7 @@ def status(store: Path, watch: bool, every: float, as_json: bool) -> ExitCode:
 @click.option(
     "--limit", type=click.IntRange(min=1), default=20, show_default=True, help="Rows to show."
 )
-@_json_option
+@json_option
 @reported
 def errors(store: Path, run: int | None, group: bool, limit: int, as_json: bool) -> ExitCode:
     """Show the failed runs of STORE."""
@@ -102,19 +103,20 @@ def errors(store: Path, run: int | None, group: bool, limit: int, as_json: bool)
 
 
 def _watch(store: Path, every: float, *, as_json: bool) -> ExitCode:
-    from toolkit.commands.standing import look
+    from toolkit.commands.standing import look, look_for_job
 
-    first = standing = look(store)
+    first = standing = look_for_job(look(store))
     was_running = False
     begun = time.monotonic()
     while True:
         left = _seconds_left(first, standing, time.monotonic() - begun)
         _show(standing, left, as_json=as_json)
         was_running = was_running or standing.is_running
-        if not standing.pending or (was_running and not standing.is_running) or standing.was_left:
+        is_left = (was_running and not standing.is_running) or standing.was_left
+        if not standing.pending or (is_left and standing.job is None):
             break
         time.sleep(every)
-        standing = look(store)
+        standing = look_for_job(look(store))
     for line in standing.next_steps():
         click.echo(line, err=True)
     if standing.pending:

@@ -8,7 +8,7 @@ from types import TracebackType
 
 import click
 
-from toolkit.commands.described import describe, sweep_options
+from toolkit.commands.described import Asked, describe, sweep_options
 from toolkit.commands.outcome import CommandError, ExitCode, printable, reported
 from toolkit.errors import ToolkitError
 
@@ -22,11 +22,7 @@ _PACKAGE = f"{Path(__file__).resolve().parent.parent}{os.sep}"
 @click.option("--pdb", "debugger", is_flag=True, help="Open the debugger where it raises.")
 @reported
 def reproduce(
-    target: str,
-    labels: tuple[str, ...],
-    sets: tuple[str, ...],
-    store: Path | None,
-    yes: bool,
+    asked: Asked,
     run_id: int | None,
     stage: str | None,
     debugger: bool,
@@ -41,10 +37,10 @@ def reproduce(
     """  # noqa: D301 - click reads \b as "leave these lines as they are"
     from toolkit.commands.values import point
 
-    described = describe("reproduce", target=target, sets=sets, store=store, yes=yes)
-    if run_id is not None and labels:
+    described = describe("reproduce", asked, is_point=True)
+    if run_id is not None and asked.labels:
         raise CommandError("Name the point by --run or by its labels, not by both.")
-    if run_id is None and not labels and len(described.sweep.space) > 1:
+    if run_id is None and not asked.labels and len(described.sweep.space) > 1:
         raise CommandError(
             f"Which of the {len(described.sweep.space):,} runs? Give a label for each of "
             f"{', '.join(described.sweep.space.sizes)}, or --run ID.",
@@ -54,7 +50,7 @@ def reproduce(
         value = described.sweep.reproduce(
             run=run_id,
             stage=stage,
-            **point(described.sweep, labels),
+            **point(described.sweep, asked.labels),
         )
     except ToolkitError:
         raise

@@ -1,5 +1,6 @@
 """``toolkit run``, ``explain`` and ``retry``."""
 
+import math
 import shlex
 import signal
 import threading
@@ -11,8 +12,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from toolkit.commands.described import (
+    Asked,
     Described,
     describe,
+    max_failures_option,
+    order_option,
     part_option,
     shown_path,
     sweep_options,
@@ -21,6 +25,7 @@ from toolkit.commands.outcome import (
     CommandError,
     ExitCode,
     echo_json,
+    json_option,
     reported,
     suggest,
     this_command,
@@ -31,7 +36,6 @@ from toolkit.errors import RunsFailedError, StoreError, ToolkitError
 if TYPE_CHECKING:
     from toolkit.execution.plan import Plan
 
-_json_option = click.option("--json", "as_json", is_flag=True, help="Write JSON.")
 _cluster_option = click.option(
     "--cluster", metavar="PROFILE", help="Where to run: a profile's name or its YAML file."
 )
@@ -41,22 +45,17 @@ _progress_option = click.option("--no-progress", is_flag=True, help="Show no pro
 @click.command()
 @sweep_options
 @part_option
-@_json_option
+@_cluster_option
+@json_option
 @reported
 def explain(
-    target: str,
-    labels: tuple[str, ...],
-    sets: tuple[str, ...],
-    selections: tuple[str, ...],
-    store: Path | None,
-    yes: bool,
+    asked: Asked,
+    cluster: str | None,
     as_json: bool,
 ) -> ExitCode:
     """Say what a sweep has stored and what running it would do. Runs nothing."""
-    described = describe(
-        "explain", target=target, sets=sets, selections=labels + selections, store=store, yes=yes
-    )
-    plan = described.sweep.explain()
+    described = describe("explain", asked)
+    plan = described.sweep.explain(cluster)
     if as_json:
         echo_json(
             "explain",
@@ -65,7 +64,7 @@ def explain(
                 "store": _store_path(described),
                 "sizes": plan.sizes,
                 "stages": [
-                    {"stage": name, **_whole(row)}
+                    {"stage": name, **_whole(row), "tiers": _tiers(plan.tiers.get(str(name), {}))}
                     for name, row in plan.stages.to_dict("index").items()
                 ],
                 "total": _whole(dict(plan.total)),
@@ -86,29 +85,16 @@ def explain(
     multiple=True,
     help="Run these again though they have an outcome.",
 )
-@click.option(
-    "--order",
-    type=click.Choice(["random", "coarse", "given"]),
-    default="random",
-    show_default=True,
-    help="coarse: a coarse grid first, then finer ones.",
-)
-@click.option(
-    "--max-failures", type=click.IntRange(min=0), help="Stop when more runs than this fail."
-)
+@order_option
+@max_failures_option
 @click.option(
     "--time-limit", metavar="TIME", help="Hand out nothing more after this: 90s, 20min, 2h."
 )
 @_progress_option
-@_json_option
+@json_option
 @reported
 def run(
-    target: str,
-    labels: tuple[str, ...],
-    sets: tuple[str, ...],
-    selections: tuple[str, ...],
-    store: Path | None,
-    yes: bool,
+    asked: Asked,
     cluster: str | None,
     rerun: tuple[str, ...],
     order: str,
@@ -121,15 +107,7 @@ def run(
 
     LABEL=VALUE takes a part of the space: toolkit run study.py:sweep model=svm beta=.2:.3
     """
-    described = describe(
-        "run",
-        target=target,
-        sets=sets,
-        selections=labels + selections,
-        store=store,
-        yes=yes,
-        needs_store=True,
-    )
+    described = describe("run", asked, needs_store=True)
     return _run(
         described,
         as_json=as_json,
@@ -152,30 +130,17 @@ def run(
     help="Instead, runs whose stored values `toolkit check` finds damaged.",
 )
 @_progress_option
-@_json_option
+@json_option
 @reported
 def retry(
-    target: str,
-    labels: tuple[str, ...],
-    sets: tuple[str, ...],
-    selections: tuple[str, ...],
-    store: Path | None,
-    yes: bool,
+    asked: Asked,
     cluster: str | None,
     damaged: bool,
     no_progress: bool,
     as_json: bool,
 ) -> ExitCode:
     """Run a sweep's failed runs again, and what its store lacks."""
-    described = describe(
-        "retry",
-        target=target,
-        sets=sets,
-        selections=labels + selections,
-        store=store,
-        yes=yes,
-        needs_store=True,
-    )
+    described = describe("retry", asked, needs_store=True)
     return _run(
         described,
         as_json=as_json,
@@ -208,7 +173,7 @@ def _run(
 
 def _take_out(store: Path) -> None:
     """Make damaged runs pending, so that what is counted from here on counts them as missing."""
-    from toolkit.stores.repair import repair
+    from toolkit.stores.upkeep.repair import repair
 
     if (store / "zarr.json").exists():
         found = sum(map(len, repair(store).values()))
@@ -258,6 +223,17 @@ def _tell(described: Described, counts: dict[str, int]) -> None:
         click.echo(f"Run again:   toolkit retry {described.typed}")
     assert described.sweep.store is not None
     click.echo(f"In Python:   tk.open({str(shown_path(described.sweep.store))!r})")
+
+
+def _tiers(tiers: "Mapping[str, Any]") -> list[dict[str, Any]]:
+    return [
+        {
+            "tier": name,
+            "runs": planned.runs,
+            "core_hours": None if math.isnan(planned.core_hours) else planned.core_hours,
+        }
+        for name, planned in tiers.items()
+    ]
 
 
 def _whole(row: Mapping[Any, Any]) -> dict[str, Any]:

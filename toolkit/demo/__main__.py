@@ -4,6 +4,8 @@ import os
 import sys
 from pathlib import Path
 
+import click
+
 import toolkit as tk
 from toolkit.demo.fit import fit
 from toolkit.demo.influenza import BOYS, FIRST_DAY, IN_BED, study
@@ -12,13 +14,15 @@ from toolkit.demo.picture import caption_of, draw
 PICTURE = Path("flu.png")
 
 
-def main(sweep: tk.Sweep | None = None) -> None:
+def main(sweep: tk.Sweep | None = None, cluster: str = "local") -> None:
     """Run what the store in this folder lacks, print the best fit, draw it, say what to try next.
 
     Parameters
     ----------
     sweep
         The study, or a part of it.
+    cluster
+        Profile of the workers: a name or a file.
     """
     sweep = study() if sweep is None else sweep
     plan = sweep.explain()
@@ -29,7 +33,7 @@ def main(sweep: tk.Sweep | None = None) -> None:
     if is_complete:
         print("All runs are stored, nothing to compute.\n")
     else:
-        _run(sweep)
+        _run(sweep, cluster)
     caption = caption_of(PICTURE) if is_complete else None
     if caption is None:
         data = sweep.dataset()
@@ -39,9 +43,10 @@ def main(sweep: tk.Sweep | None = None) -> None:
     print(f"{caption}\n\nPicture: {PICTURE}\nResults: {sweep.store}\n\n{_what_next()}")
 
 
-def _run(sweep: tk.Sweep) -> None:
-    print("Starting workers on this machine ...", flush=True)
-    with tk.cluster("local") as cluster:
+def _run(sweep: tk.Sweep, profile: str) -> None:
+    where = "on this machine" if profile == "local" else f"as {profile} describes them"
+    print(f"Starting workers {where} ...", flush=True)
+    with tk.cluster(profile) as cluster:
         print(f"Watch them on the Dask dashboard: {cluster.dashboard_link}", flush=True)
         sweep.run(cluster, rerun="stale")
     print()
@@ -64,12 +69,25 @@ def _what_next() -> str:
   >>> study().extend(infected=[9, 10]).run()                       # the new runs, no others"""
 
 
-if __name__ == "__main__":
+@click.command()
+@click.option(
+    "--cluster",
+    metavar="PROFILE",
+    default="local",
+    show_default=True,
+    help="Of its workers: a name, such as slurm-tiers, or a YAML file.",
+)
+def _command(cluster: str) -> None:
+    """Sweep a model of an influenza outbreak, find the best fit, draw a picture."""
     try:
-        main()
+        main(cluster=cluster)
     except tk.InterruptedSweepError as stopped:
         print(stopped, file=sys.stderr)
         sys.exit(3)
     except tk.ToolkitError as error:
         print(error, file=sys.stderr)
         sys.exit(1)
+
+
+if __name__ == "__main__":
+    _command()

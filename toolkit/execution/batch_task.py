@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 from toolkit.spaces.seeds import Streams
 from toolkit.stages.call import StageCall
 from toolkit.stages.current import RunContext
-from toolkit.stages.walltime import Walltime
-from toolkit.stores.catalogue import Catalogue
-from toolkit.stores.receipt import Receipt, SinkSpec
+from toolkit.stages.needs import Needs
+from toolkit.stores.catalogues.catalogue import Catalogue
+from toolkit.stores.journals.receipt import Receipt, SinkSpec
 from toolkit.stores.upstream import Input
 
 
@@ -27,7 +27,7 @@ class BatchSpec:
     context: RunContext
     inputs: tuple[Input, ...] = ()
     measure_memory: bool = True
-    walltime: Walltime | None = None
+    walltime: Needs | None = None
 
 
 class BatchTask(NamedTuple):
@@ -43,6 +43,18 @@ class BatchTask(NamedTuple):
     expected: float  # seconds of one run, 0 where unknown
     first_wave: bool
     careful: bool = False  # each run is recorded by itself: one of them may kill its worker
+    tier: int = 0  # of the workers that it is for
+    insists: bool = True  # a worker whose job does not last long enough for it is to leave
+
+    @property
+    def n_runs(self) -> int:
+        """How many runs it holds."""
+        return self.hi - self.lo if self.runs is None else len(self.runs) // 8
+
+    @property
+    def first(self) -> int:
+        """The run that is run first."""
+        return self.lo if self.runs is None else int(np.frombuffer(self.runs, np.int64, 1)[0])
 
     def run_ids(self) -> NDArray[np.int64]:
         """Run ids in the order in which they are run, shape ``(n_runs,)``."""
@@ -66,6 +78,7 @@ class BatchSummary:
     worn: str = (
         ""  # the worker, where runs have left so much memory behind that it is to be renewed
     )
+    leaves: str = ""  # the worker, where the end of its job is near
     wanted: int = 0  # how many runs the next batch of a vectorized stage should hold at least
 
 

@@ -24,8 +24,8 @@ from toolkit.execution.work import Work
 from toolkit.run_status import Status
 from toolkit.spaces.space import Space
 from toolkit.stages.preparing import PreparedStage
-from toolkit.stores.box import as_array
-from toolkit.stores.stage_runs import StageRuns
+from toolkit.stores.catalogues.box import as_array
+from toolkit.stores.runs.stage_runs import StageRuns
 from toolkit.stores.upstream import (
     HAS_VALUE,
     HeldReader,

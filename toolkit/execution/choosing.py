@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 from toolkit.execution.reuse import Reuse
 from toolkit.run_status import Status
 from toolkit.stages.preparing import PreparedStage
-from toolkit.stores.stage_runs import StageRuns
+from toolkit.stores.runs.stage_runs import StageRuns
 
 
 def is_due(status: NDArray[np.uint8], rerun: frozenset[str]) -> NDArray[np.bool_]:

@@ -1,13 +1,13 @@
 """What the engine notes in the log of its sweep: often enough to follow, seldom enough to keep."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from toolkit.execution.batch_task import BatchSummary
 from toolkit.execution.executors import Completed
 from toolkit.execution.progress import Progress
-from toolkit.stores.outcomes import Failed
-from toolkit.stores.stage_runs import StageRuns
+from toolkit.stores.runs.outcomes import Failed
+from toolkit.stores.runs.stage_runs import StageRuns
 
 _EVERY_SECONDS = 10.0
 _FAILURES = 20  # that are named in such a time; more are counted
@@ -24,6 +24,7 @@ class Chronicle:
 
     def __init__(self, runs: StageRuns) -> None:
         self._runs = runs
+        self._tiers_at = -_EVERY_SECONDS
         self._begin()
 
     def began(self, *, asked: int, todo: int, threads: int) -> None:
@@ -85,6 +86,26 @@ class Chronicle:
         """Note runs that are tried once more."""
         if self._named <= _FAILURES:
             self._runs.note("run_retried", runs=list(runs)[:_FAILURES], attempt=attempt)
+
+    def climbed(self, *, run: int, reason: str, before: str, after: str) -> None:
+        """Note a run that goes to a larger tier."""
+        self._runs.note("run_climbed", run=run, reason=reason, before=before, after=after)
+
+    def tiers(
+        self, tiers: Callable[[], Mapping[str, Mapping[str, float | str]]], *, now: bool = False
+    ) -> None:
+        """Note now and then how much waits for each tier, and what it has spent.
+
+        Parameters
+        ----------
+        tiers
+            Called when it is time.
+        now
+            Whether it is time already.
+        """
+        if now or time.monotonic() - self._tiers_at > _EVERY_SECONDS:
+            self._tiers_at = time.monotonic()
+            self._runs.note("tiers", tiers=tiers())
 
     def _begin(self) -> None:
         self._since = time.monotonic()

@@ -17,18 +17,21 @@ from distributed import Client, Future, WorkerPlugin, get_worker, secede
 from distributed.client import FutureCancelledError
 from distributed.scheduler import KilledWorker
 
-from toolkit.errors import SweepError
-from toolkit.execution import guests
+from toolkit.clusters.demand import Demand
+from toolkit.clusters.tiers import Ladder
+from toolkit.execution import guests, leaving
 from toolkit.execution.batch_task import BatchSpec, BatchSummary, BatchTask, unbegun
+from toolkit.execution.crew import Crew
 from toolkit.execution.deaths import (
     Deaths,
     prepare_worker,
     process_name,
     process_of,
     renew,
+    retire,
     warn_without_nanny,
 )
-from toolkit.execution.executors import Completed
+from toolkit.execution.executors import Completed, unused
 from toolkit.execution.frozen_plugin import FrozenPlugin, FrozenServer
 from toolkit.execution.renewal import is_due
 from toolkit.execution.watching import watch_workers
@@ -38,6 +41,7 @@ from toolkit.stages.frozen_arguments import frozen_in
 from toolkit.stages.pickling import dumps
 
 _CALLBACKS = ("profile", "profile-cycle", "tick")
+_EXPLAINED_S = 0.1  # between two looks at how a worker ended
 _REGISTER_TRIES, _REGISTER_PAUSE = 10, 0.3
 
 
@@ -99,24 +103,57 @@ class DaskExecutor:
     ) -> None:
         self.client = client
         self.stage = stage
-        self.resources = dict(resources)
-        self.cores = cores  # what one run takes
+        self._resources = dict(resources)
+        self._crew = Crew(client, stage=stage, resources=resources, cores=cores)
         self._prefix = ""
         self._sequence = 0
         self._plugins: list[str] = []
+        self._specs: dict[str, str] = {}  # by token, the plugin that brings it
         self._server: FrozenServer | None = None
         self._in_flight: dict[Key, tuple[BatchTask, Future[Any]]] = {}
         self._done: queue.SimpleQueue[Future[Any]] = queue.SimpleQueue()
-        self.workers = self.threads = 0
-        self._count_workers()
         self._stop_watching = watch_workers(client, note) if note is not None else None
         self._sweep = uuid.uuid4().hex[:8]
         client.run_on_scheduler(guests.enter, sweep=self._sweep, client=client.id)
         self._deaths = Deaths(client)
+        self._unexplained: list[Future[Any]] = []  # lost with a worker of which more is asked
         self._renewed: set[str] = set()
         self._has_warned = False
         if not profile:
             self._register(QuietPlugin(guests.mark("toolkit-quiet", self._sweep)))
+
+    @property
+    def ladder(self) -> Ladder:
+        """The tiers of the cluster."""
+        return self._crew.ladder
+
+    @property
+    def threads(self) -> int:
+        """How many runs are done at once."""
+        return self._crew.threads
+
+    @property
+    def workers(self) -> int:
+        """How many processes do them."""
+        return self._crew.workers
+
+    def room(self, tier: int) -> int:
+        """Return how many runs the workers of a tier do at once by now."""
+        return self._crew.room(tier)
+
+    def waits(self) -> Mapping[str, str]:
+        """Return why jobs of a tier are not there yet, by the names of those that wait."""
+        return self._crew.waits()
+
+    def ask(self, demands: Callable[[], Mapping[int, Demand]]) -> None:
+        """Say what is left for each tier.
+
+        Raises
+        ------
+        ClusterError
+            If workers that are needed cannot be started.
+        """
+        self._crew.ask(self._sweep, demands)
 
     def prepare(self, spec: BatchSpec) -> None:
         """Send a spec to every worker, once."""
@@ -130,8 +167,14 @@ class DaskExecutor:
         if spec.walltime is not None and not self._has_warned:
             self._has_warned = warn_without_nanny(self.client)
         self._register(SpecPlugin(guests.SPEC + token, spec.token, dumps(spec)))
+        self._specs[spec.token] = guests.SPEC + token
+        for each in unused(self._specs, (task for task, _ in self._in_flight.values())):
+            name = self._specs.pop(each)
+            with contextlib.suppress(OSError):  # a worker died while it was told
+                self.client.unregister_worker_plugin(name)
+            self._plugins.remove(name)
 
-    def submit(self, tasks: Sequence[BatchTask]) -> None:
+    def submit(self, tasks: Sequence[BatchTask], resources: Mapping[str, float]) -> None:
         """Hand out batches with one message to the scheduler."""
         graph = {}
         for task in tasks:
@@ -147,7 +190,7 @@ class DaskExecutor:
                 sync=False,
                 retries=0,
                 priority=earlier_first,
-                resources=self.resources or None,
+                resources={**self._resources, **resources} or None,
             )
         for key, task, future in zip(keys, tasks, futures, strict=True):
             self._in_flight[key] = (task, future)
@@ -155,7 +198,9 @@ class DaskExecutor:
 
     def completed(self, timeout: float) -> list[Completed]:
         """Wait for batches that came back, and fetch their summaries with one call."""
-        futures = list(self._drain(timeout))
+        waiting, self._unexplained = self._unexplained, []
+        futures = list(self._drain(min(timeout, _EXPLAINED_S) if waiting else timeout))
+        futures += [future for future in waiting if future.key in self._in_flight]
         summaries = self._fetch(futures)
         worn = {each.worn for each in summaries.values() if each is not None} - self._renewed - {""}
         if worn:  # what these workers hold is fetched before they are started again
@@ -169,7 +214,9 @@ class DaskExecutor:
             for future in futures
             if summaries.get(future.key) is None
         }
-        self._deaths.await_for(errors.values())
+        is_known = dict(zip(errors, self._deaths.are_known(errors.values()), strict=True))
+        self._unexplained = [each for each in futures if not is_known.get(each.key, True)]
+        futures = [each for each in futures if is_known.get(each.key, True)]
         completed = []
         for future in futures:
             task, _ = self._in_flight.pop(future.key)
@@ -187,10 +234,14 @@ class DaskExecutor:
             )
             future.release()
         if any(each.lost_worker for each in completed):
-            self._count_workers()
+            self._crew.look()
         if worn:
             self._renewed |= worn
             renew(self.client, worn)
+        leaving_now = {each.leaves for each in summaries.values() if each is not None} - {""}
+        if leaving_now:
+            retire(self.client, leaving_now)
+            self._crew.look()
         return completed
 
     def _fetch(self, futures: list[Future[Any]]) -> dict[Key, BatchSummary | None]:
@@ -229,9 +280,11 @@ class DaskExecutor:
 
     def close(self) -> None:
         """Take the plugins back from the workers."""
+        self._deaths.close()
         if self._stop_watching is not None:
             self._stop_watching()
         with contextlib.suppress(OSError, TimeoutError, ValueError):
+            self._crew.leave(self._sweep)
             for name in reversed(self._plugins):
                 self.client.unregister_worker_plugin(name)
             self.client.run_on_scheduler(guests.leave, sweep=self._sweep)
@@ -264,30 +317,12 @@ class DaskExecutor:
                 enough -= 1
                 yield future
 
-    def _count_workers(self) -> None:
-        workers = self.client.scheduler_info(n_workers=-1)["workers"].values()
-        fitting = [
-            worker
-            for worker in workers
-            if all(
-                worker.get("resources", {}).get(name, 0) >= amount
-                for name, amount in self.resources.items()
-            )
-        ]
-        if workers and not fitting:
-            tags = ", ".join(f"{name}={amount:g}" for name, amount in self.resources.items())
-            raise SweepError(
-                f"Stage {self.stage!r} needs workers with {tags}, and none of the "
-                f"{len(workers)} workers has that. Start workers with the Dask resource, such "
-                "as tk.cluster('local', resources={'GPU': 1}) or dask worker --resources GPU=1."
-            )
-        self.workers = max(1, len(fitting))
-        self.threads = max(1, sum(worker["nthreads"] for worker in fitting) // self.cores)
-
 
 def execute_here(task: BatchTask) -> BatchSummary:
     """Run a batch in this thread of a worker, and go on to another while its results are saved."""
     summary = execute(task, leave=_leave)
+    if not leaving.fits(task.expected if task.insists else min(task.expected, task.seconds)):
+        summary = replace(summary, leaves=process_name(get_worker()))
     return replace(summary, worn=process_name(get_worker())) if is_due() else summary
 
 

@@ -4,7 +4,16 @@ import contextlib
 import signal
 from dataclasses import dataclass
 
-_NUMBERS = ("B", "kB", "MB", "GB", "TB")
+from toolkit.clusters.job_endings import JobEnding
+from toolkit.resources import describe_memory
+
+_REASONS = {
+    "memory": "memory",
+    "walltime": "time limit",
+    "preempted": "preempted",
+    "cancelled": "cancelled",
+    "node lost": "node lost",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +37,10 @@ class Death:
         The last lines that it wrote.
     host
         Name of the machine.
+    has_left
+        Whether it went by itself, in time before the end of its job.
+    ending
+        How its job ended, as the queueing system says; None where it was not asked.
     """
 
     exit_code: int | None = None
@@ -37,12 +50,23 @@ class Death:
     traceback: str = ""
     log: str = ""
     host: str = ""
+    has_left: bool = False
+    ending: JobEnding | None = None
+
+    @property
+    def is_explained(self) -> bool:
+        """Whether it is known why the process ended; a signal may have been meant for its job."""
+        if self.out_of_memory or self.has_left:
+            return True
+        return self.exit_code not in (None, -signal.SIGTERM, -signal.SIGKILL)
 
     @property
     def reason(self) -> str:
-        """``"walltime"``, ``"memory"`` or ``"worker died"``."""
+        """One of ``toolkit.stages.failure.REASONS``."""
         if self.out_of_memory:
             return "memory"
+        if self.ending is not None:
+            return _REASONS.get(self.ending.reason, "worker died")
         return "walltime" if self.exit_code == -signal.SIGALRM else "worker died"
 
     @property
@@ -53,8 +77,12 @@ class Death:
     def describe(self) -> str:
         """Return how the process ended."""
         if self.out_of_memory:
-            limit = f" of {_amount(self.memory_limit)}" if self.memory_limit else ""
+            limit = f" of {describe_memory(self.memory_limit)}" if self.memory_limit else ""
             return f"the worker process was ended at its memory limit{limit} in this run"
+        if self.has_left:
+            return "the worker left in this run, before the end of its job"
+        if self.ending is not None:
+            return f"{self.ending.describe()} in this run"
         if self.exit_code is None:
             return "the worker process was lost in this run, and nobody saw it end"
         if self.exit_code < 0:
@@ -67,10 +95,3 @@ def _signal(number: int) -> str:
         known = signal.Signals(number)
         return f"signal {number} ({known.name}: {signal.strsignal(number)})"
     return f"signal {number}"
-
-
-def _amount(nbytes: float) -> str:
-    power = 0
-    while nbytes >= 1000 and power + 1 < len(_NUMBERS):
-        nbytes, power = nbytes / 1000, power + 1
-    return f"{nbytes:.3g} {_NUMBERS[power]}"

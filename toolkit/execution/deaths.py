@@ -2,34 +2,66 @@
 
 import contextlib
 import os
+import socket
 import time
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from concurrent.futures import Future as ThreadFuture
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 from distributed import Client
 from distributed.scheduler import KilledWorker
 
+from toolkit.clusters.job_endings import JobEnding, ending_of
+from toolkit.clusters.job_time import ends_at
 from toolkit.clusters.last_words import LastWordsPlugin, open_book
+from toolkit.clusters.retiring import let_go
 from toolkit.execution import renewal
 from toolkit.execution.alarm import allow_ending
 from toolkit.execution.death import Death
+from toolkit.execution.leaving import LEFT_TOPIC, leave_in_time
+from toolkit.stages.failure import TIER_VARIABLE
 
 _TOPIC = "toolkit-deaths"
-_PATIENCE = 3.0
-_POLL = 0.1
+WORKERS_TOPIC = "toolkit-workers"
+_PATIENCE = 5.0
+_THREADS = 4  # that ask the queueing system, which may take its time
+_Process = tuple[str | None, int]  # by nanny and number
 _FIELDS = (
     *("exit_code", "out_of_memory", "memory_limit", "peak_memory", "traceback", "log", "host"),
 )
 
 
 def prepare_worker(worker: Any) -> None:
-    """Let runs be ended, and the worker be renewed, where a nanny starts its process again."""
+    """Let the worker leave in time, runs be ended, and it be renewed where it has a nanny."""
+    leave_in_time(worker)
+    _say_who(worker)
     if worker.nanny is None:
         return
     allow_ending()
     renewal.limit_memory(worker.memory_manager.memory_limit)
     open_book()
+
+
+def _say_who(worker: Any) -> None:
+    """Tell once to which job of which tier a worker belongs, and when that ends."""
+    job, ends = os.environ.get("SLURM_JOB_ID", ""), ends_at()
+    if (job or ends < float("inf")) and not getattr(worker, "_toolkit_said", False):
+        worker._toolkit_said = True
+        worker.log_event(
+            WORKERS_TOPIC,
+            {
+                "address": worker.address,
+                "pid": os.getpid(),
+                "job": job,
+                "name": str(worker.name),
+                "ends_at": ends,
+                "tier": os.environ.get(TIER_VARIABLE, ""),
+                "host": socket.gethostname(),
+            },
+        )
 
 
 def warn_without_nanny(client: Client) -> bool:
@@ -65,37 +97,79 @@ class Deaths:
 
     def __init__(self, client: Client) -> None:
         self._client = client
-        self._known: dict[tuple[str | None, int], Death] = {}  # by nanny and process
+        self._known: dict[_Process, Death] = {}
+        self._awaited_since: dict[_Process, float] = {}
+        self._asked: dict[_Process, ThreadFuture[Death]] = {}  # whose jobs were asked for
+        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="toolkit-deaths")
         client.register_plugin(LastWordsPlugin(_TOPIC))
 
-    def await_for(self, errors: Iterable[BaseException | None]) -> None:
-        """Wait a little until it is known how the workers ended that these errors name."""
-        named = {
-            _process(error)
+    def are_known(self, errors: Iterable[BaseException | None]) -> list[bool]:
+        """Return for each error whether it is known how the worker ended that it names.
+
+        Where that is not known yet, ask again in a moment; after some seconds nobody will tell.
+        """
+        processes = [
+            _process(error) if isinstance(error, KilledWorker) and error.last_worker.nanny else None
             for error in errors
-            if isinstance(error, KilledWorker) and error.last_worker.nanny
-        }
-        deadline = time.monotonic() + _PATIENCE
-        while named - self._known.keys():
+        ]
+        if any(each is not None and each not in self._known for each in processes):
             self._ask()
-            if time.monotonic() > deadline:
-                # Its nanny is gone as well; it is asked for once.
-                self._known.update(dict.fromkeys(named - self._known.keys(), Death()))
-            elif named - self._known.keys():
-                time.sleep(_POLL)
+        return [each is None or self._is_known(each) for each in processes]
+
+    def _is_known(self, process: _Process) -> bool:
+        if process not in self._known:
+            now = time.monotonic()
+            if now - self._awaited_since.setdefault(process, now) < _PATIENCE:
+                return False
+            self._known[process] = Death()  # its nanny is gone as well
+        asked = self._asked.get(process)
+        if asked is None:
+            if self._known[process].is_explained:
+                return True
+            self._asked[process] = self._threads.submit(self._with_ending, process)
+            return False
+        if asked.done():
+            self._known[process] = asked.result()
+        return asked.done()
+
+    def close(self) -> None:
+        """Ask no more."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
 
     def of(self, error: BaseException | None) -> Death | None:
         """Return how the worker ended that an error names, None where that is not known."""
         return self._known.get(_process(error)) if isinstance(error, KilledWorker) else None
 
+    def _with_ending(self, process: _Process) -> Death:
+        """Ask the queueing system what became of the job of a worker that nobody saw end."""
+        death = self._known[process]
+        jobs = {
+            said["pid"]: said
+            for _, said in self._client.get_events(WORKERS_TOPIC)
+            if isinstance(said, dict) and said["pid"] == process[1]
+        }
+        said = jobs.get(process[1])
+        if said is None:
+            return death
+        ending = ending_of(str(said["job"])) if said["job"] else JobEnding(job=said["name"])
+        if ending.reason == "unknown" and time.time() >= said["ends_at"]:  # no queue says more
+            ending = replace(ending, reason="walltime")
+        if ending.reason in ("running", "unknown"):
+            return death
+        return replace(death, ending=ending, host=death.host or said["host"])
+
     def _ask(self) -> None:
+        for _, said in self._client.get_events(LEFT_TOPIC):
+            self._note(said, Death(has_left=True))
         for _, said in self._client.get_events(_TOPIC):
-            self._known[said["nanny"], said["pid"]] = Death(
-                **{name: said[name] for name in _FIELDS}
-            )
+            self._note(said, Death(**{name: said[name] for name in _FIELDS}))
+
+    def _note(self, said: Mapping[str, Any], death: Death) -> None:
+        """Keep it, unless more is known already."""
+        self._known.setdefault((said["nanny"], said["pid"]), death)
 
 
-def _process(error: KilledWorker) -> tuple[str | None, int]:
+def _process(error: KilledWorker) -> _Process:
     return error.last_worker.nanny, error.last_worker.pid
 
 
@@ -116,6 +190,13 @@ def renew(client: Client, processes: Iterable[str]) -> None:
     workers = [name.partition(" ")[0] for name in processes]
     with contextlib.suppress(OSError, TimeoutError):
         client.run_on_scheduler(_restart, workers=workers)
+
+
+def retire(client: Client, processes: Iterable[str]) -> None:
+    """Let workers go whose jobs are about to end, once nothing runs in them any more."""
+    workers = [name.partition(" ")[0] for name in processes]
+    with contextlib.suppress(OSError, TimeoutError):
+        client.run_on_scheduler(let_go, workers=workers)
 
 
 async def _restart(workers: list[str], dask_scheduler: Any = None) -> None:

@@ -12,29 +12,34 @@ import numpy as np
 from toolkit.errors import RunsFailedError
 from toolkit.execution.alarm import can_interrupt
 from toolkit.execution.batch_task import BatchSummary, BatchTask
+from toolkit.execution.chances import Chances
 from toolkit.execution.chronicle import Chronicle
 from toolkit.execution.executors import Completed, Executor, InProcessExecutor
 from toolkit.execution.failing import Failures
+from toolkit.execution.grouping import groups_of
+from toolkit.execution.lanes import Lanes
+from toolkit.execution.learning import SLOW_RUN, Learning
 from toolkit.execution.losses import Losses
 from toolkit.execution.pace import Pace
 from toolkit.execution.progress import Progress
 from toolkit.execution.requests import Requests
-from toolkit.execution.run_queue import Ids, RunQueue
+from toolkit.execution.run_queue import Ids
 from toolkit.execution.sizing import (
     ChunkPlan,
     choose_chunks,
-    runs_together,
+    room_for_choices,
     window_size,
 )
-from toolkit.execution.sources import SpaceSource, tell
+from toolkit.execution.sources import SpaceSource, runs_left, tell
 from toolkit.execution.specs import make_spec
 from toolkit.execution.tally import Tally
+from toolkit.execution.window import Window
 from toolkit.execution.work import Policy, Work
+from toolkit.stages.needs import needs_of
 from toolkit.stages.schema import Schema
-from toolkit.stages.walltime import walltime_of
-from toolkit.stores.box import as_array
-from toolkit.stores.outcomes import Collected
-from toolkit.stores.receipt import Receipt
+from toolkit.stores.catalogues.box import as_array
+from toolkit.stores.journals.receipt import Receipt
+from toolkit.stores.runs.outcomes import Collected
 
 _IN_PROCESS_SECONDS = 2.0
 _WAVE_SECONDS = 0.005
@@ -77,17 +82,22 @@ class Engine:
         self._here = executor is None
         self.requests = requests or Requests()
         self.executor: Executor = executor or InProcessExecutor(self.requests)
-        self.queue = RunQueue("", policy.order)
-        self._tally = Tally(work.runs, work.binding.name, self.lock)
-        self._in_flight = 0
+        self.queue = Lanes(policy.order)
+        self._tally = Tally(work.runs, work.binding.name, self.lock, lambda: runs_left(work.source))
         self._pace = Pace()
+        self._needs = needs_of(work.binding)
+        threads = 1 if self._needs.fixed is None else self._needs.fixed.threads
+        self._out = Window(self.queue, self._pace, threads)
         self._wave = 0  # batches of the first wave
         self._failures = Failures(work.runs, policy.max_failures)
-        self._walltime = walltime_of(work.binding)
-        self._losses = Losses(work.runs, self.queue, work.binding.stage, self._walltime)
+        self._walltime = self._needs if self._needs.may_limit_time else None
+        self._learning: Learning | None = None
         self._draws: set[str] = set()
         self._settled = self._draining = False
         self._chronicle = Chronicle(work.runs)
+        stage = work.binding.stage
+        self._chances = Chances(work.runs, stage, self.queue, self._chronicle.climbed)
+        self._losses = Losses(work.runs, self.queue, stage, self._walltime, self._chances)
         self._session = uuid.uuid4().hex
         self._receipts: list[Receipt] = []
         self._in_progress: Mapping[str, tuple[int, ...]] = {}
@@ -118,6 +128,7 @@ class Engine:
         """
         try:
             self._ask()
+            self._place()
             self._chronicle.began(
                 asked=self._tally.asked, todo=len(self.queue), threads=self.executor.threads
             )
@@ -137,8 +148,14 @@ class Engine:
 
     def _ask(self) -> bool:
         """Take points from the source; False where it has none now."""
-        wanted = window_size(self.executor.threads)
-        while (space := self.work.source.ask(wanted)) is not None:
+        threads = self.executor.threads
+        wanted = window_size(threads)
+        if not isinstance(self.work.source, SpaceSource):  # what it gives depends on what ended
+            room = room_for_choices(threads)
+            if self._here and not self._wave:  # one run alone would tell little of all others
+                room = _WAVE_RUNS
+            wanted = room - self._tally.pending
+        while wanted > 0 and (space := self.work.source.ask(wanted)) is not None:
             with self.lock:
                 found = self.runs.register(space, defaults=dict(self.work.defaults))
                 ids = as_array(found)
@@ -146,6 +163,8 @@ class Engine:
                 is_span = isinstance(found, range) and len(asked) == len(ids) > 0
                 self._tally.add(slice(ids[0], ids[-1] + 1) if is_span else asked)
             self._tally.count()
+            if self.queue.placement is not None:
+                self.queue.placement.register(ids, self.runs.catalogue)
             self._enqueue(todo)
             if not isinstance(self.work.source, SpaceSource):
                 tell(self.work.source, self.runs, np.setdiff1d(ids, todo))
@@ -167,7 +186,7 @@ class Engine:
         for before in np.unique(attempts[attempts > 0]).tolist():
             again = ids[attempts == before]
             self.queue.repeat(again, before + 1)
-            self._losses.note_tried(again, before)
+            self._chances.note_tried(again, before)
 
     def _first_wave(self) -> None:
         self._prepare()
@@ -183,8 +202,13 @@ class Engine:
         self._wave = len(tasks)
         self._failures.check_first_wave(self._wave)
         self._failures.check_limit()
-        if self._here and len(self.queue) * self._pace.expected > _IN_PROCESS_SECONDS:
+        left = len(self.queue) + runs_left(self.work.source)
+        if self._here and left * self._pace.expected > _IN_PROCESS_SECONDS:
             self._leave_process()
+        if self._learning is None:
+            self._place()
+        else:  # what earlier sessions have stored tells at once how long runs take
+            self._learning.look(self._pace.expected)
         plan = self._settle_layout()
         self._prepare()
         with self.lock:
@@ -201,12 +225,22 @@ class Engine:
         if self._here:
             self.executor.close()
             self.executor, self._here = self._start_cluster(), False
+            self._place()
+
+    def _place(self) -> None:
+        """Say for each run on which tier it is run, where runs or workers may differ."""
+        ladder = self.executor.ladder
+        is_slow = self._pace.expected >= SLOW_RUN
+        if not (ladder[0].is_tagged or self._needs.fixed is None or is_slow):
+            return
+        self._learning = Learning.begin(self.work, ladder, self._needs, self.queue)
+        self._learning.look(self._pace.expected)
 
     def _wave_summaries(self) -> list[BatchSummary]:
         """Wait for the first wave; not for all of it, once a slow one has shown a success."""
         summaries: list[BatchSummary] = []
         begun = time.monotonic()
-        while self._in_flight and self.stopped_because is None:
+        while len(self._out) and self.stopped_because is None:
             for each in self.executor.completed(_COLLECT_SECONDS):
                 if each.summary is not None:
                     summaries.append(each.summary)
@@ -223,7 +257,7 @@ class Engine:
         while True:
             self._apply_requests()
             self._refill()
-            if not self._in_flight:
+            if not len(self._out):
                 self._collect(force=True)
                 self._failures.check_limit()
                 if self.stopped_because is not None or not (len(self.queue) or self._ask()):
@@ -239,7 +273,10 @@ class Engine:
             self._collect(force=True)
         finally:
             with self.lock:
+                if not isinstance(self.work.source, SpaceSource):
+                    self.runs.leave_out(self._tally.pending_ids())
                 self.runs.fold(force=True)
+            self._tell_tiers(now=True)
             self._chronicle.ended(self.progress(), self.stopped_because)
             self.executor.close()
         for name in sorted(self._draws):
@@ -264,42 +301,36 @@ class Engine:
         self.queue.token = spec.token
 
     def _submit(self, tasks: list[BatchTask]) -> None:
-        if tasks:
-            self.executor.submit(tasks)
-            self._in_flight += len(tasks)
+        by_resources: dict[tuple[tuple[str, float], ...], list[BatchTask]] = {}
+        for task in tasks:
+            self._out.sent(task)
+            by_resources.setdefault(self.queue.resources(task), []).append(task)
+        for resources, together in by_resources.items():
+            self.executor.submit(together, dict(resources))
 
     def _refill(self) -> None:
         """Fill the window again once half of it is free: one message for many batches."""
-        window = 1 if self._here else window_size(self.executor.threads)
-        if self.requests.paused and not self._in_flight:
+        if self.requests.paused and not len(self._out):
             time.sleep(_COLLECT_SECONDS / 4)
-        if self.stopped_because is not None or self.requests.paused:
+        if self.stopped_because is not None or self.requests.paused or self._draining:
             return
-        if self._in_flight > window // 2 or self._draining:
-            return
-        if self._losses.suspect is not None and self._in_flight:
+        if self._losses.suspect is not None and len(self._out):
             return
         if len(self.queue) == 0:
             self._ask()
-        tasks: list[BatchTask] = []
-        while self._in_flight + len(tasks) < window:
-            task = self.queue.next_batch(
-                seconds=self._pace.batch_seconds(self.queue, self.executor),
-                expected=self._pace.rate(self.queue, self.executor),
-            )
-            if task is None:
-                break
-            tasks.append(task)
-        if not tasks and not self._in_flight:
+        tasks = self._out.next_batches(self.executor, most=1 if self._here else None)
+        if not tasks and not len(self._out) and self.queue.has_only_suspects:
             self._losses.suspect = self.queue.next_suspect(
                 seconds=self._pace.batch_seconds(self.queue, self.executor),
                 expected=self._pace.expected or 1e-3,
             )
             tasks = [self._losses.suspect] if self._losses.suspect is not None else []
         self._submit(tasks)
+        if not len(self._out) and len(self.queue):  # the workers that these runs need are to come
+            time.sleep(_COLLECT_SECONDS / 2)
 
     def _take(self, each: Completed) -> None:
-        self._in_flight -= 1
+        self._out.back(each.task)
         if each.summary is None:
             self._take_lost(each)
             return
@@ -307,8 +338,12 @@ class Engine:
         self._losses.in_a_row = 0
         self._chronicle.took(summary)
         self._pace.note(summary)
+        self._out.spent(each.task, summary.wall_seconds)
         self._receipts.append(summary.receipt)
-        self.queue.give_back(each.task, summary.begun)
+        if summary.begun or summary.leaves:
+            self.queue.give_back(each.task, summary.begun)
+        else:
+            self.queue.postpone(each.task)
 
     def _take_lost(self, each: Completed) -> None:
         """Repeat what a dead worker had not finished; blame only the run that it was in."""
@@ -321,6 +356,7 @@ class Engine:
             self._collect(force=True)
             running = {run for runs in self._in_progress.values() for run in runs}
             self._chronicle.lost(each, running)
+            self._out.spent(each.task, self._losses.held(each.task, self._in_progress))
             self._receipts += self._losses.take(each, self._in_progress)
 
     def _collect(self, *, force: bool = False, fold: bool = True) -> None:
@@ -338,12 +374,14 @@ class Engine:
                 self.runs.fold()
         self._after_outcomes(collected)
         self._tally.count()
+        if self._learning is not None:
+            self._learning.look(self._pace.expected, self._losses.alive(self._in_progress))
 
     def _resettle(self) -> None:
         """Widen an output once no batch is out: its array is written anew."""
         if self._settled and self.runs.widest_schema != self.runs.schema:
             self._draining = True
-            if self._in_flight == 0:
+            if len(self._out) == 0:
                 self._settle_layout()
                 self._prepare()
                 self._draining = False
@@ -352,7 +390,7 @@ class Engine:
         self._chronicle.failed(collected.failures)
         for failed in collected.failures:
             run = failed.failure.run
-            if self._losses.is_worth_repeating(failed.failure, failed.attempt):
+            if self._chances.has_another(failed.failure, failed.attempt):
                 with self.lock:
                     self.runs.reset(np.array([run]))
                 self.queue.repeat(np.array([run]), failed.attempt + 1)
@@ -381,9 +419,15 @@ class Engine:
             with self.lock:
                 self.runs.set_schema(schema, length)
         plan = replace(plan, length=length)
-        self.queue.keep_together(
-            runs_together(plan, n_runs=len(self.queue), bytes_per_run=schema.nbytes_per_run)
+        groups = groups_of(
+            self.runs.catalogue,
+            schema,
+            plan,
+            n_runs=len(self.queue),
+            seconds_per_run=self._pace.expected,
+            seconds=self._pace.batch_seconds(self.queue, self.executor),
         )
+        self.queue.keep_together(groups)
         return plan
 
     def _apply_requests(self) -> None:
@@ -402,7 +446,14 @@ class Engine:
         if self.requests.stop:
             self._stop("it was asked to stop")
         if self.requests.kill:
-            self._in_flight -= len(self.executor.cancel(now=True))
+            self._end_now()
+        if self.executor.ladder[0].is_tagged:
+            self.executor.ask(self._out.demands)
+            self._tell_tiers()
+
+    def _tell_tiers(self, *, now: bool = False) -> None:
+        if self.executor.ladder[0].is_tagged:
+            self._chronicle.tiers(lambda: self._out.tiers(self.executor), now=now)
 
     def _stop(self, reason: str) -> None:
         if self.stopped_because is None:
@@ -412,16 +463,20 @@ class Engine:
 
     def _take_back(self) -> None:
         for task in self.executor.cancel(now=False):
-            self._in_flight -= 1
+            self._out.back(task)
             self.queue.give_back(task, 0)
+
+    def _end_now(self) -> None:
+        for task in self.executor.cancel(now=True):
+            self._out.back(task)
 
     def _drain(self) -> None:
         """Wait for what still runs."""
-        while self._in_flight:
+        while len(self._out):
             for each in self.executor.completed(_COLLECT_SECONDS):
                 self._take(each)
             if self.requests.kill:
-                self._in_flight -= len(self.executor.cancel(now=True))
+                self._end_now()
 
 
 def _widest(schema: Schema) -> int:

@@ -2,16 +2,20 @@
 
 import threading
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from toolkit.clusters.demand import Demand
+from toolkit.clusters.tiers import ANY, Ladder
 from toolkit.execution.batch_task import BatchSpec, BatchSummary, BatchTask
 from toolkit.execution.death import Death
 from toolkit.execution.requests import Requests
 from toolkit.execution.worker import add_spec, drop_spec, execute
 from toolkit.stages.command_process import allow_programs, stop_programs
 from toolkit.stages.failure import RunStopped
+
+_MOST_UNUSED = 16  # earlier specs that are kept though no batch that is out needs them
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,14 +32,32 @@ class Completed:
 class Executor(Protocol):
     """Runs batches somewhere. Not shared between threads."""
 
-    threads: int
-    workers: int
+    @property
+    def threads(self) -> int:
+        """How many runs are done at once, at least 1."""
+
+    @property
+    def workers(self) -> int:
+        """How many processes do them, at least 1."""
+
+    @property
+    def ladder(self) -> Ladder:
+        """The tiers of the workers."""
+
+    def room(self, tier: int) -> int:
+        """Return how many runs the workers of a tier do at once by now; 0 where none is there."""
+
+    def waits(self) -> Mapping[str, str]:
+        """Return why jobs of a tier are not there yet, by the names of those that wait."""
+
+    def ask(self, demands: Callable[[], Mapping[int, Demand]]) -> None:
+        """Say now and then what is left for each tier; a cluster starts workers for it."""
 
     def prepare(self, spec: BatchSpec) -> None:
         """Make a spec known wherever batches may run, now and later."""
 
-    def submit(self, tasks: Sequence[BatchTask]) -> None:
-        """Hand out batches."""
+    def submit(self, tasks: Sequence[BatchTask], resources: Mapping[str, float]) -> None:
+        """Hand out batches, to workers that have these Dask resources."""
 
     def completed(self, timeout: float) -> list[Completed]:
         """Wait up to ``timeout`` seconds for at least one batch; return those that came back."""
@@ -47,6 +69,22 @@ class Executor(Protocol):
         """Forget the specs."""
 
 
+def unused(specs: Iterable[str], out: Iterable[BatchTask]) -> list[str]:
+    """Return the tokens of earlier specs to drop, now and then: those that no batch needs.
+
+    Parameters
+    ----------
+    specs
+        Tokens in the order in which the specs were made; the last is the present one.
+    out
+        The batches that are out.
+    """
+    needed = {task.token for task in out}
+    *earlier, _ = specs
+    found = [token for token in earlier if token not in needed]
+    return found if len(found) > _MOST_UNUSED else []
+
+
 class InProcessExecutor:
     """Runs batches here, one after the other, when asked what has completed.
 
@@ -56,6 +94,7 @@ class InProcessExecutor:
 
     threads = 1
     workers = 1
+    ladder = Ladder([ANY])
 
     def __init__(self, requests: Requests | None = None) -> None:
         self._waiting: deque[BatchTask] = deque()
@@ -70,9 +109,26 @@ class InProcessExecutor:
         self._thread = threading.get_ident()
         add_spec(spec)
         self._tokens.append(spec.token)
+        for token in unused(self._tokens, self._waiting):
+            drop_spec(token)
+            self._tokens.remove(token)
 
-    def submit(self, tasks: Sequence[BatchTask]) -> None:
+    def room(self, tier: int) -> int:
+        """Return that one run is done at once."""
+        del tier
+        return 1
+
+    def waits(self) -> Mapping[str, str]:
+        """Return that nothing waits."""
+        return {}
+
+    def ask(self, demands: Callable[[], Mapping[int, Demand]]) -> None:
+        """There is no cluster to be asked."""
+        del demands
+
+    def submit(self, tasks: Sequence[BatchTask], resources: Mapping[str, float]) -> None:
         """Queue batches."""
+        del resources
         self._waiting.extend(tasks)
 
     def completed(self, timeout: float) -> list[Completed]:
@@ -115,29 +171,14 @@ class InProcessExecutor:
                 stop_programs(self._thread)
 
 
-class RefusingExecutor:
+class RefusingExecutor(InProcessExecutor):
     """Refuses to run anything: proves that a description computes nothing."""
-
-    threads = 1
-    workers = 1
 
     def prepare(self, spec: BatchSpec) -> None:
         """Refuse."""
         raise AssertionError(f"nothing may run here, asked for {spec.call.name!r}")
 
-    def submit(self, tasks: Sequence[BatchTask]) -> None:
+    def submit(self, tasks: Sequence[BatchTask], resources: Mapping[str, float]) -> None:
         """Refuse."""
+        del resources
         raise AssertionError(f"nothing may run here, asked for {len(tasks)} batches")
-
-    def completed(self, timeout: float) -> list[Completed]:
-        """Nothing ever completes."""
-        del timeout
-        return []
-
-    def cancel(self, *, now: bool) -> list[BatchTask]:
-        """There is nothing to take back."""
-        del now
-        return []
-
-    def close(self) -> None:
-        """There is nothing to forget."""

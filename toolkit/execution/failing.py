@@ -6,9 +6,9 @@ from toolkit.errors import RunsFailedError
 from toolkit.run_status import Status
 from toolkit.stages.batch import BatchResult
 from toolkit.stages.failure import RunFailure
-from toolkit.stores.receipt import Receipt
-from toolkit.stores.sink import open_sink
-from toolkit.stores.stage_runs import StageRuns
+from toolkit.stores.journals.receipt import Receipt
+from toolkit.stores.runs.sink import open_sink
+from toolkit.stores.runs.stage_runs import StageRuns
 
 
 class Failures:

@@ -5,10 +5,11 @@ from typing import Any
 
 import numpy as np
 
+from toolkit.execution.checkpoints import drop_checkpoints
 from toolkit.stages.identity import Identity
 from toolkit.stages.preparing import Prepared, PreparedStage
 from toolkit.stores.results import Results
-from toolkit.stores.stage_runs import StageRuns
+from toolkit.stores.runs.stage_runs import StageRuns
 from toolkit.stores.upstream import HAS_VALUE, Ids, Lookup
 
 
@@ -44,6 +45,8 @@ def forget(prepared: Prepared, results: Results, identities: Mapping[str, Identi
                 if each.name in later.node.upstream and later.name in stored:
                     ids = _settled(each, later, stored, asked, ids)
             runs.forget_runs(ids)
+            if results.folder is not None:
+                drop_checkpoints(str(results.folder), each.name, set(ids.tolist()).__contains__)
             asked[each.name] = ids
             count += len(ids)
         return count

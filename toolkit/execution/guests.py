@@ -15,8 +15,24 @@ from distributed import SchedulerPlugin
 logger = logging.getLogger("toolkit")
 
 SPEC = "toolkit-spec-"
+_TOLD_BY_US = (
+    "marked as failed because",
+    "Couldn't gather keys",
+    "caused the cluster to lose scattered data",
+)
 PATIENCE = 60.0
 """Seconds in which a client that lost its connection may come back; it tries for half as long."""
+
+
+class _Quiet(logging.Filter):
+    """Drops what Dask's scheduler says of batches that died: the engine says it, once a death."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether it is something else."""
+        return not any(words in str(record.msg) for words in _TOLD_BY_US)
+
+
+_quiet = _Quiet()
 
 
 class Guests(SchedulerPlugin):
@@ -38,6 +54,7 @@ class Guests(SchedulerPlugin):
         self._dropping: set[asyncio.Task[None]] = set()
         scheduler.allowed_failures = 0
         scheduler.add_plugin(self)
+        logging.getLogger("distributed.scheduler").addFilter(_quiet)
 
     def enter(self, sweep: str, client: str) -> None:
         """Take note of a sweep."""
@@ -50,6 +67,7 @@ class Guests(SchedulerPlugin):
         if self._sweeps.pop(sweep, None) is not None and not self._sweeps:
             self._scheduler.allowed_failures = self._allowed
             self._scheduler.remove_plugin(self.name)
+            logging.getLogger("distributed.scheduler").removeFilter(_quiet)
 
     def transition(
         self, key: Key, start: str, finish: str, *args: Any, stimulus_id: str, **kwargs: Any

@@ -31,11 +31,13 @@ class Job:
         failures: Callable[[], "pd.DataFrame"],
         select: Callable[[Mapping[str, object]], "Space"],
         dashboard_link: Callable[[], str | None],
+        is_here: Callable[[], bool],
     ) -> None:
         self._chain = chain
         self._work = work
         self._dataset, self._failures, self._select = dataset, failures, select
         self._dashboard_link = dashboard_link
+        self._is_here = is_here
         self._error: BaseException | None = None
         self._finished = threading.Event()
         # Made when it is needed: it refers to this job, which would keep what the sweep holds.
@@ -100,6 +102,11 @@ class Job:
     def was_asked_to_stop(self) -> bool:
         """Whether it was cancelled."""
         return self._chain.requests.stop
+
+    @property
+    def is_here(self) -> bool:
+        """Whether its runs are executed by this process, and not by workers."""
+        return self._is_here()
 
     def request_stop(self, *, now: bool = False) -> None:
         """Ask for :meth:`cancel` without waiting."""

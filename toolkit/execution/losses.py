@@ -1,33 +1,34 @@
 """Batches whose worker died: who is blamed, who is repeated, who runs alone."""
 
 import logging
-import os
+import time
 from collections.abc import Mapping
 
 import numpy as np
 
 from toolkit.errors import SweepError
 from toolkit.execution.batch_task import BatchTask
+from toolkit.execution.chances import Chances
 from toolkit.execution.death import Death
 from toolkit.execution.executors import Completed
 from toolkit.execution.failing import record_death
-from toolkit.execution.run_queue import Ids, RunQueue
+from toolkit.execution.lanes import Lanes
+from toolkit.execution.run_queue import Ids
 from toolkit.run_status import Status
 from toolkit.stages.failure import RunFailure, may_retry, too_long
+from toolkit.stages.needs import Needs
 from toolkit.stages.stage import Stage
-from toolkit.stages.walltime import Walltime
-from toolkit.stores.receipt import Receipt
-from toolkit.stores.stage_runs import StageRuns
+from toolkit.stores.journals.receipt import Receipt
+from toolkit.stores.runs.stage_runs import StageRuns
 
 logger = logging.getLogger("toolkit")
 
-CHECKPOINTS = os.path.join(".journal", "checkpoints")
 _LOST_BATCHES = 20
 _SUSPECTS = 16  # into so many parts is a group split in which a run kills its worker
 
 
 class Losses:
-    """Decides what becomes of the runs of a dead worker, and how often a run may be tried.
+    """Decides what becomes of the runs of a dead worker.
 
     Parameters
     ----------
@@ -36,9 +37,11 @@ class Losses:
     queue
         Where runs go that are to be repeated.
     stage
-        Says how often a run is tried in one session, and for which exceptions.
-    walltime
-        Of its runs, None without a limit.
+        Their stage.
+    limits
+        Say how long each run may take; None without limits.
+    chances
+        Say whether a run that killed its worker is tried again.
 
     Attributes
     ----------
@@ -49,29 +52,14 @@ class Losses:
     """
 
     def __init__(
-        self, runs: StageRuns, queue: RunQueue, stage: Stage, walltime: Walltime | None
+        self, runs: StageRuns, queue: Lanes, stage: Stage, limits: Needs | None, chances: Chances
     ) -> None:
-        self._runs, self._queue, self._stage, self._walltime = runs, queue, stage, walltime
-        self._tried_before: dict[int, int] = {}
+        self._runs, self._queue, self._stage, self._limits = runs, queue, stage, limits
+        self._chances = chances
         self._settled: set[tuple[str, int]] = set()  # journals of dead workers, with their runs
         self.suspect: BatchTask | None = None
         self.in_a_row = 0
-
-    def note_tried(self, ids: Ids, attempts: int) -> None:
-        """Note how often runs were tried in earlier sessions: they begin anew."""
-        self._tried_before.update(dict.fromkeys(ids.tolist(), attempts))
-
-    def may_try_again(self, run: int, attempt: int) -> bool:
-        """Whether a run whose attempt has failed is tried once more."""
-        return attempt - self._tried_before.get(run, 0) < self._stage.max_attempts
-
-    def is_worth_repeating(self, failure: RunFailure, attempt: int) -> bool:
-        """Whether a run that failed is tried once more: ``retry_on`` says so, or it gets further.
-
-        A run that exceeded its walltime would do so again, unless it goes on from a checkpoint.
-        """
-        gets_further = failure.reason == "walltime" and self._has_checkpoint(failure.run)
-        return (failure.retryable or gets_further) and self.may_try_again(failure.run, attempt)
+        self._told: Death | None = None
 
     def take(self, each: Completed, in_progress: Mapping[str, tuple[int, ...]]) -> list[Receipt]:
         """Repeat what a dead worker had not finished; blame only the run that it was in.
@@ -99,12 +87,14 @@ class Losses:
         if not len(left):  # its worker died with nothing but the news that all is done
             self.in_a_row = 0
             return []
-        logger.warning(
-            "A worker died with %d runs of stage %r unfinished, which are run again: %s.",
-            len(left),
-            self._stage.name,
-            death.describe().replace(" in this run", ""),
-        )
+        is_news = each.death is None or each.death is not self._told  # once, however many it had
+        if is_news and not death.has_left:
+            logger.warning(
+                "A worker died, and what it had not finished of stage %r is run again: %s.",
+                self._stage.name,
+                death.describe().replace(" in this run", ""),
+            )
+        self._told = each.death
         self.in_a_row += 1
         if self._runs.sink_spec().path is None:  # no journal says which run it was
             return self._take_in_memory(task, left, death)
@@ -127,7 +117,7 @@ class Losses:
             if not is_alone:  # which of the worker's threads it was is not known
                 self._queue.suspect(np.array([run]), task.attempt)
             elif is_timed or death.reason != "walltime":
-                receipts += self._blame(run, task.attempt, death)
+                receipts += self._blame(run, task, death)
             else:
                 continue
             begun = begun[begun != run]
@@ -136,11 +126,42 @@ class Losses:
         self._queue.repeat(left[~np.isin(left, begun)], task.attempt, careful=task.careful)
         return receipts
 
+    def alive(self, in_progress: Mapping[str, tuple[int, ...]]) -> list[tuple[str, int]]:
+        """Return the runs in progress, each with its journal, whose workers are not known dead."""
+        each = ((journal, run) for journal, runs in in_progress.items() for run in runs)
+        return [pair for pair in each if pair not in self._settled]
+
+    def held(self, task: BatchTask, in_progress: Mapping[str, tuple[int, ...]]) -> float:
+        """Return for how many seconds a batch that is lost held its worker, as far as is known.
+
+        Those of its runs that have ended, and the time since the one began that had not: short
+        runs have no record of that, nor have those of the first wave without a walltime.
+
+        Parameters
+        ----------
+        task
+            The batch, before :meth:`take`.
+        in_progress
+            As there.
+        """
+        ids = task.run_ids()
+        has_ended = self._runs.state.status[ids] != Status.PENDING
+        seconds = float(np.nansum(self._runs.state.seconds[ids[has_ended]], dtype=float))
+        waiting = set(ids[~has_ended].tolist())
+        begun = [
+            since
+            for journal, runs in in_progress.items()
+            for run in waiting.intersection(runs)
+            if (journal, run) not in self._settled
+            and (since := self._runs.began_at(journal, run)) is not None
+        ]
+        return seconds + max(0.0, time.time() - min(begun, default=float("inf")))
+
     def _take_in_memory(self, task: BatchTask, left: Ids, death: Death) -> list[Receipt]:
         """Narrow it down: groups in which a run kills its worker run alone, and are split."""
         is_suspect = task == self.suspect
         if is_suspect and len(left) == 1:
-            return self._blame(int(left[0]), task.attempt, death, alone=True)
+            return self._blame(int(left[0]), task, death, alone=True)
         for part in np.array_split(left, _SUSPECTS if is_suspect else 1):
             self._queue.suspect(part, task.attempt)
         return []
@@ -160,12 +181,14 @@ class Losses:
         for part in np.array_split(left, min(_SUSPECTS, len(left))):
             self._queue.repeat(part, task.attempt)
 
-    def _blame(self, run: int, attempt: int, death: Death, *, alone: bool = False) -> list[Receipt]:
+    def _blame(
+        self, run: int, task: BatchTask, death: Death, *, alone: bool = False
+    ) -> list[Receipt]:
         """Try a run again that killed its worker, or record it as failed."""
-        message = death.describe()
-        if death.reason == "walltime" and self._walltime is not None:
-            names = self._walltime.names
-            [limit] = self._walltime.limits(self._runs.catalogue.values([run], names), 1)
+        message, attempt = death.describe(), task.attempt
+        if death.reason == "walltime" and self._limits is not None:
+            values = self._runs.catalogue.values([run], self._limits.names)
+            [limit] = self._limits.limits(values, 1)
             message = too_long(limit)
         failure = RunFailure(
             run=run,
@@ -177,21 +200,12 @@ class Losses:
             reason=death.reason,
             exit_code=death.exit_code,
             log=death.log,
+            tier=self._queue.tier_name(task.tier),
         )
-        if not self.is_worth_repeating(failure, attempt):
+        if not self._chances.has_another(failure, attempt, task.tier):
             return [record_death(self._runs, failure, attempt, death.peak_memory)]
         if alone:
             self._queue.suspect(np.array([run]), attempt + 1)
         else:
             self._queue.repeat(np.array([run]), attempt + 1, careful=True)
         return []
-
-    def _has_checkpoint(self, run: int) -> bool:
-        path = self._runs.sink_spec().path
-        if path is None:
-            return False
-        folder = os.path.join(path, CHECKPOINTS, f"{self._stage.name}-{run}-checkpoint")
-        try:
-            return bool(os.listdir(folder))
-        except OSError:
-            return False

@@ -6,18 +6,15 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
 from toolkit.execution.chain import Chain
-from toolkit.stores.provenance import versions
-
-if TYPE_CHECKING:
-    from toolkit.execution.session import Start
+from toolkit.execution.start import Start
+from toolkit.stores.runs.provenance import versions
 
 _PACKAGES = ("parallel-analysis-toolkit", "numpy", "zarr", "dask", "distributed", "xarray")
 
 
-def note_start(start: "Start") -> None:
+def note_start(start: Start) -> None:
     """Note who starts the sweep, with which versions, and what it is to run."""
     try:
         user = getpass.getuser()
@@ -37,7 +34,7 @@ def note_start(start: "Start") -> None:
 
 
 @contextmanager
-def note_end(start: "Start", chain: Chain) -> Iterator[None]:
+def note_end(start: Start, chain: Chain) -> Iterator[None]:
     """Note how the sweep ended, with an error where there was one."""
     began = time.monotonic()
     error: BaseException | None = None

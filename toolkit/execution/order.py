@@ -23,7 +23,7 @@ def check_order(order: str) -> Order:
 
 
 def arrange(
-    ids: Ids, order: Order, positions: Sequence[Ids], *, seed: int = 0, together: int = 0
+    ids: Ids, order: Order, positions: Sequence[Ids], *, seed: int = 0, groups: Ids | None = None
 ) -> Ids:
     """Return the run ids in the order in which to run them.
 
@@ -39,9 +39,9 @@ def arrange(
         does not matter. Only ``"coarse"`` looks at them.
     seed
         Of the shuffle. It changes no result, only the order.
-    together
-        Only ``"random"`` looks at it: so many neighboring ids are shuffled among themselves, and
-        such groups as wholes; 0 shuffles all as one.
+    groups
+        Only ``"random"`` looks at it: the number of the group of each run, shape ``(n,)``. Runs of
+        a group follow each other, shuffled among themselves; None shuffles all as one.
 
     Examples
     --------
@@ -52,10 +52,9 @@ def arrange(
         return ids
     shuffled = np.random.default_rng(seed).permutation(len(ids))
     if order == "random":
-        if together:
-            group = ids // together
-            place = np.random.default_rng(seed).permutation(int(group.max()) + 1)
-            shuffled = shuffled[np.argsort(place[group[shuffled]], kind="stable")]
+        if groups is not None:
+            place = np.random.default_rng(seed).permutation(int(groups.max()) + 1)
+            shuffled = shuffled[np.argsort(place[groups[shuffled]], kind="stable")]
         return ids[shuffled]
     levels = np.zeros(len(ids), np.int16)
     for along in positions:

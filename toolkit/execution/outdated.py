@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from toolkit.run_status import Status
-from toolkit.stores.stage_runs import StageRuns
+from toolkit.stores.runs.stage_runs import StageRuns
 from toolkit.stores.upstream import HAS_VALUE, Ids, Lookup, Mask
 
 Before = Iterable[tuple[Lookup, StageRuns]]

@@ -2,7 +2,7 @@
 
 from toolkit.execution.batch_task import BatchSummary
 from toolkit.execution.executors import Executor
-from toolkit.execution.run_queue import RunQueue
+from toolkit.execution.lanes import Lanes
 from toolkit.execution.sizing import batch_seconds
 
 _UNKNOWN = 1e-3
@@ -29,19 +29,19 @@ class Pace:
             rate = summary.run_seconds / summary.begun
             self.expected += _NEWS * (rate - self.expected)
 
-    def batch_seconds(self, queue: RunQueue, executor: Executor) -> float:
-        """Return how long the next batch should take."""
+    def batch_seconds(self, queue: Lanes, executor: Executor, tier: int = 0) -> float:
+        """Return how long the next batch for a tier should take."""
         return batch_seconds(
             workers=executor.workers,
-            threads=executor.threads,
-            seconds_left=len(queue) * self.expected,
+            threads=max(1, executor.room(tier)),
+            seconds_left=queue.n_waiting(tier) * self.expected,
         )
 
-    def rate(self, queue: RunQueue, executor: Executor) -> float:
+    def rate(self, queue: Lanes, executor: Executor, tier: int = 0) -> float:
         """Seconds of a run by which batches are cut, less where a batch is to hold more runs."""
         expected = self.expected or _UNKNOWN
         if not self._wanted:
             return expected
-        share = max(-(-len(queue) // executor.threads), self._wanted // 16)
+        share = max(-(-queue.n_waiting(tier) // max(1, executor.room(tier))), self._wanted // 16)
         together = max(1, min(self._wanted, share))
-        return min(expected, self.batch_seconds(queue, executor) / together)
+        return min(expected, self.batch_seconds(queue, executor, tier) / together)

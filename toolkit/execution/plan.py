@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from toolkit.clusters.tiers import Ladder
+from toolkit.execution.planned import PlannedTier, planned_tiers
 from toolkit.execution.reuse import Reuse
 from toolkit.execution.run_queue import Ids
 from toolkit.execution.sizing import batch_seconds
@@ -18,7 +20,7 @@ from toolkit.stages.identity import Identity
 from toolkit.stages.preparing import Prepared, PreparedStage, identities
 from toolkit.stages.schema import Variable
 from toolkit.stages.wiring import Node
-from toolkit.stores.state import count_statuses
+from toolkit.stores.runs.state import count_statuses
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -64,7 +66,8 @@ class Plan:
         ``failed`` and ``stale``; those that would be ``reused`` from other stores (a column of
         ``stages`` where there are any); and of the missing ones the ``batches`` they would make,
         the ``bytes`` they would store and the ``seconds`` of computing (over all threads), NaN
-        where no run has shown it yet; and the ``tier`` of worker.
+        where no run has shown it yet; and the ``tier`` of worker: with the tiers of a cluster,
+        how many runs would start on each.
     sizes
         The dims of the space and their sizes.
     store
@@ -77,6 +80,9 @@ class Plan:
         By stage with stale runs: the names of what changed since they were made.
     commands
         By stage that runs a program: the program and its arguments, as they were written.
+    tiers
+        By stage and tier of the cluster: the missing runs that would start there, and their
+        core-hours. Empty where no cluster with tiers was named.
     """
 
     rows: Mapping[str, Row]
@@ -86,6 +92,7 @@ class Plan:
     dims: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     changed: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     commands: Mapping[str, str] = field(default_factory=dict)
+    tiers: Mapping[str, Mapping[str, PlannedTier]] = field(default_factory=dict)
 
     @property
     def stages(self) -> "pd.DataFrame":
@@ -120,6 +127,10 @@ class Plan:
             lines.append(f"  {before}{name}{over}: {said}{kept}")
             if name in self.commands:
                 lines.append(f"    $ {self.commands[name]}")
+            for tier, planned in self.tiers.get(name, {}).items():
+                hours = planned.core_hours
+                cost = "" if np.isnan(hours) else f", about {hours:.3g} core-hours"
+                lines.append(f"    tier {tier}: {planned.runs:,} runs{cost}")
         return "\n".join(lines)
 
     __repr__ = __str__
@@ -131,7 +142,11 @@ class Plan:
 
 
 def explain(
-    prepared: Prepared, results: "Results", seed: int = 0, others: Iterable["Results"] = ()
+    prepared: Prepared,
+    results: "Results",
+    seed: int = 0,
+    others: Iterable["Results"] = (),
+    ladder: Ladder | None = None,
 ) -> Plan:
     """Compare what a sweep asks for with what its store holds.
 
@@ -139,12 +154,17 @@ def explain(
     ------
     StoreError
         If the store cannot be read, or its parameters cannot be mapped to the sweep's.
+    ClusterError
+        If no tier of the ladder can serve a run that is missing.
     """
     known = identities(prepared, seed)
     changed: dict[str, tuple[str, ...]] = {}
     rows = {}
+    tiers: dict[str, Mapping[str, PlannedTier]] = {}
     for each in prepared.stages:
-        rows[each.name], names = _row(prepared, each, results, known[each.name], tuple(others))
+        rows[each.name], names, tiers[each.name] = _row(
+            prepared, each, results, known[each.name], tuple(others), ladder
+        )
         if names:
             changed[each.name] = names
     return Plan(
@@ -159,6 +179,7 @@ def explain(
             for each in prepared.stages
             if isinstance(each.stage.function, Command)
         },
+        tiers=tiers if ladder is not None else {},
     )
 
 
@@ -168,8 +189,9 @@ def _row(
     results: "Results",
     identity: Identity,
     others: Sequence["Results"],
-) -> tuple[Row, tuple[str, ...]]:
-    """Return what one stage would do, and the names of what changed since its stale runs."""
+    ladder: Ladder | None,
+) -> tuple[Row, tuple[str, ...], Mapping[str, PlannedTier]]:
+    """Return what one stage would do, what changed since its stale runs, and its tiers."""
     name = prepared.name
     runs = results.look(name) if prepared.stage.keep else None
     total = len(prepared.space)
@@ -177,6 +199,7 @@ def _row(
     changed: tuple[str, ...] = ()
     reuse = Reuse(prepared, identity, results, others, whole.before(prepared.name))
     held = reuse.held(prepared.space, runs)
+    lacking = ~held
     per_run = bytes_each = np.nan
     if runs is not None:
         found = runs.catalogue.find(prepared.space, defaults=prepared.defaults)
@@ -190,6 +213,7 @@ def _row(
         changed = runs.changes(identity, known)
         held[is_known] &= (status == Status.PENDING) | (status == Status.SKIPPED)
         counts = count_statuses(status)
+        lacking[is_known] &= (status == Status.PENDING) | (status == Status.SKIPPED)
         if runs.schema is not None:
             bytes_each = float(sum(_nbytes(each) for each in runs.schema.variables))
         ended = (status == Status.DONE) | (status == Status.STALE)
@@ -199,6 +223,7 @@ def _row(
     failed = int(counts[Status.FAILED])
     reused = int(np.count_nonzero(held))
     missing = total - stored - failed - reused
+    tiers = planned_tiers(prepared, runs, lacking, ladder) if ladder is not None else {}
     row = Row(
         runs=total,
         stored=stored,
@@ -209,9 +234,15 @@ def _row(
         batches=_batches(missing, per_run),
         bytes=missing * bytes_each if prepared.stage.keep else 0.0,
         seconds=missing * per_run,
-        tier="gpu" if _gpus(prepared) else "any",
+        tier=_said_of(tiers) or ("gpu" if _gpus(prepared) else "any"),
     )
-    return row, changed
+    return row, changed, tiers
+
+
+def _said_of(tiers: Mapping[str, PlannedTier]) -> str:
+    if len(tiers) == 1:
+        return next(iter(tiers))
+    return ", ".join(f"{name} {planned.runs}" for name, planned in tiers.items())
 
 
 def _sum(values: list[float]) -> float:

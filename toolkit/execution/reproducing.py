@@ -17,8 +17,8 @@ from toolkit.stages.frozen_arguments import thaw
 from toolkit.stages.preparing import Prepared, PreparedStage
 from toolkit.stages.schema import Columns, Schema
 from toolkit.stages.torch_batch import TorchBatch
-from toolkit.stores.catalogue import Catalogue
-from toolkit.stores.run_labels import labels_of_run
+from toolkit.stores.catalogues.catalogue import Catalogue
+from toolkit.stores.catalogues.run_labels import labels_of_run
 from toolkit.stores.upstream import HAS_VALUE, HeldReader, Ids, Input, Lookup, Reader
 
 if TYPE_CHECKING:

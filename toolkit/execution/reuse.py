@@ -14,7 +14,7 @@ from toolkit.stages.identity import Identity
 from toolkit.stages.preparing import PreparedStage
 from toolkit.stores.memory_store import MemoryStore
 from toolkit.stores.results import Results
-from toolkit.stores.stage_runs import StageRuns
+from toolkit.stores.runs.stage_runs import StageRuns
 from toolkit.stores.transfer import Shelf, copy, fits, shelf_of
 from toolkit.stores.zarr_store import ZarrStore
 

@@ -1,7 +1,7 @@
 """The runs that wait, cut into batches when a batch is asked for."""
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,16 +10,24 @@ from toolkit.execution.batch_task import BatchTask
 from toolkit.execution.order import Order, arrange
 from toolkit.execution.sizing import ChunkPlan
 from toolkit.run_status import Status
-from toolkit.stores.catalogue import Catalogue
+from toolkit.stores.catalogues.catalogue import Catalogue
 
 Ids = NDArray[np.int64]
+Group = Callable[[Ids], Ids]
 
 
 class RunQueue:
     """Pending run ids in the order in which they are handed out.
 
-    Runs wait in four places: groups to be repeated (each with its attempt), whole chunks, single
-    runs, and suspects. The first are handed out first; suspects last, and one group at a time.
+    Runs wait in five places: groups to be repeated (each with its attempt), whole chunks, single
+    runs, those that a worker had no time for, and suspects. The first are handed out first;
+    suspects last, and one group at a time.
+
+    Attributes
+    ----------
+    costs
+        Seconds that each run of the stage is expected to take, NaN where that is not known; empty
+        while they are taken to be alike.
     """
 
     def __init__(self, token: str, order: Order) -> None:
@@ -27,18 +35,21 @@ class RunQueue:
         self.order = order
         self._singles: deque[Ids] = deque()
         self._unbegun: list[Ids] = []  # neighbors that the first wave took along
+        self._postponed: list[Ids] = []
         self._chunks: deque[tuple[int, int]] = deque()
         self._repeats: deque[tuple[Ids, int, bool]] = deque()
         self._suspects: deque[tuple[Ids, int]] = deque()
         self._wanted: NDArray[np.bool_] | None = None
         self._catalogue = Catalogue.empty()
         self._seed = 0
-        self._together = 0
+        self._group: Group | None = None
+        self.costs: NDArray[np.float32] = np.zeros(0, np.float32)
 
     def __len__(self) -> int:
         return (
             sum(map(len, self._singles))
             + sum(map(len, self._unbegun))
+            + sum(map(len, self._postponed))
             + sum(hi - lo for lo, hi in self._chunks)
             + sum(len(each[0]) for each in self._repeats)
             + sum(len(each[0]) for each in self._suspects)
@@ -52,14 +63,50 @@ class RunQueue:
             if self.order != "random":
                 self._take_in()
 
-    def repeat(self, ids: Ids, attempt: int, *, alone: bool = False, careful: bool = False) -> None:
-        """Hand these out again, before anything new.
+    @property
+    def has_only_suspects(self) -> bool:
+        """Whether nothing waits but groups in which a run kills its worker."""
+        return len(self) == sum(len(each[0]) for each in self._suspects)
 
-        ``alone``: each in a batch of its own; ``careful``: each recorded by itself.
-        """
-        if alone:
-            self._repeats.extend((ids[i : i + 1], attempt, careful) for i in range(len(ids)))
-        elif len(ids):
+    def seconds(self, expected: float) -> float:
+        """Return how long all that waits takes one after the other."""
+        if not len(self.costs):
+            return len(self) * expected
+        again: list[Ids] = [each[0] for each in self._repeats]
+        again += [each[0] for each in self._suspects]
+        ids = _joined(
+            [np.zeros(0, np.int64), *self._singles, *self._unbegun, *self._postponed, *again]
+        )
+        known = self.costs[ids]
+        whole = sum(hi - lo for lo, hi in self._chunks) * expected
+        return whole + float(np.where(np.isnan(known), expected, known).sum(dtype=float))
+
+    def like(self) -> "RunQueue":
+        """Return an empty queue that cuts its batches as this one does."""
+        other = RunQueue(self.token, self.order)
+        other._catalogue, other._group, other._wanted = (
+            self._catalogue,
+            self._group,
+            self._wanted,
+        )
+        return other
+
+    def move_out(self, leaves: Callable[[Ids], NDArray[np.bool_]]) -> Ids:
+        """Take out those single runs that nobody has begun and for which ``leaves`` is true."""
+        moved = []
+        for kept in (self._singles, self._unbegun, self._postponed):
+            pieces = list(kept)
+            kept.clear()
+            for ids in pieces:
+                goes = leaves(ids)
+                moved.append(ids[goes])
+                if not goes.all():
+                    kept.append(ids[~goes])
+        return np.concatenate([np.zeros(0, np.int64), *moved])
+
+    def repeat(self, ids: Ids, attempt: int, *, careful: bool = False) -> None:
+        """Hand these out again, before anything new; ``careful``: each recorded by itself."""
+        if len(ids):
             self._repeats.append((ids, attempt, careful))
 
     def suspect(self, ids: Ids, attempt: int) -> None:
@@ -88,9 +135,30 @@ class RunQueue:
         else:
             self._singles.appendleft(left)
 
-    def keep_together(self, n_runs: int) -> None:
-        """Shuffle from now on so many neighboring runs among themselves, and such groups."""
-        self._together = n_runs
+    def postpone(self, task: BatchTask) -> None:
+        """Take back a batch for which a worker had no time, which may have some for shorter ones.
+
+        It waits until :meth:`readmit`, or until nothing else does.
+        """
+        if task.insists:
+            self.give_back(task, 0)
+        else:
+            self._postponed.append(task.run_ids())
+
+    def readmit(self) -> None:
+        """Let those wait with the others again that workers had no time for: others may have."""
+        self._singles.extendleft(self._postponed)
+        self._postponed.clear()
+
+    def keep_together(self, group: "Group | None") -> None:
+        """Shuffle from now on the runs of a group among themselves, and groups as wholes.
+
+        Parameters
+        ----------
+        group
+            Returns the number of the group of each run, from 0 on; None: all are one group.
+        """
+        self._group = group
         if self.order == "random" and self._singles:
             self._unbegun.append(np.concatenate(self._singles))
             self._singles.clear()
@@ -155,6 +223,47 @@ class RunQueue:
         chunks = sorted(self._chunks, key=lambda span: not wanted[slice(*span)].any())
         self._chunks = deque(chunks)
 
+    def longest_first(self, *, over: float, expected: float) -> None:
+        """Hand out first what takes more than some seconds, the longest at the very first.
+
+        Where the end is near, a long run that begins last keeps all others waiting. Only runs in
+        random order, of which it is known that they differ, are moved.
+
+        Parameters
+        ----------
+        over
+            Seconds.
+        expected
+            Seconds of a run of which nothing more is known.
+        """
+        if self.order != "random" or not len(self.costs):
+            return
+        self._take_in()
+        ids = _joined([np.zeros(0, np.int64), *self._singles])
+        costs = np.where(np.isnan(self.costs[ids]), expected, self.costs[ids])
+        is_long = costs > over
+        if is_long.any():
+            longest = np.argsort(-costs[is_long], kind="stable")
+            self._singles = deque([ids[is_long][longest], ids[~is_long]])
+            if self._wanted is not None:
+                self.focus(self._wanted)
+
+    def seconds_of_next(self, expected: float) -> float:
+        """Return how long the run takes that is handed out next; 0 where it may be any.
+
+        Parameters
+        ----------
+        expected
+            Seconds of a run of which nothing more is known.
+        """
+        self._take_in()
+        pieces = [*(each[0] for each in self._repeats), *self._singles]
+        run = next((int(ids[0]) for ids in pieces if len(ids)), None)
+        if run is None or not len(self.costs):
+            return 0.0
+        known = float(self.costs[run])
+        return expected if np.isnan(known) else known
+
     def first_wave(self, n_batches: int, *, seconds: float) -> list[BatchTask]:
         """Cut the smoke test: each batch is one run and, where that is quick, its neighbors."""
         tasks: list[BatchTask] = []
@@ -188,9 +297,9 @@ class RunQueue:
     def next_batch(self, *, seconds: float, expected: float) -> BatchTask | None:
         """Cut the next batch, of about ``seconds``; None where nothing waits."""
         self._take_in()
-        size = max(1, int(seconds / max(expected, 1e-9)))
         if self._repeats:
             ids, attempt, careful = self._repeats.popleft()
+            size, expected = self._size(ids, seconds, expected)
             if len(ids) > size:
                 self._repeats.appendleft((ids[size:], attempt, careful))
             return self._task(ids[:size], attempt, seconds, expected, careful=careful)
@@ -199,16 +308,44 @@ class RunQueue:
             return BatchTask(self.token, lo, hi, None, True, 1, seconds, expected, first_wave=False)
         while self._singles:
             ids = self._singles.popleft()
-            if len(ids) > size:
-                self._singles.appendleft(ids[size:])
             if len(ids):
-                return self._task(ids[:size], 1, seconds, expected)
+                size, expected = self._size(ids, seconds, expected)
+                if len(ids) > size:
+                    self._singles.appendleft(ids[size:])
+                task = self._task(ids[:size], 1, seconds, expected)
+                return task._replace(insists=not len(self.costs))
+        if self._postponed:
+            ids = self._postponed.pop()
+            size, expected = self._size(ids, seconds, expected)
+            if len(ids) > size:
+                self._postponed.append(ids[size:])
+            return self._task(ids[:size], 1, seconds, expected)
         return None
+
+    def _size(self, ids: Ids, seconds: float, expected: float) -> tuple[int, float]:
+        """Return how many of these runs make a batch, and how long each of them takes.
+
+        Runs that belong together are not parted where they fit: the folds of a light point.
+        """
+        size = max(1, int(seconds / max(expected, 1e-9)))
+        if len(self.costs):
+            first = ids[: max(_LOOKED_AT, size)]
+            costs = self.costs[first]
+            costs = np.where(np.isnan(costs), expected, costs).astype(float)
+            size = max(1, int(np.searchsorted(np.cumsum(costs), seconds, side="right")))
+            expected = float(costs[:size].mean())
+        if self._group is not None and 0 < size < len(ids):
+            groups = self._group(ids[: size + 1])
+            whole = int(np.argmax(groups == groups[-1]))
+            if groups[-1] == groups[-2] and whole:
+                size = whole
+        return size, expected
 
     def clear(self) -> None:
         """Drop everything that waits."""
         self._singles.clear()
         self._unbegun.clear()
+        self._postponed.clear()
         self._chunks.clear()
         self._repeats.clear()
         self._suspects.clear()
@@ -227,7 +364,8 @@ class RunQueue:
     def _arranged(self, ids: Ids) -> Ids:
         positions = self._catalogue.positions(ids) if self.order == "coarse" else ()
         self._seed += 1
-        return arrange(ids, self.order, positions, seed=self._seed, together=self._together)
+        groups = None if self._group is None or self.order != "random" else self._group(ids)
+        return arrange(ids, self.order, positions, seed=self._seed, groups=groups)
 
     def _task(
         self,
@@ -272,4 +410,5 @@ def _kept(ids: Ids, is_kept: NDArray[np.bool_]) -> list[Ids]:
 
 
 _WAVE_RUNS = 4096
+_LOOKED_AT = 256  # runs whose costs are summed for a batch, at least
 _STRETCHES = 1000

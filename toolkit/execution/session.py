@@ -1,77 +1,39 @@
 """One start of a sweep: the store is taken, the engine runs, the store is given back."""
 
 import logging
-import signal
-import sys
-import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from toolkit.clusters.profile import load_profile
-from toolkit.errors import InterruptedSweepError, SweepError
+from toolkit.errors import InterruptedSweepError
 from toolkit.execution.chain import Chain, Step
+from toolkit.execution.checkpoints import drop_checkpoints
 from toolkit.execution.choosing import is_anything_left
 from toolkit.execution.clients import resolve_client
 from toolkit.execution.engine import Engine
 from toolkit.execution.executors import Executor
+from toolkit.execution.interrupting import interruptible
 from toolkit.execution.job import Job
 from toolkit.execution.noting import note_end, note_start
 from toolkit.execution.requests import Requests
 from toolkit.execution.reuse import Reuse
-from toolkit.execution.sources import Source
 from toolkit.execution.staleness import warn_of_stale
-from toolkit.execution.work import Policy, Work
+from toolkit.execution.start import Start
+from toolkit.execution.steering import Steering
+from toolkit.execution.work import Work
+from toolkit.run_status import Status
 from toolkit.stages.identity import Identity
 from toolkit.stages.pickling import dumps_function
-from toolkit.stages.preparing import Prepared, PreparedStage, identities
+from toolkit.stages.preparing import PreparedStage, identities
 from toolkit.stages.stage import Stage
-from toolkit.stores.results import Results
+from toolkit.stores.runs.stage_runs import StageRuns
 
 if TYPE_CHECKING:
-    import pandas as pd
-    import xarray as xr
     from distributed import Client
 
-    from toolkit.spaces.space import Space
 
 logger = logging.getLogger("toolkit")
-
-RERUN = ("failed", "stale", "damaged", "all")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Start:
-    """Everything that one start of a sweep needs."""
-
-    prepared: Prepared
-    results: Results
-    seed: int
-    policy: Policy
-    rerun: frozenset[str] = frozenset()
-    reuse: tuple[Results, ...] = ()
-    client: object = None
-    profile: bool = False
-    source: Source | None = None
-    dataset: "Callable[[], xr.Dataset]"
-    failures: "Callable[[], pd.DataFrame]"
-    select: "Callable[[Mapping[str, object]], Space]"
-    closers: list[Callable[[], None]] = field(default_factory=list)
-
-
-def check_rerun(rerun: str | Iterable[str]) -> frozenset[str]:
-    """Return what to run again as a set, or raise a SweepError that lists what can be given."""
-    is_one = isinstance(rerun, str) or not isinstance(rerun, Iterable)
-    given: list[str] = [rerun] if is_one else list(rerun)  # type: ignore[list-item]
-    unknown = [each for each in given if each not in RERUN]
-    if unknown:
-        raise SweepError(
-            f"rerun={', '.join(map(repr, unknown))} is not known. Choose among "
-            f"{', '.join(map(repr, RERUN))}."
-        )
-    return frozenset(given)
 
 
 def make_job(start: Start) -> Job:
@@ -142,14 +104,22 @@ def make_job(start: Start) -> Job:
             seed=start.seed,
             source=start.source,
         )
+        folder = start.results.folder
+        steering = Steering(
+            None if folder is None else str(folder),
+            chain.requests,
+            client=lambda: links[-1] if links else None,
+            note=start.results.note,
+        )
     except BaseException:
         _close(start)
         raise
 
     def work() -> None:
         try:
-            with note_end(start, chain):
+            with note_end(start, chain), steering:
                 chain.run()
+            _drop_checkpoints(start, steps)
         finally:
             _close(start)
 
@@ -160,47 +130,25 @@ def make_job(start: Start) -> Job:
         failures=start.failures,
         select=start.select,
         dashboard_link=lambda: links[-1].dashboard_link if links else None,
+        is_here=lambda: not links,
     )
 
 
 def run_here(job: Job, *, how_to_resume: str) -> None:
-    """Run a job in this thread; the first Ctrl-C stops it kindly, the second at once.
+    """Run a job in this thread; the first Ctrl-C or SIGTERM stops it kindly.
 
     Raises
     ------
     InterruptedSweepError
         If it was stopped before its last run.
     """
-    with _interruptible(job, how_to_resume):
+    with interruptible(job, how_to_resume):
         job.run_here()
     if job.was_asked_to_stop and job.progress.pending:
         raise InterruptedSweepError(
             f"Interrupted with {job.progress.pending:,} runs to go; the {job.progress.done:,} "
             f"that are done are stored. {how_to_resume}"
         )
-
-
-@contextmanager
-def _interruptible(job: Job, how_to_resume: str) -> Iterator[None]:
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def handle(_signal: int, _frame: object) -> None:
-        if job.was_asked_to_stop:
-            job.request_stop(now=True)
-            raise KeyboardInterrupt
-        job.request_stop()
-        sys.stderr.write(
-            "\nStopping: runs in progress are finished and stored; Ctrl-C again ends them now. "
-            f"{how_to_resume}\n"
-        )
-
-    before = signal.signal(signal.SIGINT, handle)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 def _step(prepared: PreparedStage, start: Start, identity: Identity, reuse: Reuse | None) -> Step:
@@ -212,6 +160,8 @@ def _step(prepared: PreparedStage, start: Start, identity: Identity, reuse: Reus
             let_go=lambda: start.results.let_go(name),
         )
     runs = start.results.stage(prepared.name)
+    if start.source is not None:
+        runs.know_axes(prepared.space)
     start.results.settle_identity(prepared.name, identity)
     warn_of_stale(runs, identity, start.rerun)
     return Step(prepared=prepared, runs=runs, reuse=None if "all" in start.rerun else reuse)
@@ -231,7 +181,8 @@ def _may_end_this_process(start: Start, steps: Iterable[Step]) -> bool:
     """Whether the process before this one has died in a run of the sweep that it ran itself."""
     asked = {step.prepared.name for step in steps if step.is_kept}
     suspects = [run for stage, run in start.results.ended_in if stage in asked]
-    if not suspects or not _is_anything_left(start, steps):
+    is_left = start.source is not None or _is_anything_left(start, steps)
+    if not suspects or not is_left:
         return False
     logger.warning(
         "the process that ran this sweep before has died in run %d; workers run the rest, so that "
@@ -262,6 +213,18 @@ def _dask_executor(client: "Client", stage: Stage, start: Start) -> Executor:
         note=start.results.note,
         cores=1 if resources is None else resources.threads,
     )
+
+
+def _drop_checkpoints(start: Start, steps: Iterable[Step]) -> None:
+    """Remove what runs kept between attempts and do not need any more."""
+    for step in steps:
+        if start.results.folder is not None and step.is_kept:
+            drop_checkpoints(str(start.results.folder), step.name, _is_done(step.runs))
+
+
+def _is_done(runs: StageRuns) -> Callable[[int], bool]:
+    status = runs.state.status
+    return lambda run: run < len(status) and bool(status[run] == Status.DONE)
 
 
 def _close(start: Start) -> None:

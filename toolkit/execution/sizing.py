@@ -49,6 +49,20 @@ def window_size(threads: int) -> int:
     return max(8, 3 * threads)
 
 
+def room_for_choices(threads: int) -> int:
+    """Return how many runs are under way at once where what ended says what comes next.
+
+    One for each thread, and with several threads half as many again, so that none waits while
+    the next is chosen.
+
+    Examples
+    --------
+    >>> room_for_choices(1), room_for_choices(2), room_for_choices(64)
+    (1, 3, 96)
+    """
+    return threads + threads // 2
+
+
 @dataclass(frozen=True, kw_only=True)
 class ChunkPlan:
     """Chunk length along ``run`` (a power of two), and how runs get into the chunks."""
@@ -153,3 +167,23 @@ def runs_together(plan: ChunkPlan, *, n_runs: int, bytes_per_run: int) -> int:
 
 def _power_of_two(value: float) -> int:
     return 1 << max(0, int(value).bit_length() - 1)
+
+
+def light_points(seconds_per_run: float, *, runs: int, seconds: float) -> bool:
+    """Whether the runs along the last dim are made in one batch, as the folds of a light point.
+
+    Parameters
+    ----------
+    seconds_per_run
+        As measured.
+    runs
+        Along the last dim.
+    seconds
+        How long a batch should take.
+
+    Examples
+    --------
+    >>> light_points(0.02, runs=5, seconds=0.25), light_points(1.0, runs=5, seconds=0.25)
+    (True, False)
+    """
+    return runs > 1 and FAST_RUN <= seconds_per_run <= seconds / runs

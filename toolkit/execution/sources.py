@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from toolkit.run_status import Status
 from toolkit.spaces.space import Space
 from toolkit.stages.failure import RunFailure
-from toolkit.stores.stage_runs import StageRuns
+from toolkit.stores.runs.stage_runs import StageRuns
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,9 +39,11 @@ class Source(Protocol):
     """Gives points to run and is told what became of them.
 
     ``ask`` returns a space of about ``n`` further points, or None while (or because) there is
-    nothing to give; a sweep ends when that is so and nothing is running. ``tell`` takes any
-    finished subset in any order, failures included; points that the store holds already are told
-    at once.
+    nothing to give; a sweep ends when that is so and nothing is running. It is asked whenever
+    workers could begin further runs, and ``n`` is how many. ``tell`` takes any finished subset in
+    any order, failures included; points that the store holds already are told at once.
+
+    What a source gave and nobody ran, because the sweep was stopped, is left out of the store.
     """
 
     def ask(self, n: int) -> Space | None:
@@ -49,6 +51,20 @@ class Source(Protocol):
 
     def tell(self, outcomes: Outcomes) -> None:
         """Learn what became of some points."""
+
+
+@runtime_checkable
+class Bounded(Protocol):
+    """A source that knows how much it is still to give."""
+
+    @property
+    def left(self) -> int:
+        """How many runs it is still to give."""
+
+
+def runs_left(source: Source) -> int:
+    """Return how many runs a source is still to give, 0 where it cannot say."""
+    return source.left if isinstance(source, Bounded) else 0
 
 
 class SpaceSource:

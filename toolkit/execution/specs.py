@@ -5,20 +5,20 @@ import uuid
 from dataclasses import replace
 
 from toolkit.execution.batch_task import BatchSpec
-from toolkit.execution.losses import CHECKPOINTS
+from toolkit.execution.chances import CHECKPOINTS
 from toolkit.execution.work import Policy, Work
 from toolkit.resources import Resources
 from toolkit.spaces.seeds import Streams
 from toolkit.stages.current import RunContext
+from toolkit.stages.needs import Needs
 from toolkit.stages.stage import Stage
-from toolkit.stages.walltime import Walltime
 
 _MOST_LOGS = 32 << 20  # characters of what runs say, of all workers together
 _LEAST_LOGS = 1 << 16
 
 
 def make_spec(
-    work: Work, policy: Policy, *, session: str, workers: int, walltime: Walltime | None
+    work: Work, policy: Policy, *, session: str, workers: int, walltime: Needs | None
 ) -> BatchSpec:
     """Return what all batches of a stage share from now on, under a token of its own.
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from toolkit.run_status import Status
 from toolkit.stages.identity import Identity
-from toolkit.stores.stage_runs import StageRuns
+from toolkit.stores.runs.stage_runs import StageRuns
 
 _SHOWN = 3
 

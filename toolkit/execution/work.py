@@ -9,7 +9,7 @@ from toolkit.execution.run_queue import Ids
 from toolkit.execution.sources import Source
 from toolkit.spaces.space import Space
 from toolkit.stages.binding import Binding
-from toolkit.stores.stage_runs import StageRuns
+from toolkit.stores.runs.stage_runs import StageRuns
 from toolkit.stores.upstream import Input
 
 

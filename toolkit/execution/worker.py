@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from toolkit.execution import renewal
+from toolkit.execution import leaving, renewal
 from toolkit.execution.alarm import alarm
 from toolkit.execution.batch_task import BatchSpec, BatchSummary, BatchTask, unbegun
 from toolkit.execution.threads import (
@@ -28,8 +28,8 @@ from toolkit.stages.frozen_arguments import frozen_in, thaw
 from toolkit.stages.listening import listening
 from toolkit.stages.singles import run_singly
 from toolkit.stages.trial import Trial
-from toolkit.stores.run_labels import labels_of_run
-from toolkit.stores.sink import Sink, open_sink
+from toolkit.stores.catalogues.run_labels import labels_of_run
+from toolkit.stores.runs.sink import Sink, open_sink
 
 _FLUSH_SECONDS = 0.05
 _MARKED_RUN = 1e-3
@@ -79,8 +79,9 @@ def execute(task: BatchTask, leave: Callable[[], None] = lambda: None) -> BatchS
     """
     spec = _thawed(task.token)
     n = spec.context.threads
-    if not renewal.begin_batch():
+    if not leaving.fits(task.expected) or not renewal.begin_batch():
         return unbegun(task)
+    leaving.begin()
     try:
         allow_children()
         with held_cores(n), listening(spec.context.log_level):
@@ -94,6 +95,7 @@ def execute(task: BatchTask, leave: Callable[[], None] = lambda: None) -> BatchS
             leave()
         return batch.summary()
     finally:
+        leaving.end()
         renewal.end_batch()
 
 
@@ -130,8 +132,12 @@ class _Batch:
         self.deadline = self.started + _HAND_BACK * self.task.seconds
         with contextlib.suppress(RunTooLong):  # the run ended as it was to be ended: handed back
             for _ in self._whole() if self.task.whole else self._inline():
-                if time.perf_counter() > self.deadline or renewal.is_full():
+                if time.perf_counter() > self.deadline or self._must_end():
                     break
+
+    def _must_end(self) -> bool:
+        """Whether this process should begin no other run."""
+        return renewal.is_full() or not leaving.fits(self.seconds_per_run)
 
     def summary(self) -> BatchSummary:
         """Return the summary once all is written."""
@@ -249,7 +255,7 @@ class _Batch:
                 at + 1 == len(numbers)
                 or (seconds < _MARKED_RUN and not self.task.careful)
                 or time.perf_counter() > self.deadline
-                or renewal.is_full()
+                or self._must_end()
             )
             begins = None if is_last else numbers[at + 1]
             self.sink.block(runs[at : at + 1], result, attempt, begins=begins)

@@ -24,10 +24,10 @@ from toolkit.stages.batch import run_batch
 from toolkit.stages.columns import cast, concatenate, empty_columns, take
 from toolkit.stages.current import RunContext
 from toolkit.stages.schema import Columns, Schema, widen
-from toolkit.stores.box import as_array
-from toolkit.stores.catalogue import Catalogue
-from toolkit.stores.cells import read_column
-from toolkit.stores.run_labels import labels_of_run
+from toolkit.stores.catalogues.box import as_array
+from toolkit.stores.catalogues.catalogue import Catalogue
+from toolkit.stores.catalogues.run_labels import labels_of_run
+from toolkit.stores.reading.cells import read_column
 from toolkit.stores.upstream import HAS_VALUE, Input, Lookup, readiness
 
 _MESSAGES = 20

@@ -23,7 +23,7 @@ from toolkit.stages.preparing import PreparedStage
 from toolkit.stages.schema import Schema
 from toolkit.stages.trial import Trial
 from toolkit.stages.wiring import Link
-from toolkit.stores.frame import AlongDim
+from toolkit.stores.reading.frame import AlongDim
 
 _HASHED = 4_000_000
 _ENDED = np.isin(np.arange(256), [Status.DONE, Status.STALE, Status.FAILED])

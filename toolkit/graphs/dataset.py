@@ -19,9 +19,9 @@ from toolkit.graphs.variable import LazyVariable, dask_array
 from toolkit.run_status import Status
 from toolkit.stages.pickling import dumps_function
 from toolkit.stages.preparing import Prepared, identities
-from toolkit.stores.merged import merged
+from toolkit.stores.reading.merged import merged
+from toolkit.stores.reading.view import space_coords
 from toolkit.stores.results import Results
-from toolkit.stores.view import space_coords
 
 ERRORS = ("raise", "missing")
 

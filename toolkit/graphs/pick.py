@@ -11,7 +11,7 @@ from toolkit.graphs.along import Ints
 from toolkit.graphs.block import Block
 from toolkit.run_status import Status
 from toolkit.stages.schema import Array, RaggedColumn, Variable, dtype_label
-from toolkit.stores.cells import HAS_VALUE, exact_floats, fill_of
+from toolkit.stores.reading.cells import HAS_VALUE, exact_floats, fill_of
 
 TEXT = "T"
 """Stands for text of any length: numpy's ``StringDType``."""

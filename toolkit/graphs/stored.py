@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from toolkit.stages.columns import take
 from toolkit.stages.schema import Column, Columns, Schema
-from toolkit.stores.catalogue import Catalogue
+from toolkit.stores.catalogues.catalogue import Catalogue
 from toolkit.stores.results import Results
 from toolkit.stores.zarr_store import ZarrStore
 

@@ -14,8 +14,8 @@ from toolkit.run_status import Status
 from toolkit.spaces.space import Space
 from toolkit.stages.output import Declared
 from toolkit.stages.schema import Schema, Variable
-from toolkit.stores.catalogue import Catalogue
-from toolkit.stores.run_labels import labels_of_run
+from toolkit.stores.catalogues.catalogue import Catalogue
+from toolkit.stores.catalogues.run_labels import labels_of_run
 
 
 def with_types(content: Content) -> Content:

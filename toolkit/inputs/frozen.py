@@ -7,6 +7,7 @@ from typing import Any
 
 from toolkit.inputs import folder, held
 from toolkit.markup import rows, view
+from toolkit.resources import describe_memory
 
 
 class Frozen:
@@ -78,12 +79,12 @@ class Frozen:
 
     def __repr__(self) -> str:
         name = f" {self.name!r}" if self.name else ""
-        return f"<frozen{name}: {self.summary}, {_amount(self.nbytes)}>"
+        return f"<frozen{name}: {self.summary}, {describe_memory(self.nbytes)}>"
 
     def _repr_html_(self) -> str:
         lines = [
             ("holds", escape(self.summary)),
-            ("size", _amount(self.nbytes)),
+            ("size", describe_memory(self.nbytes)),
             ("token", escape(self.token)),
         ]
         return view("Frozen", self.name or self.summary, rows(lines))
@@ -164,11 +165,3 @@ def _summary(obj: Any) -> str:
         return f"{kind} of {len(obj):,}"
     except Exception:  # noqa: BLE001 - not everything has a length, or wants to say it
         return kind
-
-
-def _amount(size: float) -> str:
-    for unit in ("B", "kB", "MB", "GB"):
-        if size < 1000:
-            return f"{size:.3g} {unit}"
-        size /= 1000
-    return f"{size:,.3g} TB"

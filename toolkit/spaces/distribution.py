@@ -282,7 +282,10 @@ def as_distribution(name: str, given: Any) -> Distribution:
 
 
 def drawn(name: str, kind: Distribution, u: npt.ArrayLike) -> Column:
-    """Return the column of a parameter at quantiles ``u``, shape ``(n,)``."""
+    """Return the column of a parameter at quantiles ``u``, shape ``(n,)``.
+
+    Its attribute ``scale`` says in which scale it lies evenly, where that is not its own.
+    """
     if isinstance(kind, Choice):
         taken = kind.column.take(kind.positions(u))
         return Column(name=name, labels=taken.labels, objects=taken.objects)
@@ -292,7 +295,9 @@ def drawn(name: str, kind: Distribution, u: npt.ArrayLike) -> Column:
             f"parameter {name!r} drawn from {kind!r} has non-finite values.\n"
             "Bound the distribution."
         )
-    return Column(name=name, labels=labels)
+    scales: dict[type, str] = {Log: "log", Logit: "logit"}
+    scale = scales.get(type(kind))
+    return Column(name=name, labels=labels, attrs={} if scale is None else {"scale": scale})
 
 
 def _require_order(name: str, low: Any, high: Any) -> None:

@@ -31,6 +31,7 @@ def global_draws() -> Callable[[], tuple[str, ...]]:
 
     def changed() -> tuple[str, ...]:
         calls.end()
+        calls.let_go()
         drawn = ("random",) if calls.has_drawn else ()
         after = _states()
         return (
@@ -42,22 +43,33 @@ def global_draws() -> Callable[[], tuple[str, ...]]:
 
 
 class _Calls:
-    """Looks for calls of the methods of ``random``'s hidden instance, in this thread only."""
+    """Looks for calls of the methods of ``random``'s hidden instance, in this thread only.
+
+    It refers to its own callback until the watch has ended. Python 3.11 makes a frame object before
+    it calls a profiler, that may collect garbage, and what the collector calls is profiled as well:
+    a callback that ends the watch from there and that nobody else refers to is freed, then called.
+    """
 
     def __init__(self) -> None:
         self.has_drawn = False
         self._events = 0
         self._is_on = False
+        self._callback: Callable[[FrameType, str, Any], None] | None = None
 
     def begin(self) -> None:
         if sys.getprofile() is None:  # somebody else's profiler is left alone
             self._is_on = True
-            sys.setprofile(self._look)
+            self._callback = self._look
+            sys.setprofile(self._callback)
 
     def end(self) -> None:
         if self._is_on:
             self._is_on = False
             sys.setprofile(None)
+
+    def let_go(self) -> None:
+        """Give the callback back, once nobody can be about to call it."""
+        self._callback = None
 
     def _look(self, _frame: FrameType, event: str, function: Any) -> None:
         self._events += 1

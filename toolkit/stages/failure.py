@@ -11,9 +11,20 @@ from types import TracebackType
 
 from toolkit.errors import CommandError
 
+TIER_VARIABLE = "TOOLKIT_TIER"
+"""Environment variable by which a worker process knows its tier."""
 LONGEST_TRACEBACK = 20_000
 LONGEST_MESSAGE = 4_000
-REASONS = ("exception", "walltime", "memory", "worker died")
+REASONS = (
+    "exception",
+    "walltime",  # the run's own limit
+    "memory",
+    "time limit",  # of the worker's job
+    "preempted",
+    "cancelled",
+    "node lost",
+    "worker died",
+)
 _OUR_FOLDER = os.path.dirname(os.path.abspath(__file__)) + os.sep
 
 
@@ -43,6 +54,8 @@ class RunFailure:
     log
         What the run printed, warned of and logged, the first and last part; or the last that its
         process, or its program on standard error, wrote.
+    tier
+        Of its worker, ``""`` where workers are alike.
     """
 
     run: int
@@ -54,6 +67,7 @@ class RunFailure:
     reason: str = "exception"
     exit_code: int | None = None
     log: str = ""
+    tier: str = ""
 
 
 class RunTooLong(BaseException):
@@ -103,6 +117,7 @@ def describe_failure(run: int, error: BaseException, retry_on: Sequence[str] = (
         reason=_reason(error),
         exit_code=None if program is None else program.exit_code,
         log="" if program is None else program.stderr,
+        tier=os.environ.get(TIER_VARIABLE, ""),
     )
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, overload
 
-from toolkit.errors import StageError
+from toolkit.errors import StageError, SweepError
 from toolkit.resources import Resources
 from toolkit.stages.code import CodeHash, code_hash
 from toolkit.stages.failure import type_name
@@ -268,6 +268,25 @@ def as_stage(given: object) -> Stage:
         If it is neither.
     """
     return given if isinstance(given, Stage) else Stage(function=given)  # type: ignore[arg-type]
+
+
+def as_stages(
+    given: Callable[..., Any] | Stage | Iterable[Callable[..., Any] | Stage],
+) -> tuple[Stage, ...]:
+    """Return one function or stage, or several, as stages.
+
+    Raises
+    ------
+    SweepError
+        If there is none.
+    StageError
+        If one of them is neither a function nor a stage.
+    """
+    several = isinstance(given, Iterable) and not callable(given) and not isinstance(given, str)
+    stages = tuple(as_stage(each) for each in (given if several else [given]))  # type: ignore[union-attr]
+    if not stages:
+        raise SweepError("A sweep takes at least one function or stage, found none.")
+    return stages
 
 
 def _check(stage: Stage) -> None:

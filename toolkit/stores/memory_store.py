@@ -5,16 +5,17 @@ from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from typing import Any
 
-from toolkit.stores.events import Events, MemoryEvents
-from toolkit.stores.failure_log import FailureLog, MemoryLog
-from toolkit.stores.hierarchy import Hierarchy
-from toolkit.stores.journal import Durability
-from toolkit.stores.receipt import Receipt
-from toolkit.stores.records import Record, Stages, scan
-from toolkit.stores.roster import Roster, new_hierarchy
-from toolkit.stores.run_logs import MemoryRunLogs, RunLogs
-from toolkit.stores.stage_runs import StageRuns
-from toolkit.stores.storage import Memory
+from toolkit.stores.arrays.hierarchy import Hierarchy
+from toolkit.stores.files.storage import Memory
+from toolkit.stores.journals.events import Events, MemoryEvents
+from toolkit.stores.journals.failure_log import FailureLog, MemoryLog
+from toolkit.stores.journals.journal import Durability
+from toolkit.stores.journals.receipt import Receipt
+from toolkit.stores.journals.records import Record, Stages
+from toolkit.stores.journals.run_logs import MemoryRunLogs, RunLogs
+from toolkit.stores.journals.scanning import scan
+from toolkit.stores.runs.roster import Roster, new_hierarchy
+from toolkit.stores.runs.stage_runs import StageRuns
 
 
 class MemoryStore:

@@ -9,13 +9,13 @@ import numpy as np
 from toolkit.errors import StoreError
 from toolkit.spaces.space import Space
 from toolkit.stages.identity import Identity
-from toolkit.stores.box import as_array
-from toolkit.stores.failures import failures_frame, joined
-from toolkit.stores.journal import Durability
+from toolkit.stores.catalogues.box import as_array
+from toolkit.stores.journals.journal import Durability
 from toolkit.stores.memory_store import MemoryStore
-from toolkit.stores.provenance import provenance
-from toolkit.stores.seen import Seen
-from toolkit.stores.stage_runs import StageRuns
+from toolkit.stores.reading.failures import failures_frame, joined
+from toolkit.stores.runs.provenance import provenance
+from toolkit.stores.runs.seen import Seen
+from toolkit.stores.runs.stage_runs import StageRuns
 from toolkit.stores.transfer import Shelf, note_of
 from toolkit.stores.zarr_store import ZarrStore
 
@@ -116,7 +116,7 @@ class Results:
         StoreError
             If somebody else runs the store, or its labels are damaged.
         """
-        from toolkit.stores.repair import repair
+        from toolkit.stores.upkeep.repair import repair
 
         if self._folder is None or not self.is_there:
             return 0
@@ -253,8 +253,8 @@ class Results:
         mask
             Whether only runs that are done or stale show values.
         """
-        from toolkit.stores.merged import merged
-        from toolkit.stores.view import labelled  # xarray takes 2 s to load
+        from toolkit.stores.reading.merged import merged
+        from toolkit.stores.reading.view import labelled  # xarray takes 2 s to load
 
         found = {}
         for name, space, defaults in parts:

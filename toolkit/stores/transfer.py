@@ -13,11 +13,11 @@ from toolkit.stages.batch import BatchResult
 from toolkit.stages.columns import cast
 from toolkit.stages.identity import Identity
 from toolkit.stages.schema import Column, RaggedColumn, Schema, SchemaMismatch, Variable, widen
-from toolkit.stores.matching import SpaceLike
+from toolkit.stores.catalogues.matching import SpaceLike
 from toolkit.stores.memory_store import MemoryStore
-from toolkit.stores.sink import open_sink
-from toolkit.stores.stage_runs import StageRuns
-from toolkit.stores.state import MOST_ATTEMPTS
+from toolkit.stores.runs.sink import open_sink
+from toolkit.stores.runs.stage_runs import StageRuns
+from toolkit.stores.runs.state import MOST_ATTEMPTS
 from toolkit.stores.zarr_store import ZarrStore
 
 Ids = npt.NDArray[np.int64]

@@ -17,10 +17,10 @@ from toolkit.stages.columns import concatenate, empty_columns, take
 from toolkit.stages.passing import everything, passed, passed_together, passed_whole
 from toolkit.stages.schema import Array, Column, Columns, Schema
 from toolkit.stages.wiring import Link
-from toolkit.stores.box import as_array
-from toolkit.stores.catalogue import Catalogue
-from toolkit.stores.matching import Source, align
-from toolkit.stores.stage_runs import StageRuns
+from toolkit.stores.catalogues.box import as_array
+from toolkit.stores.catalogues.catalogue import Catalogue
+from toolkit.stores.catalogues.matching import Source, align
+from toolkit.stores.runs.stage_runs import StageRuns
 from toolkit.stores.zarr_store import ZarrStore
 
 Ids = npt.NDArray[np.int64]

@@ -12,25 +12,27 @@ from typing import Any
 
 from toolkit.errors import StoreError
 from toolkit.run_status import Status
-from toolkit.stores.checking import readable
-from toolkit.stores.epoch import Turn, read_turn, write_turn
-from toolkit.stores.events import Events, FileEvents
-from toolkit.stores.failure_log import FailureLog, FileLog
-from toolkit.stores.hierarchy import METADATA, Hierarchy
-from toolkit.stores.inside import leads_out, open_plain
-from toolkit.stores.journal import Durability
-from toolkit.stores.layout import ATTRIBUTE, FORMAT_VERSION
-from toolkit.stores.limits import require_room
-from toolkit.stores.lock import HEARTBEAT_S, Holder, Lock, read_holder
-from toolkit.stores.receipt import Receipt
-from toolkit.stores.roster import Roster, new_hierarchy
-from toolkit.stores.run_logs import FileRunLogs, RunLogs
-from toolkit.stores.stage_runs import StageRuns
-from toolkit.stores.storage import JOURNALS, Folder, reported
-from toolkit.stores.tails import Tails, journal_names
+from toolkit.stores.arrays.hierarchy import METADATA, Hierarchy
+from toolkit.stores.arrays.layout import ATTRIBUTE, FORMAT_VERSION
+from toolkit.stores.files.checking import readable
+from toolkit.stores.files.epoch import Turn, read_turn, write_turn
+from toolkit.stores.files.inside import leads_out, open_plain
+from toolkit.stores.files.limits import require_room
+from toolkit.stores.files.lock import HEARTBEAT_S, Holder, Lock, read_holder
+from toolkit.stores.files.storage import JOURNALS, Folder, reported
+from toolkit.stores.journals.events import Events, FileEvents
+from toolkit.stores.journals.failure_log import FailureLog, FileLog
+from toolkit.stores.journals.journal import Durability
+from toolkit.stores.journals.receipt import Receipt
+from toolkit.stores.journals.run_logs import FileRunLogs, RunLogs
+from toolkit.stores.journals.tails import Tails, journal_names
+from toolkit.stores.runs.roster import Roster, new_hierarchy
+from toolkit.stores.runs.stage_runs import StageRuns
 
 MARKER = f"{JOURNALS}/fold.json"
 _LEFT_OVER_S = 3600.0
+_LATE_SECONDS = 60.0  # NFS keeps what it knows of a file for up to a minute
+_LOOK_SECONDS = 0.2
 _READINGS = 20  # journals are deleted when a driver begins and ends, never in between
 
 
@@ -182,11 +184,19 @@ class ZarrStore:
         """Fold everything, delete the journals, and let go of the store."""
         try:
             if self._lock.is_held:
+                self._await_journals()
                 self._fold_all()
                 self._warn_of_damage()
                 self._delete_folded(lambda _: True)
         finally:
             self._lock.release()
+
+    def _await_journals(self) -> None:
+        """Wait until what workers on other machines have written is in sight here."""
+        deadline = time.monotonic() + _LATE_SECONDS
+        while self._tails.late() and time.monotonic() < deadline:
+            time.sleep(_LOOK_SECONDS)
+            self.pull()
 
     def _warn_of_damage(self) -> None:
         for name, offset in sorted(self._tails.unread().items()):

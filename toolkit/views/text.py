@@ -54,21 +54,6 @@ def duration(seconds: float) -> str:
     return f"{hours:,} h {minutes:02d} min" if hours else f"{minutes} min {rest:02d} s"
 
 
-def amount(size: float) -> str:
-    """Return bytes with a unit.
-
-    Examples
-    --------
-    >>> amount(512), amount(3.2e9)
-    ('512 B', '3.2 GB')
-    """
-    for unit in ("B", "kB", "MB", "GB"):
-        if size < 1000:
-            return f"{size:.3g} {unit}"
-        size /= 1000
-    return f"{size:,.3g} TB"
-
-
 def _cell(value: object) -> str:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return " ".join(str(value).split())

@@ -1,0 +1,151 @@
+"""Tiers of one machine: runs climb, workers come and go with the work, and end at their time."""
+
+import os
+import time
+
+import numpy as np
+import psutil
+import pytest
+
+import toolkit as tk
+
+
+def write(folder, tiers):
+    path = folder / "tiers.yaml"
+    lines = [f"  {name}: {{{settings}}}" for name, settings in tiers.items()]
+    path.write_text("\n".join(["kind: local", "dashboard: null", "tiers:", *lines, ""]))
+    return path
+
+
+def wait_until(is_so, seconds=60):
+    end = time.monotonic() + seconds
+    while not is_so():
+        assert time.monotonic() < end
+        time.sleep(0.1)
+
+
+def tiers_of(cluster):
+    """Return the tier of each worker that is there."""
+    workers = cluster.client.scheduler_info(n_workers=-1)["workers"].values()
+    return sorted(str(worker["name"]).rpartition("-")[0] for worker in workers)
+
+
+def hold(mb):
+    """Hold so much memory for long enough to be seen."""
+    held = [bytearray(os.urandom(1_000_000)) for _ in range(mb)]
+    time.sleep(0.3 if mb > 300 else 0.0)
+    return len(held), os.environ["TOOLKIT_TIER"]
+
+
+@pytest.mark.faults
+def test_a_run_too_big_for_the_small_tier_is_done_on_the_large_one(tmp_path):
+    def held(mb):
+        n, tier = hold(mb)
+        return {"n": n, "tier": tier}
+
+    profile = write(
+        tmp_path,
+        {
+            "small": "memory: 400MB, minimum: 0, maximum: 1, idle: 2s",
+            "large": "memory: 2GB, minimum: 0, maximum: 1, idle: 2s",
+        },
+    )
+    store = tmp_path / "t.zarr"
+    with tk.cluster(profile) as cluster:
+        assert tiers_of(cluster) == []
+        sweep = tk.Sweep(tk.stage(held, outputs=("n", "tier")), {"mb": [1, 2, 3, 600]}, store=store)
+        data = sweep.run(cluster, progress=False)
+        wait_until(lambda: tiers_of(cluster) == [])
+    assert data.n.values.tolist() == [1, 2, 3, 600]
+    assert data.tier.values.tolist() == ["small"] * 3 + ["large"]
+    attempts = data.attempts.values.tolist()
+    assert attempts[:3] == [1, 1, 1]
+    assert attempts[3] == 2
+    assert not len(sweep.failures())
+
+
+def test_workers_come_when_there_is_work_and_go_when_there_is_none(tmp_path):
+    before = {child.pid for child in psutil.Process().children(recursive=True)}
+    profile = write(tmp_path, {"only": "minimum: 0, maximum: 2, idle: 1s"})
+    with tk.cluster(profile) as cluster:
+        assert tiers_of(cluster) == []
+
+        def slow(x):
+            time.sleep(0.2)
+            return x
+
+        data = tk.Sweep(slow, {"x": np.arange(60)}).run(cluster, progress=False)
+        assert data.slow.values.tolist() == list(range(60))
+        wait_until(lambda: tiers_of(cluster) == [])
+        assert "0 workers" in repr(cluster)
+    assert {child.pid for child in psutil.Process().children(recursive=True)} <= before
+
+
+def test_a_number_asked_for_by_hand_stays_until_it_is_taken_back(tmp_path):
+    profile = write(tmp_path, {"only": "minimum: 0, maximum: 2, idle: 0.1s"})
+    with tk.cluster(profile) as cluster:
+        cluster.scale(1)
+        assert tiers_of(cluster) == ["only"]
+        time.sleep(2.5)
+        assert tiers_of(cluster) == ["only"]
+        cluster.scale(None)
+        wait_until(lambda: tiers_of(cluster) == [])
+
+
+def test_tasks_that_no_sweep_has_sent_have_a_worker_started(tmp_path):
+    profile = write(tmp_path, {"only": "minimum: 0, maximum: 1, idle: 1s"})
+    with tk.cluster(profile) as cluster:
+        assert cluster.client.submit(os.getpid).result(timeout=60) != os.getpid()
+
+
+def test_a_worker_that_is_killed_with_its_nanny_is_replaced(tmp_path):
+    profile = write(tmp_path, {"only": "count: 1"})
+    with tk.cluster(profile) as cluster:
+        [worker] = cluster.client.run(os.getpid).values()
+        nanny = psutil.Process(worker).parent()
+        for process in (nanny, psutil.Process(worker)):
+            process.kill()
+        pid = cluster.client.submit(os.getpid, pure=False).result(timeout=60)
+        assert pid != worker
+
+
+def test_taking_a_worker_away_by_hand_runs_nothing_twice(tmp_path):
+    log = tmp_path / "runs"
+    log.mkdir()
+
+    def note(x):
+        time.sleep(0.05)
+        with open(log / str(x), "a") as file:
+            file.write("x")
+        return x
+
+    profile = write(tmp_path, {"only": "count: 2"})
+    with tk.cluster(profile) as cluster:
+        sweep = tk.Sweep(note, {"x": np.arange(200)}, store=tmp_path / "t.zarr")
+        job = sweep.start(cluster)
+        wait_until(lambda: len(list(log.iterdir())) > 20)
+        cluster.client.set_metadata(["toolkit", "scale", "only"], 1)
+        wait_until(lambda: len(tiers_of(cluster)) == 1)
+        data = job.result()
+    assert data.note.values.tolist() == list(range(200))
+    assert {path.read_text() for path in log.iterdir()} == {"x"}
+
+
+@pytest.mark.faults
+def test_a_run_longer_than_a_worker_lasts_climbs_to_one_that_lasts(tmp_path):
+    def wait(pause):
+        time.sleep(pause)
+        return os.environ["TOOLKIT_TIER"]
+
+    profile = write(
+        tmp_path,
+        {
+            "short": "minimum: 0, maximum: 1, walltime: 12s, idle: 2s",
+            "long": "minimum: 0, maximum: 1, walltime: 1h, idle: 2s",
+        },
+    )
+    with tk.cluster(profile) as cluster:
+        sweep = tk.Sweep(wait, {"pause": [0.1, 0.2, 14.0]}, store=tmp_path / "t.zarr")
+        data = sweep.run(cluster, progress=False)
+    assert data.wait.values.tolist() == ["short", "short", "long"]
+    assert data.attempts.values.tolist() == [1, 1, 2]

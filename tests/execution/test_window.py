@@ -1,0 +1,145 @@
+"""How much is handed out at once, and what is said to be left."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+import toolkit as tk
+from toolkit.clusters.tiers import Ladder, Tier
+from toolkit.execution.lanes import Lanes
+from toolkit.execution.pace import Pace
+from toolkit.execution.placement import Placement
+from toolkit.execution.sizing import window_size
+from toolkit.execution.window import Window
+from toolkit.resources import Resources
+from toolkit.stages.needs import Needs
+from toolkit.stores.catalogues.catalogue import Catalogue
+
+LADDER = Ladder([Tier(name="small", walltime=3600), Tier(name="large", idle=10.0)])
+WORKERS = SimpleNamespace(room=lambda tier: 0 if tier else 8, workers=8, ladder=LADDER)
+
+
+def window_of(seconds: float) -> tuple[Window, Lanes, Placement]:
+    catalogue, ids = Catalogue.empty().register(tk.grid(x=np.arange(200.0)))
+    placement = Placement(LADDER, Needs(stage="f", fixed=Resources()), ("x",))
+    placement.register(np.asarray(ids), catalogue)
+    placement.seconds = np.full(200, seconds, np.float32)
+    lanes = Lanes("random")
+    lanes.add(np.asarray(ids), catalogue)
+    lanes.place(placement)
+    pace = Pace()
+    pace.expected = seconds
+    return Window(lanes, pace), lanes, placement
+
+
+def hand_out(window: Window) -> list:
+    tasks = window.next_batches(WORKERS)
+    for task in tasks:
+        window.sent(task)
+    return tasks
+
+
+@pytest.mark.parametrize(("seconds", "out"), [(10.0, 10), (0.3, 22), (0.25, 24)])
+def test_no_more_is_out_than_keeps_workers_busy(seconds: float, out: int) -> None:
+    window, _, _ = window_of(seconds)
+    tasks = hand_out(window)
+    assert len(window) == len(tasks) == out
+    assert hand_out(window) == []
+    for task in tasks[: out // 2]:
+        window.back(task)
+    assert hand_out(window)
+
+
+def test_what_is_left_is_told_by_what_each_run_is_expected_to_take() -> None:
+    window, lanes, placement = window_of(10.0)
+    hand_out(window)
+    placement.climb(int(lanes.next_batch(seconds=1.0, expected=1.0).run_ids()[0]), "walltime")
+    left = window.demands()[0]
+    assert (left.runs, left.seconds) == (199, pytest.approx(1990.0))
+
+
+def test_where_runs_are_alike_the_whole_window_is_handed_out() -> None:
+    catalogue, ids = Catalogue.empty().register(tk.grid(x=np.arange(200.0)))
+    lanes, pace = Lanes("random"), Pace()
+    lanes.add(np.asarray(ids), catalogue)
+    pace.expected = 10.0
+    window = Window(lanes, pace)
+    tasks = hand_out(window)
+    assert len(tasks) == window_size(8) == 24
+    for task in tasks[:11]:
+        window.back(task)
+    assert hand_out(window) == []
+    window.back(tasks[11])
+    assert len(hand_out(window)) == 12
+
+
+def helped(window: Window, *, n_large: int) -> int:
+    """Return how many batches idle workers of the larger tier are given of the cheaper one."""
+    workers = SimpleNamespace(room=lambda tier: n_large if tier else 8, workers=8, ladder=LADDER)
+    tasks = window.next_batches(workers)
+    for task in tasks:
+        window.sent(task)
+    return sum(task.tier for task in tasks)
+
+
+def test_who_has_nothing_else_to_do_helps_a_cheaper_tier_for_a_while(monkeypatch) -> None:
+    now = 1000.0
+    monkeypatch.setattr("toolkit.execution.window.time.monotonic", lambda: now)
+    window, lanes, placement = window_of(10.0)
+    assert helped(window, n_large=4) == 0  # there is no work for which they are kept
+    placement.tier[:2] = 1
+    lanes.rearrange()
+    assert helped(window, n_large=4) == 4  # two runs of their own, and two others
+    now += 9.0
+    assert helped(window, n_large=6) == 2
+    now += 2.0
+    assert helped(window, n_large=8) == 0  # they hold the room of others by now
+
+
+def test_who_has_nothing_else_to_do_helps_to_the_end(monkeypatch) -> None:
+    now = 1000.0
+    monkeypatch.setattr("toolkit.execution.window.time.monotonic", lambda: now)
+    window, lanes, placement = window_of(5.0)  # 1000 seconds, of 8 + 20 workers
+    placement.tier[:2] = 1
+    lanes.rearrange()
+    assert helped(window, n_large=4) == 4
+    now += 60.0
+    assert helped(window, n_large=6) == 0
+    assert helped(window, n_large=20) == 16
+
+
+def test_near_the_end_those_without_work_of_their_own_help_before_they_are_let_go() -> None:
+    window, _, _ = window_of(0.1)  # 20 seconds, of 8 + 4 workers
+    assert helped(window, n_large=4) == 4
+
+
+def test_the_longest_begin_first_however_few_workers_their_tier_has(monkeypatch) -> None:
+    now = 1000.0
+    monkeypatch.setattr("toolkit.execution.window.time.monotonic", lambda: now)
+    window, lanes, placement = window_of(1.0)
+    placement.seconds[[7, 90]] = 20.0, 30.0
+    placement.tier[:2] = 1
+    lanes.rearrange()
+    workers = SimpleNamespace(room=lambda tier: 9 * tier, workers=9, ladder=LADDER)
+    now += 2.0
+    tasks = window.next_batches(workers)
+    assert [each.run_ids()[0] for each in tasks if each.first > 1][:2] == [90, 7]
+
+
+def test_a_longer_run_of_a_tier_that_waits_for_workers_does_not_wait_with_it() -> None:
+    window, lanes, placement = window_of(1.0)
+    placement.seconds[[7, 90]] = 20.0, 30.0
+    placement.tier[:4] = 1
+    lanes.rearrange()
+    lanes.hurry(0, seconds_left=20.0, expected=1.0)
+    for small, expected in ((0, {0, 1, 2, 3, 7, 90}), (1, {0, 1, 2, 3})):
+        rooms = [small, 6]
+        workers = SimpleNamespace(room=rooms.__getitem__, workers=7, ladder=LADDER)
+        tasks = window._cut(workers, 1, 6, 6)
+        runs = np.concatenate([each.run_ids() for each in tasks]).tolist()
+        assert set(runs) == expected
+        assert small or runs[:2] == [90, 7]
+        for each in tasks:
+            lanes.give_back(each, 0)
+        lanes.hurry(0, seconds_left=20.0, expected=1.0)

@@ -1,0 +1,98 @@
+"""Worker jobs have an end: what no longer fits is handed back, and the worker leaves before it.
+
+A job script says in ``TOOLKIT_JOB_ENDS`` when its job ends, in seconds since 1970, and in
+``TOOLKIT_JOB_SECONDS`` how long it lasts in all.
+"""
+
+import asyncio
+import contextlib
+import os
+import random
+import time
+from typing import Any
+
+from toolkit.clusters.job_time import JOB_SECONDS, ends_at
+
+LEFT_TOPIC = "toolkit-left"
+"""Where a worker says that it leaves before the end of its job."""
+
+_MARGIN = 1.25  # a run may take so much longer than expected
+_FRESH = 0.8  # of its time that a worker has left: it is as good as a new one
+_START_SECONDS = 5.0  # that may have passed since the start of a new one
+_LAST_SECONDS = 10.0  # for the worker's own end,
+_LAST_SHARE = 0.1  # but no more than this of its job's time
+_STAGGER = 0.05  # of the job's time: workers that began together do not leave together
+_LOOK_SECONDS = 1.0
+
+
+class _Job:
+    """The job that this process belongs to, and who works in it."""
+
+    def __init__(self) -> None:
+        self.active = 0
+        self.is_leaving = False
+
+
+_job = _Job()
+
+
+def seconds_left() -> float:
+    """Return how long this process may go on, infinite where nothing ends it."""
+    return ends_at() - time.time() - min(_LAST_SECONDS, _LAST_SHARE * _total())
+
+
+def _total() -> float:
+    """Return how long the job lasts in all, in seconds; infinite where that is unknown."""
+    try:
+        return float(os.environ[JOB_SECONDS])
+    except (KeyError, ValueError):
+        return float("inf")
+
+
+def fits(seconds: float) -> bool:
+    """Whether a run of so many seconds, 0 where that is unknown, gets done here.
+
+    One that takes longer than any job of this kind lasts may begin in one that is fresh: it goes
+    on elsewhere from its checkpoint.
+    """
+    left = seconds_left()
+    if left == float("inf"):
+        return True
+    total = _total()
+    fresh = 0.0 if total == float("inf") else max(0.0, _FRESH * total - _START_SECONDS)
+    return not _job.is_leaving and left > min(_MARGIN * seconds, fresh)
+
+
+def begin() -> None:
+    """Count a batch in."""
+    _job.active += 1
+
+
+def end() -> None:
+    """Count a batch out."""
+    _job.active -= 1
+
+
+def leave_in_time(worker: Any) -> None:
+    """Have a worker close before its job ends, at a moment when nothing runs in it."""
+    left = seconds_left()
+    if left == float("inf") or getattr(worker, "_toolkit_leaves", False):
+        return
+    worker._toolkit_leaves = True
+    total = _total()
+    stagger = random.SystemRandom().uniform(0.0, 0.0 if total == float("inf") else _STAGGER * total)
+    asyncio.run_coroutine_threadsafe(
+        _leave(worker, max(0.0, left - stagger)), worker.loop.asyncio_loop
+    )
+
+
+async def _leave(worker: Any, seconds: float) -> None:
+    await asyncio.sleep(seconds)
+    _job.is_leaving = True
+    # What is left at the end is lost with the process, so that the driver hears of it: Dask gives
+    # what a worker that goes by itself has not done to another, in silence, again and again.
+    while _job.active:
+        await asyncio.sleep(_LOOK_SECONDS)
+    worker.log_event(LEFT_TOPIC, {"nanny": worker.nanny, "pid": os.getpid()})
+    with contextlib.suppress(OSError, asyncio.CancelledError):
+        await worker.close_gracefully(reason="toolkit-job-ends")

@@ -1,0 +1,257 @@
+"""How many batches are out on each tier, and which go next."""
+
+import time
+from collections import Counter, defaultdict
+from dataclasses import dataclass
+from itertools import islice
+
+from toolkit.clusters.demand import Demand
+from toolkit.execution.batch_task import BatchTask
+from toolkit.execution.executors import Executor
+from toolkit.execution.lanes import Lanes
+from toolkit.execution.pace import Pace
+from toolkit.execution.sizing import window_size
+
+_HURRY_SECONDS = 1.0  # between two looks at how long what waits will take
+_READMIT_SECONDS = 5.0  # until a run for which a worker had no time is tried again
+_AHEAD_SECONDS = 0.5  # of work for each thread that waits with its workers, at least,
+_AHEAD_SHARE = 4  # and at least one batch for so many threads
+_TO_THE_END = 5.0  # times what workers may be idle: to let them go and start others takes that
+
+
+@dataclass(kw_only=True)
+class _Waiting:
+    """What waits with the workers of a tier."""
+
+    batches: int
+    seconds: float
+
+    def add(self, seconds: float) -> None:
+        """Add a batch."""
+        self.batches += 1
+        self.seconds += seconds
+
+    def is_enough(self, room: int, share: float = 1.0) -> bool:
+        """Whether no worker has to wait for this process.
+
+        No more than that is handed out: what is out keeps its place, whatever is learned.
+        """
+        least = max(1, room // _AHEAD_SHARE)
+        return self.batches >= share * least and self.seconds >= share * _AHEAD_SECONDS * room
+
+
+class Window:
+    """Batches that are out; its length is their number.
+
+    Parameters
+    ----------
+    queue
+        Where they are cut from.
+    pace
+        Says how long they should take.
+    threads
+        That one run takes.
+    """
+
+    def __init__(self, queue: Lanes, pace: Pace, threads: int = 1) -> None:
+        self._queue, self._pace, self._threads = queue, pace, threads
+        self._spent: dict[int, float] = defaultdict(float)
+        self._out: dict[int, dict[BatchTask, float]] = defaultdict(dict)  # with expected seconds
+        self._helping: Counter[int] = Counter()  # of these, the work of cheaper tiers
+        self._helpers: set[BatchTask] = set()
+        self._runs: Counter[int] = Counter()
+        self._spare_since: dict[int, float] = {}  # when a tier ran out of work of its own
+        self._began = self._hurried = self._readmitted = time.monotonic()
+
+    def __len__(self) -> int:
+        return sum(map(len, self._out.values()))
+
+    def demands(self) -> dict[int, Demand]:
+        """Return what is left for each tier, what is out included."""
+        # Before the first result runs take at least the time that has passed without one.
+        expected = self._pace.expected or time.monotonic() - self._began
+        return {
+            tier: Demand(
+                runs=waiting + self._runs[tier],
+                seconds=self._queue.seconds(tier, expected)
+                + (
+                    sum(self._out[tier].values())
+                    if self._knows_seconds
+                    else self._runs[tier] * expected
+                ),
+                threads=self._threads,
+            )
+            for tier, waiting in enumerate(self._queue.waiting)
+        }
+
+    @property
+    def _knows_seconds(self) -> bool:
+        """Whether it is known how long each run takes."""
+        placement = self._queue.placement
+        return placement is not None and len(placement.seconds) > 0
+
+    @property
+    def _may_learn(self) -> bool:
+        """Whether it matters what is handed out when: tiers or run times differ."""
+        return len(self._queue.waiting) > 1 or self._knows_seconds
+
+    def _cost(self, task: BatchTask) -> float:
+        """Return how many seconds a batch is expected to take."""
+        return task.n_runs * (task.expected or self._pace.expected)
+
+    def _waiting(self, tier: int, room: int) -> "_Waiting":
+        """Return what workers have before them: all but the oldest, which they are in."""
+        costs = [*islice(self._out[tier].values(), room, None)]
+        return _Waiting(batches=len(costs), seconds=sum(costs))
+
+    def sent(self, task: BatchTask) -> None:
+        """Count a batch that goes out."""
+        self._out[task.tier][task] = self._cost(task)
+        self._runs[task.tier] += task.n_runs
+
+    def back(self, task: BatchTask) -> None:
+        """Count one that came back, or was taken back."""
+        del self._out[task.tier][task]
+        self._runs[task.tier] -= task.n_runs
+        if self._helpers and task in self._helpers:
+            self._helpers.discard(task)
+            self._helping[task.tier] -= 1
+
+    def spent(self, task: BatchTask, seconds: float) -> None:
+        """Count the seconds that a batch took its worker, with all threads of a run."""
+        self._spent[task.tier] += seconds * self._threads
+
+    def tiers(self, executor: Executor) -> dict[str, dict[str, float | str]]:
+        """Return by the name of each tier what is left for it, who is there, and what is spent.
+
+        Returns
+        -------
+        dict
+            ``runs`` that wait or run, ``at_once`` those that its workers do by now,
+            ``core_hours_left``, and ``core_hours_spent``, also on attempts that failed or were
+            killed. Where jobs of it wait or are refused, ``waits`` says why.
+        """
+        waits = executor.waits()
+        return {
+            executor.ladder[tier].name: {
+                "runs": demand.runs,
+                "at_once": executor.room(tier),
+                "core_hours_left": round(demand.seconds * self._threads / 3600, 4),
+                "core_hours_spent": round(self._spent[tier] / 3600, 4),
+                **({"waits": why} if (why := waits.get(executor.ladder[tier].name)) else {}),
+            }
+            for tier, demand in self.demands().items()
+        }
+
+    def next_batches(self, executor: Executor, *, most: int | None = None) -> list[BatchTask]:
+        """Cut what fills the window again, for each tier of whose window half is free.
+
+        Parameters
+        ----------
+        executor
+            Who is there to do it.
+        most
+            Batches that may be out on a tier; None: by the number of its workers.
+        """
+        tasks = []
+        self._hurry(executor)
+        for tier in range(len(self._queue.waiting)):
+            room = executor.room(tier)
+            size = 0 if not room else most or window_size(room)
+            n_out = len(self._out[tier])
+            if n_out > size // 2:
+                continue
+            if self._may_learn and self._waiting(tier, room).is_enough(room, 0.5):
+                continue
+            own = self._cut(executor, tier, size - n_out, room)
+            tasks += own
+            if tier:
+                tasks += self._help(executor, tier, self._may_help(executor, tier, len(own)))
+        return tasks
+
+    def _may_help(self, executor: Executor, at: int, more: int) -> int:
+        """Return how many batches of cheaper tiers the idle workers of a tier take.
+
+        No more than idle ones do, for what waited behind would be faster there; and for no longer
+        than they may be idle, unless they stay anyway, or all is soon done: they hold room of
+        cheaper ones.
+
+        Parameters
+        ----------
+        executor
+            Who is there to do it.
+        at
+            Index of the tier.
+        more
+            Batches of its own that are about to go out.
+        """
+        tier, room, n_out = executor.ladder[at], executor.room(at), len(self._out[at]) + more
+        n_own = n_out - self._helping[at]
+        if n_own >= room:
+            self._spare_since.pop(at, None)
+            return 0
+        now = time.monotonic()
+        seconds = sum(self._queue.seconds(each, self._pace.expected) for each in range(at))
+        rooms = sum(executor.room(each) for each in range(at + 1))
+        since = self._spare_since.setdefault(at, now)
+        is_near_end = seconds / rooms < _TO_THE_END * tier.idle
+        may_idle = n_own > 0 and now - since < tier.idle
+        staying = tier.minimum * max(1, tier.threads // self._threads)
+        return (room if is_near_end or may_idle else min(room, staying)) - n_out
+
+    def _hurry(self, executor: Executor) -> None:
+        """Have long runs begin early, now that the end may be near."""
+        now = time.monotonic()
+        if now - self._hurried < _HURRY_SECONDS:
+            return
+        self._hurried = now
+        if now - self._readmitted > _READMIT_SECONDS:
+            self._readmitted = now
+            self._queue.readmit()
+        if not self._knows_seconds:
+            return
+        rooms = [executor.room(tier) for tier in range(len(self._queue.waiting))]
+        waiting = [self._queue.seconds(tier, self._pace.expected) for tier in range(len(rooms))]
+        together = sum(waiting) / max(1, sum(rooms))  # they help each other
+        for tier, seconds in enumerate(waiting):
+            left = min(together, seconds / max(1, rooms[tier]))
+            self._queue.hurry(tier, seconds_left=left, expected=self._pace.expected)
+
+    def _cut(self, executor: Executor, tier: int, n: int, room: int) -> list[BatchTask]:
+        tasks: list[BatchTask] = []
+        waiting = self._waiting(tier, room) if self._may_learn else None
+        n_begun = min(room, len(self._out[tier]))
+        rooms = [executor.room(at) for at in range(tier)]
+        while len(tasks) < n and not (waiting and waiting.is_enough(room)):
+            # What is long decides when all is done: it does not wait for workers to come.
+            is_below = not all(rooms) and self._queue.has_longer_below(
+                tier, rooms, expected=self._pace.expected
+            )
+            one = self._help(executor, tier, 1) if is_below else self._next(executor, tier)
+            if not one:
+                break
+            tasks += one
+            if waiting and n_begun + len(tasks) > room:
+                waiting.add(self._cost(tasks[-1]))
+        return tasks
+
+    def _help(self, executor: Executor, tier: int, n: int) -> list[BatchTask]:
+        tasks: list[BatchTask] = []
+        while len(tasks) < n:
+            one = self._next(executor, tier, own=False)
+            if not one:
+                break
+            tasks += one
+            self._helpers.update(one)
+        self._helping[tier] += len(tasks)
+        return tasks
+
+    def _next(self, executor: Executor, tier: int, *, own: bool = True) -> list[BatchTask]:
+        """Return the next batch, or nothing."""
+        task = self._queue.next_batch(
+            seconds=self._pace.batch_seconds(self._queue, executor, tier),
+            expected=self._pace.rate(self._queue, executor, tier),
+            tier=tier,
+            own=own,
+        )
+        return [] if task is None else [task]

@@ -1,0 +1,1 @@
+"""Points to run next, chosen by what is known so far."""

@@ -1,0 +1,1 @@
+"""The zarr arrays of a store: layout, chunks, outputs and parameters."""

@@ -1,0 +1,1 @@
+"""Catalogues: which run id is which point of a space."""

@@ -1,0 +1,1 @@
+"""Journals: what workers append, one file a process, and its readers."""

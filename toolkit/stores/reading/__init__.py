@@ -1,0 +1,1 @@
+"""Labelled views of what is stored."""

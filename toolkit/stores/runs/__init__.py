@@ -1,0 +1,1 @@
+"""The runs of a stage: from journal records to their state and values."""

@@ -1,0 +1,1 @@
+"""Examining, mending, merging and shrinking stores, and trying the file system below."""
