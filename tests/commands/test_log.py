@@ -77,8 +77,8 @@ def test_status_as_json_keeps_to_its_schema(toolkit: Toolkit, store: Path, optio
 
 
 def test_status_of_a_store_that_is_run_keeps_to_it_too(store: Path) -> None:
-    from toolkit.commands.outcome import plain
     from toolkit.stores.files.lock import Lock
+    from toolkit.views.plain import plain
 
     lock = Lock(str(store.absolute()))
     lock.acquire()

@@ -14,10 +14,10 @@ from toolkit.clusters.profile import load_profile
 from toolkit.commands.clusters import _with_origins
 from toolkit.commands.exporting import _as_table
 from toolkit.commands.failed import failed_runs, grouped, one_text, table_text
-from toolkit.commands.outcome import plain
 from toolkit.commands.standing import look
 from toolkit.errors import ToolkitError
 from toolkit.stores.zarr_store import ZarrStore
+from toolkit.views.plain import plain
 
 QUICK = 1 << 22
 

@@ -10,11 +10,11 @@ from toolkit.commands.outcome import (
     ExitCode,
     echo_json,
     json_option,
-    printable,
     reported,
     suggest,
     suggest_looking,
 )
+from toolkit.views.plain import printable
 
 if TYPE_CHECKING:
     from toolkit.stores.upkeep.check import Report

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from toolkit.commands.outcome import ExitCode, echo_json, json_option, printable, reported
+from toolkit.commands.outcome import ExitCode, echo_json, json_option, reported
+from toolkit.views.plain import printable
 
 if TYPE_CHECKING:
     from toolkit.stores.upkeep.place import Trial

@@ -11,7 +11,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from toolkit.commands.outcome import ExitCode, printable
+from toolkit.commands.outcome import ExitCode
+from toolkit.views.plain import printable
 
 MOST_WITHOUT_PROGRESS = 3
 _SIGNALS = 128  # exit codes above are those of processes that a signal has ended

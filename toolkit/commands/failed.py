@@ -59,9 +59,9 @@ def failed_runs(store: Path) -> list[Failed]:
     StoreError
         If the folder is no store.
     """
-    from toolkit.commands.outcome import plain
     from toolkit.stores.reading.failures import COLUMNS
     from toolkit.stores.reading.open import failures
+    from toolkit.views.plain import plain
 
     frame = failures(store)
     names = [name for name in frame.columns if name not in COLUMNS]

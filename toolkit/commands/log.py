@@ -5,14 +5,8 @@ from typing import Any
 
 import click
 
-from toolkit.commands.outcome import (
-    CommandError,
-    ExitCode,
-    echo_json,
-    printable,
-    reported,
-    suggest_looking,
-)
+from toolkit.commands.outcome import CommandError, ExitCode, echo_json, reported, suggest_looking
+from toolkit.views.plain import printable
 
 _HEAD = ("version", "time", "event", "session", "host", "pid")
 

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from toolkit.commands.outcome import CommandError, printable
+from toolkit.commands.outcome import CommandError
 from toolkit.commands.target import Target, content_hash
+from toolkit.views.plain import printable
 
 if TYPE_CHECKING:
     from toolkit.sweep import Sweep

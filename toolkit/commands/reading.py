@@ -13,10 +13,10 @@ from toolkit.commands.outcome import (
     ExitCode,
     echo_json,
     json_option,
-    printable,
     reported,
     suggest_looking,
 )
+from toolkit.views.plain import printable
 
 if TYPE_CHECKING:
     from toolkit.commands.failed import Failed

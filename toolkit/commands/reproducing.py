@@ -9,8 +9,9 @@ from types import TracebackType
 import click
 
 from toolkit.commands.described import Asked, describe, sweep_options
-from toolkit.commands.outcome import CommandError, ExitCode, printable, reported
+from toolkit.commands.outcome import CommandError, ExitCode, reported
 from toolkit.errors import ToolkitError
+from toolkit.views.plain import printable
 
 _PACKAGE = f"{Path(__file__).resolve().parent.parent}{os.sep}"
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from toolkit.commands.origin import origin_of, provenance_of
-from toolkit.commands.outcome import printable
+from toolkit.views.plain import printable
 
 _LONGEST = 1000  # characters of why a tier waits
 _TIER_NUMBERS = ("runs", "at_once", "core_hours_left", "core_hours_spent")

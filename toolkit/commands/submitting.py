@@ -16,17 +16,11 @@ from toolkit.commands.described import (
     shown_path,
     sweep_options,
 )
-from toolkit.commands.outcome import (
-    CommandError,
-    ExitCode,
-    echo_json,
-    json_option,
-    printable,
-    reported,
-)
+from toolkit.commands.outcome import CommandError, ExitCode, echo_json, json_option, reported
 from toolkit.commands.streams import results_apart
 from toolkit.commands.submission import note_submission
 from toolkit.errors import ClusterError
+from toolkit.views.plain import printable
 
 _NOTHING_S = 1e-6  # a limit of time in which no run begins
 
