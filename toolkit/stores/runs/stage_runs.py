@@ -20,6 +20,7 @@ from toolkit.stores.journals.failure_log import last_failures
 from toolkit.stores.journals.receipt import Receipt, SinkSpec
 from toolkit.stores.journals.records import Record
 from toolkit.stores.runs.fold import Fold
+from toolkit.stores.runs.gathering import gather
 from toolkit.stores.runs.home import Home, alone
 from toolkit.stores.runs.inbox import Inbox
 from toolkit.stores.runs.lineage import changes, disown, settled, status_under
@@ -423,6 +424,12 @@ class StageRuns:
         return read_output(
             variable, ids, self._values, self._settler.schema, self._overlay, self.n_runs, self.name
         )
+
+    @alone
+    def gather(self, variable: str, wanted: npt.NDArray[np.bool_], into: Array) -> None:
+        """Put an output of one number a run into an array by run id, where a run is wanted."""
+        schema = self._settler.schema
+        gather(variable, wanted, into, self._values, schema, self._pending, self.name)
 
     def _grow(self, catalogue: Catalogue) -> None:
         first = self.state.n_runs
