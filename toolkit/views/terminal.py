@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from toolkit.markup import COLORS
 from toolkit.views.plain import printable
 from toolkit.views.snapshot import Cost, Counts, Snapshot, StageState
 from toolkit.views.text import between, duration
@@ -20,6 +21,7 @@ _NARROWEST = 30
 _LINE_ENDS = re.compile(r"[\n\t]")
 _STAGES = 12  # that are drawn one by one
 _FAILURES = 5
+_GOOD, _WARY, _BAD = (f"bold {COLORS[state]}" for state in ("done", "blocked", "failed"))
 _SIGNS = {
     "starting": ("◌", "o"),
     "running": ("●", "*"),
@@ -46,11 +48,11 @@ class _Part(NamedTuple):
 
 
 _PARTS = (
-    _Part("done", "█", "#", "#009e73"),
-    _Part("stale", "▒", "~", "#cc79a7"),
-    _Part("failed", "×", "x", "#d55e00"),
-    _Part("blocked", "–", "-", "#e69f00"),
-    _Part("running", "▸", ">", "#56b4e9"),
+    _Part("done", "█", "#", COLORS["done"]),
+    _Part("stale", "▒", "~", COLORS["stale"]),
+    _Part("failed", "×", "x", COLORS["failed"]),
+    _Part("blocked", "–", "-", COLORS["blocked"]),
+    _Part("running", "▸", ">", COLORS["running"]),
     _Part("pending", "·", ".", ""),
 )
 
@@ -309,7 +311,7 @@ class _Drawing:
         kinds = max(snapshot.n_failure_kinds, len(snapshot.failures))
         failed = snapshot.counts.failed
         heading = f"{_runs(failed)} failed in {_many(kinds, 'way')}"
-        lines = [self.text(heading, "bold #d55e00")]
+        lines = [self.text(heading, _BAD)]
         several = len(snapshot.stages) > 1
         rows = []
         for each in groups:
@@ -451,7 +453,7 @@ def _is_over(snapshot: Snapshot) -> bool:
 
 def _state_style(snapshot: Snapshot) -> str:
     if not snapshot.is_ended:
-        return "#e69f00" if snapshot.state in ("paused", "stopping") else "#56b4e9"
+        return COLORS["blocked" if snapshot.state in ("paused", "stopping") else "running"]
     return _mark_style(snapshot).removeprefix("bold ")
 
 
@@ -459,6 +461,6 @@ def _mark_style(snapshot: Snapshot) -> str:
     if snapshot.state == "idle":
         return "bold"
     if not _is_over(snapshot):
-        return "bold #d55e00"
+        return _BAD
     has_failed = snapshot.counts.failed or snapshot.counts.blocked
-    return "bold #e69f00" if has_failed else "bold #009e73"
+    return _WARY if has_failed else _GOOD
