@@ -213,6 +213,28 @@ def test_a_terminal_that_cannot_be_redrawn_gets_lines(tmp_path: Path) -> None:
     assert "11 of 12 done, 1 failed" in screen.splitlines()[-1]
 
 
+def test_a_store_is_watched_in_a_terminal_until_its_sweep_ends(tmp_path: Path) -> None:
+    sweep = subprocess.Popen([sys.executable, "-c", SWEEP], cwd=tmp_path, stdout=subprocess.DEVNULL)
+    try:
+        while not (tmp_path / "s.zarr" / "zarr.json").exists():
+            assert sweep.poll() is None
+            time.sleep(0.01)
+        command = f"{sys.executable} -m toolkit status s.zarr --watch --every 0.1; echo code $?"
+        screen, out = pseudo_terminal(["sh", "-c", f"({command}) >&2"], tmp_path)
+    finally:
+        sweep.wait(timeout=60)
+    words = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", screen)
+    assert "● running  s.zarr" in words
+    assert "running: process" in words
+    last = words[words.rindex("! done  s.zarr") :]
+    assert "█ 11 of 12 done   × 1 failed" in last
+    assert "1  ValueError  <string>:8 in model  [red]no[/] five" in last
+    assert "! finished, 1 of 12 runs failed" in last
+    assert "toolkit errors s.zarr --group" in last
+    assert "code 1" in last
+    assert out == ""
+
+
 def test_a_terminal_is_given_back_when_drawing_fails(at_once: None) -> None:
     stream = io.StringIO()
     stream.isatty = lambda: True  # type: ignore[method-assign]

@@ -13,15 +13,17 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, Protocol, TextIO
+from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
-from toolkit.execution.job import Job
 from toolkit.views.block import snapshot_html
 from toolkit.views.plain import printable
 from toolkit.views.snapshot import Snapshot
 from toolkit.views.terminal import line, render
 
-Look = Callable[[Job], Snapshot]
+if TYPE_CHECKING:
+    from toolkit.execution.job import Job
+
+Look = Callable[["Job"], Snapshot]
 
 REDRAW_SECONDS = 0.25
 """Between two drawings, at least."""
@@ -57,7 +59,7 @@ class Display(Protocol):
 
 @contextmanager
 def shown(
-    job: Job, *, enabled: bool = True, stream: TextIO | None = None, look: Look | None = None
+    job: "Job", *, enabled: bool = True, stream: TextIO | None = None, look: Look | None = None
 ) -> Iterator[None]:
     """Show a job's progress while the body runs; nothing for a job that ends within a second.
 
@@ -90,7 +92,7 @@ def shown(
         watcher.join(timeout=5)
 
 
-def display_for(job: Job, stream: TextIO) -> Display:
+def display_for(job: "Job", stream: TextIO) -> Display:
     """Return the best display that there is here: of the notebook, the terminal or a log."""
     if _is_in_jupyter():
         return interactive_display(job) or BlockDisplay()
@@ -99,13 +101,13 @@ def display_for(job: Job, stream: TextIO) -> Display:
     return LineDisplay(stream)
 
 
-def interactive_display(job: Job) -> Display | None:
+def interactive_display(job: "Job") -> Display | None:
     """Return a widget that shows a job, None where this notebook can have none."""
     del job
     return None
 
 
-def _snapshot_of(job: Job) -> Snapshot:
+def _snapshot_of(job: "Job") -> Snapshot:
     from toolkit.views.snapshot import Counts, Span, StageState
 
     progress = job.progress
@@ -127,7 +129,7 @@ def _snapshot_of(job: Job) -> Snapshot:
     )
 
 
-def _watch(job: Job, stop: threading.Event, stream: TextIO, look: Look) -> None:
+def _watch(job: "Job", stop: threading.Event, stream: TextIO, look: Look) -> None:
     if stop.wait(_QUIET_SECONDS):
         return
     display: Display | None = None
@@ -240,9 +242,13 @@ class TerminalDisplay:
 
     def finish(self, snapshot: Snapshot) -> None:
         """Draw all of it, and leave it there."""
-        self._live.vertical_overflow = "visible"
+        self.show_all()
         self.show(snapshot)
         self.close()
+
+    def show_all(self) -> None:
+        """Cut nothing from now on: nothing is drawn in the same place any more."""
+        self._live.vertical_overflow = "visible"
 
     def close(self) -> None:
         """Give the terminal back."""

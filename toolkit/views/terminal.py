@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from rich.text import Text
 
 _NARROWEST = 30
+_SAID = ("exception", "worker died")  # reasons that the name of the error tells
 _LINE_ENDS = re.compile(r"[\n\t]")
 _STAGES = 12  # that are drawn one by one
 _FAILURES = 5
@@ -315,7 +316,7 @@ class _Drawing:
         several = len(snapshot.stages) > 1
         rows = []
         for each in groups:
-            place = each.where or ("" if each.reason == "exception" else each.reason)
+            place = each.where or ("" if each.reason in _SAID else each.reason)
             error = each.exception.rpartition(".")[2]
             rows.append(
                 [f"{each.count:,}", *([each.stage] if several else []), error, place, each.message]
