@@ -175,7 +175,7 @@ def pseudo_terminal(command: list[str], folder: Path, **environment: str) -> tup
     return got.decode(), (folder / "out").read_text()
 
 
-SWEEP = """
+SWEEP = """\
 import time
 import toolkit as tk
 
@@ -192,14 +192,20 @@ print("took", time.monotonic() - begun)
 """
 
 
+def script(folder: Path) -> list[str]:
+    """Return the command that runs the sweep."""
+    (folder / "study.py").write_text(SWEEP)
+    return [sys.executable, "study.py"]
+
+
 def test_a_real_terminal_is_redrawn_in_place_and_given_back(tmp_path: Path) -> None:
-    screen, out = pseudo_terminal([sys.executable, "-c", SWEEP], tmp_path)
+    screen, out = pseudo_terminal(script(tmp_path), tmp_path)
     words = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", screen)
     drawings = words.count("model ")
     assert 2 <= drawings <= 2 + 4 * float(out.split()[-1])
     last = words[words.rindex("! done  ") :]
     assert "█ 11 of 12 done   × 1 failed" in last
-    assert "1  ValueError  <string>:8 in model  [red]no[/] five" in last or "failed in" not in last
+    assert "1  ValueError  study.py:8 in model  [red]no[/] five" in last or "failed in" not in last
     assert "! finished, 1 of 12 runs failed" in last
     assert screen.count("\x1b[?25h") >= screen.count("\x1b[?25l") == 1  # the cursor
     assert "\x1b[1A" in screen  # in place
@@ -208,13 +214,13 @@ def test_a_real_terminal_is_redrawn_in_place_and_given_back(tmp_path: Path) -> N
 
 
 def test_a_terminal_that_cannot_be_redrawn_gets_lines(tmp_path: Path) -> None:
-    screen, _ = pseudo_terminal([sys.executable, "-c", SWEEP], tmp_path, TERM="dumb")
+    screen, _ = pseudo_terminal(script(tmp_path), tmp_path, TERM="dumb")
     assert "\x1b" not in screen
     assert "11 of 12 done, 1 failed" in screen.splitlines()[-1]
 
 
 def test_a_store_is_watched_in_a_terminal_until_its_sweep_ends(tmp_path: Path) -> None:
-    sweep = subprocess.Popen([sys.executable, "-c", SWEEP], cwd=tmp_path, stdout=subprocess.DEVNULL)
+    sweep = subprocess.Popen(script(tmp_path), cwd=tmp_path, stdout=subprocess.DEVNULL)
     try:
         while not (tmp_path / "s.zarr" / "zarr.json").exists():
             assert sweep.poll() is None
@@ -228,7 +234,7 @@ def test_a_store_is_watched_in_a_terminal_until_its_sweep_ends(tmp_path: Path) -
     assert "running: process" in words
     last = words[words.rindex("! done  s.zarr") :]
     assert "█ 11 of 12 done   × 1 failed" in last
-    assert "1  ValueError  <string>:8 in model  [red]no[/] five" in last
+    assert "1  ValueError  study.py:8 in model  [red]no[/] five" in last
     assert "! finished, 1 of 12 runs failed" in last
     assert "toolkit errors s.zarr --group" in last
     assert "code 1" in last
