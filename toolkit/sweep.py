@@ -522,6 +522,13 @@ class Sweep:
     ) -> "Job":
         from toolkit.execution.session import make_job
         from toolkit.execution.start import Start
+        from toolkit.views.widget.showing import show_job
+
+        def again() -> "Job":
+            for stage in self.stages:
+                require_current(stage)
+            limits = (order, max_failures, time_limit, profile, log_level)
+            return self._job(client, "failed", *limits).begin()
 
         return make_job(
             Start(
@@ -537,6 +544,8 @@ class Sweep:
                 dataset=self.dataset,
                 failures=self.failures,
                 select=self._prepared.space.sel,
+                again=again,
+                display=show_job,
             )
         )
 

@@ -444,6 +444,8 @@ class Engine:
             mask = np.zeros(self.runs.n_runs, bool)
             mask[found[found >= 0]] = True
             self.queue.focus(mask)
+        if self.requests.take_retry():
+            self._retry_failed()
         limit = self.policy.time_limit
         if limit is not None and time.monotonic() - self._started > limit:
             self._stop(f"the time limit of {limit:g} s was reached")
@@ -458,6 +460,19 @@ class Engine:
         if self.executor.ladder[0].is_tagged:
             self.executor.ask(self._out.demands)
             self._tell_tiers()
+
+    def _retry_failed(self) -> None:
+        """Queue the failed runs of this stage again, with a new attempt each."""
+        with self.lock:
+            failed = self._tally.failed_ids()
+            attempts = self.runs.state.attempts[failed].copy()
+            self.runs.reset(failed)
+        for before in np.unique(attempts).tolist():
+            again = failed[attempts == before]
+            self.queue.repeat(again, before + 1)
+            self._chances.note_tried(again, before)
+            self._chronicle.repeated(again.tolist(), before + 1)
+        self._tally.count()
 
     def _tell_tiers(self, *, now: bool = False) -> None:
         if self.executor.ladder[0].is_tagged:

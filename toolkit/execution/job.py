@@ -33,12 +33,16 @@ class Job:
         select: Callable[[Mapping[str, object]], "Space"],
         dashboard_link: Callable[[], str | None],
         is_here: Callable[[], bool],
+        again: Callable[[], "Job"] | None = None,
+        display: Callable[["Job"], None] | None = None,
     ) -> None:
         self._chain = chain
         self._work = work
         self._dataset, self._failures, self._select = dataset, failures, select
         self._dashboard_link = dashboard_link
         self._is_here = is_here
+        self._again, self._display = again, display
+        self.shown: object = None  # the view that shows it, which is kept as long as it is
         self._error: BaseException | None = None
         self._finished = threading.Event()
         # Made when it is needed: it refers to this job, which would keep what the sweep holds.
@@ -94,6 +98,25 @@ class Job:
     def resume(self) -> None:
         """Hand out batches again."""
         self._chain.requests.resume()
+
+    def retry(self) -> "Job":
+        """Run the failed runs again: at once where it still runs, else in a new job.
+
+        Returns
+        -------
+        Job
+            The one that runs them: this one while it runs.
+
+        Raises
+        ------
+        SweepError
+            If the function was defined anew since the sweep was made: use ``replace``.
+        """
+        if not self.is_finished:
+            self._chain.requests.retry()
+            return self
+        assert self._again is not None, "made by a sweep"
+        return self._again()
 
     def cancel(self, now: bool = False) -> None:
         """Hand out nothing more; return when what runs has ended.
@@ -173,6 +196,12 @@ class Job:
             legend(there),
             f"<div>{link(page, 'Dask dashboard')}</div>" if page and not self.is_finished else "",
         )
+
+    def _ipython_display_(self) -> None:
+        """Show it with everything that happens, in Jupyter; elsewhere it prints as a line."""
+        if self._display is None:
+            raise NotImplementedError
+        self._display(self)
 
     def begin(self) -> "Job":
         """Start the thread that runs the sweep."""

@@ -131,6 +131,8 @@ def make_job(start: Start) -> Job:
         select=start.select,
         dashboard_link=lambda: links[-1].dashboard_link if links else None,
         is_here=lambda: not links,
+        again=start.again,
+        display=start.display,
     )
 
 

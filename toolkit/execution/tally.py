@@ -52,6 +52,13 @@ class Tally:
 
     def pending_ids(self) -> Ids:
         """Return those that have no outcome now."""
+        return self._ids_of(Status.PENDING)
+
+    def failed_ids(self) -> Ids:
+        """Return those that have failed by now."""
+        return self._ids_of(Status.FAILED)
+
+    def _ids_of(self, wanted: Status) -> Ids:
         with self._lock:
             status = self._runs.state.status
             every = [
@@ -59,8 +66,8 @@ class Tally:
                 for ids in self._ids
             ]
             asked = np.unique(np.concatenate([np.zeros(0, np.int64), *every]))
-            pending: Ids = asked[status[asked] == Status.PENDING]
-            return pending
+            found: Ids = asked[status[asked] == wanted]
+            return found
 
     def add(self, ids: Ids | slice) -> None:
         """Count these runs too, from the next count on.
