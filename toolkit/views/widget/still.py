@@ -155,7 +155,8 @@ def _nearest(side: Along, pixels: int) -> npt.NDArray[np.int64]:
     edges = _edges(side)
     at = edges[0] + (np.arange(pixels) + 0.5) / pixels * (edges[-1] - edges[0])
     cells = np.searchsorted(edges, at, side="right") - 1
-    return np.clip(cells, 0, len(side) - 1).astype(np.int64)
+    found: npt.NDArray[np.int64] = np.clip(cells, 0, len(side) - 1)
+    return found
 
 
 def _marks(picture: Picture, x_ends: tuple[float, float], ends: tuple[float, float]) -> str:
