@@ -1,7 +1,5 @@
 """The widget in the kernel of a notebook, and what the notebook keeps of it."""
 
-import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -75,21 +73,3 @@ def test_without_anywidget_a_job_says_what_is_missing() -> None:
     assert "notebook" in only["text/html"]
     assert "install" in only["text/html"]
     assert VIEW not in only
-
-
-def test_the_front_is_in_the_wheel(tmp_path: Path) -> None:
-    import subprocess
-    import zipfile
-
-    pytest.importorskip("hatchling", reason="no hatchling. To add: pip install hatchling")
-    root = Path(__file__).parents[3]
-    subprocess.run(
-        [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)],
-        cwd=root,
-        check=True,
-        capture_output=True,
-    )
-    [wheel] = tmp_path.glob("*.whl")
-    names = set(zipfile.ZipFile(wheel).namelist())
-    for name in ("main.js", "scales.js", "picture.js", "panels.js", "widget.css"):
-        assert f"toolkit/views/widget/front/{name}" in names
