@@ -74,14 +74,17 @@ class Worker:
     nanny = "tcp://127.0.0.1:1"
 
     def __init__(self):
-        self.loop = self
+        self.loop = self.scheduler = self
         self.asyncio_loop = asyncio.get_running_loop()
+        self.said = []
 
-    def log_event(self, topic, said):
-        assert (topic, said["nanny"]) == (leaving.LEFT_TOPIC, self.nanny)
+    async def log_event(self, *, topic, msg):
+        assert msg["nanny"] == self.nanny
+        self.said.append(topic)
 
     async def close_gracefully(self, *, reason):
         assert reason == "toolkit-job-ends"
+        assert self.said == [leaving.LEFT_TOPIC]  # before it goes: nobody would hear it later
         self.closed_at = time.time()
 
 

@@ -65,4 +65,4 @@ async def retire(scheduler: Any, address: str, *, hand_back: bool = False) -> No
     if scheduler.workers.get(address) is worker:
         await scheduler.retire_workers(workers=[address], close_workers=True, remove=True)
     if scheduler.workers.get(address) is worker:  # nobody took what it holds
-        await scheduler.remove_worker(address, stimulus_id="toolkit-retire", safe=True)
+        await scheduler.remove_worker(address, stimulus_id="toolkit-retire", expected=True)

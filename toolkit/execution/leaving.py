@@ -93,6 +93,9 @@ async def _leave(worker: Any, seconds: float) -> None:
     # what a worker that goes by itself has not done to another, in silence, again and again.
     while _job.active:
         await asyncio.sleep(_LOOK_SECONDS)
-    worker.log_event(LEFT_TOPIC, {"nanny": worker.nanny, "pid": os.getpid()})
+    with contextlib.suppress(OSError, asyncio.CancelledError):
+        # Not worker.log_event, which only puts it into a stream that is about to be closed.
+        said = {"nanny": worker.nanny, "pid": os.getpid()}
+        await worker.scheduler.log_event(topic=LEFT_TOPIC, msg=said)
     with contextlib.suppress(OSError, asyncio.CancelledError):
         await worker.close_gracefully(reason="toolkit-job-ends")
