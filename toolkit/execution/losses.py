@@ -88,7 +88,7 @@ class Losses:
             self.in_a_row = 0
             return []
         is_news = each.death is None or each.death is not self._told  # once, however many it had
-        if is_news and not death.has_left:
+        if is_news:
             logger.warning(
                 "A worker died, and what it had not finished of stage %r is run again: %s.",
                 self._stage.name,
