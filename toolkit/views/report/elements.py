@@ -127,7 +127,9 @@ def hours(amount: float) -> str:
 
     Examples
     --------
-    >>> hours(0), hours(0.01129), hours(1234.5)
-    ('0', '0.0113', '1,234')
+    >>> hours(0), hours(0.00001), hours(0.01129), hours(1234.5)
+    ('0', '< 0.001', '0.0113', '1,234')
     """
+    if 0 < amount < 0.001:
+        return "< 0.001"
     return f"{amount:,.0f}" if amount >= 1000 else f"{amount:.3g}"

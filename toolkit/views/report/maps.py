@@ -135,7 +135,7 @@ def _caption(choice: Choice, shown: CellsShown, *, is_log: bool) -> str:
     if rest:
         over = ", ".join(f"{text(each, 60)} ({choice.output.sizes[each]:,})" for each in rest)
         said.append(f"Mean over {over}.")
-        if choice.kind == "line":
+        if choice.kind == "line" and shown.spread is not None and np.nanmax(shown.spread) > 0:
             said.append("The band is one standard deviation to either side.")
     if is_log:
         said.append("Colors by magnitude." if choice.kind == "map" else "Drawn by magnitude.")

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from toolkit.stores.runs.stage_runs import StageRuns
 
 Statuses = npt.NDArray[np.uint8]
-Floats = npt.NDArray[np.float32]
+Floats32 = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,8 +55,8 @@ class StageMaterial:
     dims: tuple[Dim, ...]
     fields: tuple[HeldField, ...]
     status: Statuses
-    seconds: Floats
-    memory: Floats
+    seconds: Floats32
+    memory: Floats32
     identities: tuple[Identity | None, ...]
     present: int
     made: Mapping[int, int]
@@ -64,15 +64,15 @@ class StageMaterial:
     unreadable: str = ""
 
     @property
-    def measured(self) -> Floats:
+    def measured(self) -> Floats32:
         """Wall times of the runs that have one, in seconds."""
-        found: Floats = self.seconds[np.isfinite(self.seconds) & (self.status != Status.PENDING)]
+        found: Floats32 = self.seconds[np.isfinite(self.seconds) & (self.status != Status.PENDING)]
         return found
 
     @property
-    def peaks(self) -> Floats:
+    def peaks(self) -> Floats32:
         """Peak memory of the runs of which it is known, in bytes."""
-        found: Floats = self.memory[np.isfinite(self.memory) & (self.status != Status.PENDING)]
+        found: Floats32 = self.memory[np.isfinite(self.memory) & (self.status != Status.PENDING)]
         return found
 
 

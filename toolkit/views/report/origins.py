@@ -27,7 +27,7 @@ def provenance_section(material: Material) -> str:
     """Return what made the results, and every start of the sweep."""
     made_by = material.provenance
     parts = [facts(_made(material)), subheading("Code of the stages")]
-    parts += [_stage_code(stage) for stage in material.stages] or [note("No stage has run yet.")]
+    parts.append(_code(material.stages))
     inputs = made_by.get("inputs")
     if isinstance(inputs, Mapping) and inputs:
         parts += [subheading("Frozen inputs"), facts(_inputs(inputs))]
@@ -95,22 +95,24 @@ def _made(material: Material) -> Iterator[tuple[str, str]]:
     yield "seed", code(", ".join(seeds), 200) if seeds else ""
 
 
-def _stage_code(stage: StageMaterial) -> str:
-    """Return the hashes of the code that is valid now, and what else made runs that are kept."""
-    lines = []
-    for number, identity in enumerate(stage.identities):
-        if identity is None:
-            continue
-        parts = [f"{text(name, 80)} {code(token[:_TOKEN])}" for name, token in _sorted(identity)]
-        whole = f"{code(identity.token[:_TOKEN])}" + (f": {', '.join(parts)}" if parts else "")
-        made = count(stage.made.get(number, 0), "run")
-        state = "" if number == stage.present else dim(f" (before; made {made} that are kept)")
-        lines.append((stage.name, whole + state))
-    return facts(lines or [(stage.name, dim("not recorded"))])
-
-
-def _sorted(identity: Any) -> list[tuple[str, str]]:
-    return sorted(identity.parts.items())[:50]
+def _code(stages: Sequence[StageMaterial]) -> str:
+    """Return the hashes of the code that is valid now, and of what else made runs that are kept."""
+    rows = []
+    for stage in stages:
+        for number, identity in enumerate(stage.identities):
+            if identity is not None:
+                made = stage.made.get(number, 0)
+                state = "valid" if number == stage.present else "before"
+                parts = sorted(identity.parts.items())[:50]
+                of = "<br>".join(
+                    f"{text(name, 80)} {dim(str(token)[:_TOKEN])}" for name, token in parts
+                )
+                name, token = text(stage.name, 80), code(identity.token[:_TOKEN])
+                rows.append([name, token, state, f"{made:,}", of])
+    if not rows:
+        return note("No stage has run yet.")
+    heads = ["stage", "hash", "state", "runs it made", "of which"]
+    return table(heads, rows, numbers=("runs it made",))
 
 
 def _inputs(inputs: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

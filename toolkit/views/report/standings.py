@@ -41,7 +41,7 @@ def summary(material: Material) -> str:
     ]
     if counts.pending:
         cells.append((f"{counts.pending:,}", "pending"))
-    cells.append((duration(measured) if measured else "–", "of runs, end to end"))
+    cells.append((duration(measured) if measured else "–", "wall time of all runs"))
     if shown.spent is not None:
         cells.append((hours(shown.spent.core_hours), "core-hours"))
         if shown.spent.gpu_hours:
@@ -81,11 +81,9 @@ def costs_section(material: Material) -> str:
         measured = stage.measured
         if len(measured):
             whole = float(measured.sum(dtype="f8"))
-            rows.append(
-                [text(stage.name, 80), f"{len(measured):,}", duration(whole), hours(whole / 3600)]
-            )
+            rows.append([text(stage.name, 80), f"{len(measured):,}", duration(whole)])
     if rows:
-        heads = ["stage", "runs that were timed", "wall time of all", "in hours"]
+        heads = ["stage", "runs that were timed", "wall time of all"]
         parts.append(table(heads, rows, numbers=heads[1:]))
     held = [tier for tier in shown.tiers if tier.spent != Cost()]
     if held:
@@ -93,8 +91,8 @@ def costs_section(material: Material) -> str:
             [
                 text(tier.name or "all workers", 80),
                 text(tier.stage, 80),
-                hours(tier.spent.core_hours),
-                hours(tier.spent.gpu_hours),
+                text(hours(tier.spent.core_hours)),
+                text(hours(tier.spent.gpu_hours)),
             ]
             for tier in held
         ]
@@ -180,7 +178,8 @@ def _to_come(shown: Snapshot) -> str:
 
 def _cost(cost: Cost) -> str:
     said = f"{hours(cost.core_hours)} core-hours"
-    return said + (f" and {hours(cost.gpu_hours)} GPU-hours" if cost.gpu_hours else "")
+    said += f" and {hours(cost.gpu_hours)} GPU-hours" if cost.gpu_hours else ""
+    return text(said)
 
 
 def _share(part: int, whole: int) -> str:
