@@ -234,6 +234,22 @@ class StageRuns:
         """Return when a run in progress began, in seconds since 1970, where a record says it."""
         return self._inbox.begun.since(journal, run)
 
+    @alone
+    def in_progress(self) -> dict[int, float | None]:
+        """Return the runs that began and are not done, by what was read of the journals.
+
+        Returns
+        -------
+        dict
+            By run id when it began, in seconds since 1970; None where no record says it.
+        """
+        begun, marks = self._inbox.begun, self._home.marks(self.name)
+        return {
+            run: begun.since(journal, run)
+            for journal, runs in begun.in_progress(self.state.status, marks).items()
+            for run in runs
+        }
+
     def deliver(self, journal: str, record: Record) -> None:
         """Take a record; ``drain`` looks at it."""
         self._inbox.deliver(journal, record)
