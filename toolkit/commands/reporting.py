@@ -49,9 +49,8 @@ def _writable(store: Path, output: Path | None) -> Path:
     wanted = _default(store) if output is None else output
     typed = f"toolkit report {shlex.quote(str(store))} --output"
     if wanted.is_dir():
-        raise CommandError(
-            f"{wanted} is a folder.", f"{typed} {shlex.quote(str(wanted / _default(store)))}"
-        )
+        inside = _default(store) if _is_inside(wanted / "_", store) else wanted / _default(store)
+        raise CommandError(f"{wanted} is a folder.", f"{typed} {shlex.quote(str(inside))}")
     if not wanted.parent.is_dir():
         raise CommandError(
             f"{wanted} cannot be written: there is no folder {wanted.parent}.",
