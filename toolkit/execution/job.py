@@ -3,11 +3,15 @@
 import asyncio
 import threading
 from collections.abc import Callable, Generator, Mapping
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from toolkit.errors import InterruptedSweepError
 from toolkit.execution.chain import Chain
+from toolkit.execution.observation import Observation
 from toolkit.execution.progress import Progress
+from toolkit.execution.workforce import Workforce
 from toolkit.markup import bar, legend, link, view
 
 if TYPE_CHECKING:
@@ -33,12 +37,17 @@ class Job:
         select: Callable[[Mapping[str, object]], "Space"],
         dashboard_link: Callable[[], str | None],
         is_here: Callable[[], bool],
+        workforce: Workforce,
+        store: Path | None = None,
     ) -> None:
         self._chain = chain
         self._work = work
         self._dataset, self._failures, self._select = dataset, failures, select
         self._dashboard_link = dashboard_link
         self._is_here = is_here
+        self._workforce = workforce
+        self._store = store
+        self._ended_after: float | None = None
         self._error: BaseException | None = None
         self._finished = threading.Event()
         # Made when it is needed: it refers to this job, which would keep what the sweep holds.
@@ -53,6 +62,27 @@ class Job:
     def is_finished(self) -> bool:
         """Whether nothing runs any more, however it ended."""
         return self._finished.is_set()
+
+    @property
+    def store(self) -> str | None:
+        """Path of the store, None for results in memory."""
+        return None if self._store is None else str(self._store)
+
+    @property
+    def error(self) -> str:
+        """What ended it before its last run, ``""`` where nothing did."""
+        error = self._error
+        return "" if error is None else f"{type(error).__name__}: {error}"
+
+    def observe(self) -> Observation:
+        """Return how it stands, for views: cheap, and of one moment; any thread may look."""
+        is_finished = self.is_finished
+        seen = self._chain.observe(is_ended=is_finished)
+        if is_finished:
+            elapsed = seen.elapsed if self._ended_after is None else self._ended_after
+            return replace(seen, elapsed=elapsed)
+        # The workers after what is waited for: there are none while they start.
+        return replace(seen, waits_for=self._workforce.waits_for, workers=self._workforce.look())
 
     @property
     def dashboard_link(self) -> str | None:
@@ -182,4 +212,5 @@ class Job:
         except BaseException as error:  # noqa: BLE001 - raised again by result()
             self._error = error
         finally:
+            self._ended_after = self._chain.elapsed
             self._finished.set()
