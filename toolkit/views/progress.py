@@ -226,13 +226,9 @@ class TerminalDisplay:
 
     def finish(self, snapshot: Snapshot) -> None:
         """Draw all of it, and leave it there."""
-        self.show_all()
+        self._live.vertical_overflow = "visible"
         self.show(snapshot)
         self.close()
-
-    def show_all(self) -> None:
-        """Cut nothing from now on: nothing is drawn in the same place any more."""
-        self._live.vertical_overflow = "visible"
 
     def close(self) -> None:
         """Give the terminal back."""
