@@ -296,6 +296,7 @@ class Engine:
                 self.runs.fold(force=True)
             self._tell_tiers(now=True)
             self._chronicle.ended(self.progress(), self.stopped_because)
+            self._losses.obituaries.sum_up()
             self.executor.close()
         for name in sorted(self._draws):
             warnings.warn(
