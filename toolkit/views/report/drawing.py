@@ -101,7 +101,8 @@ class Picture:
 
         out = io.StringIO()
         # One pass, which lays out and draws; savefig makes two.
-        FigureCanvasSVG(figure).print_svg(out, metadata={"Date": None})
+        canvas: Any = FigureCanvasSVG(figure)
+        canvas.print_svg(out, metadata={"Date": None})
         self._svg = _in_page(out.getvalue(), f"p{self._number}-")
 
     def svg(self, title: str) -> str:
