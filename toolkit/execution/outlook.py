@@ -1,0 +1,186 @@
+"""When a sweep will be done and what it will have cost, as a range that is told honestly."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from toolkit.clusters.tiers import Ladder
+from toolkit.execution.expecting import Expecting
+from toolkit.execution.remaining import Rest, futures, lasting, likeliest
+
+Ids = NDArray[np.int64]
+Floats = NDArray[np.float64]
+
+LEAST_RUNS, LEAST_SHARE = 10, 0.05
+_WIDE, _NARROW = 3.0, 1.5
+_MOST_EXAMPLES = 1024
+_NEWS = 1.1  # times as many runs as were known before are worth a new fit
+_LATE = 2.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outlook:
+    """What is expected of the rest of a sweep.
+
+    Attributes
+    ----------
+    low, high
+        Seconds until nothing is pending: between these, most likely.
+    core_hours, gpu_hours
+        What runs still hold: threads and GPUs, multiplied by the hours they hold them.
+    """
+
+    low: float
+    high: float
+    core_hours: float
+    gpu_hours: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Known:
+    """What the engine knows of a stage at one moment.
+
+    Attributes
+    ----------
+    at
+        Seconds of a clock that never goes back.
+    pending, done
+        Ids of runs without an outcome, and of those that ended well.
+    seconds
+        That each run took, by id.
+    tier
+        Where each run belongs, by id; None where there is one tier.
+    began
+        When the runs in progress began, by id.
+    places
+        How many runs are done at once on each tier.
+    ladder
+        The tiers.
+    spent, useful
+        Seconds that places were held by now in this session, and those of runs that ended well.
+    features
+        Returns the labels of runs as numbers, and which of them have an order.
+    is_longest_first
+        Whether long runs are handed out first where the end is near.
+    """
+
+    at: float
+    pending: Ids
+    done: Ids
+    seconds: NDArray[np.float32]
+    tier: NDArray[np.uint8] | None
+    began: Mapping[int, float]
+    places: Sequence[int]
+    ladder: Ladder
+    spent: float
+    useful: float
+    features: Callable[[Ids], tuple[list[Floats], list[bool]]]
+    expected: NDArray[np.float32]
+    is_longest_first: bool = True
+    threads: int = 1
+
+
+class Forecaster:
+    """Looks ahead from what is known, again and again; keeps what was fitted meanwhile."""
+
+    def __init__(self) -> None:
+        self._fit: Expecting | None = None
+        self._n_fitted, self._fitted_at = 0, 0.0
+        self._past: list[tuple[float, float, float, float]] = []
+        self._n = 0
+        self.debug = {}
+
+    def look(self, known: Known) -> Outlook | None:
+        """Return the outlook, None while nothing honest can be said."""
+        n_done, n_pending = len(known.done), len(known.pending)
+        if not n_pending or not sum(known.places):
+            return None
+        if n_done < LEAST_RUNS and (
+            n_done < 2 or n_done < LEAST_SHARE * (n_done + n_pending)
+        ):
+            return None
+        fit = self._fitted(known)
+        is_running = np.isin(known.pending, np.fromiter(known.began, np.int64, len(known.began)))
+        waiting, running = known.pending[~is_running], known.pending[is_running]
+        tier = np.zeros(0) if known.tier is None else known.tier
+
+        def tiers_of(ids: Ids) -> NDArray[np.int64]:
+            return tier[ids].astype(np.int64) if len(tier) else np.zeros(len(ids), np.int64)
+
+        rng = np.random.default_rng(self._n)
+        self._n += 1
+        rng.shuffle(waiting)
+        if known.is_longest_first and len(known.expected):
+            waiting = waiting[np.argsort(-np.nan_to_num(known.expected[waiting]), kind="stable")]
+        elapsed = known.at - np.array([known.began[run] for run in running.tolist()])
+        ladder = known.ladder
+        rest = Rest(
+            waiting=self._logs(known, fit, waiting),
+            waiting_tier=tiers_of(waiting),
+            running=self._logs(known, fit, running),
+            running_tier=tiers_of(running),
+            elapsed=np.maximum(elapsed, 0.0),
+            places=known.places,
+            lends=[
+                at > 0 and not each.gpus and each.covers(ladder[0])
+                for at, each in enumerate(ladder.tiers)
+            ],
+            waste=self._waste(known),
+        )
+        ends, work = futures(rest, fit.errors, rng)
+        done = float(np.nansum(known.seconds[known.done], dtype=float))
+        left = work.mean(axis=0)
+        share = done / max(done + left.sum(), 1e-9)
+        low, high = likeliest(ends, least=1.2, most=cap(share))
+        self.debug = dict(ends=ends, share=share, rest=rest)
+        cores = float(left.sum()) * known.threads / 3600
+        gpus = float(sum(s * t.gpus for s, t in zip(left, ladder.tiers, strict=True) if t.is_tagged))
+        return Outlook(low=low, high=high, core_hours=cores, gpu_hours=gpus / 3600)
+
+    def _fitted(self, known: Known) -> Expecting:
+        """Return a fit to the runs that ended, and to those that are in progress."""
+        n_done, n_late = len(known.done), 0
+        is_old = known.at > self._fitted_at * 1.1 + 2
+        if self._fit is not None and n_done < _NEWS * self._n_fitted and not is_old:
+            return self._fit
+        ids = known.done
+        ids = ids[known.seconds[ids] > 0]
+        if len(ids) > _MOST_EXAMPLES:
+            ids = np.random.default_rng(0).choice(ids, _MOST_EXAMPLES, replace=False)
+        took = known.seconds[ids].astype(float)
+        if self._fit is None:
+            features, is_number = known.features(ids)
+            self._fit = Expecting.fit(took, features, is_number)
+        running = np.fromiter(known.began, np.int64, len(known.began))
+        elapsed = known.at - np.fromiter(known.began.values(), float, len(running))
+        rng = np.random.default_rng(len(ids))
+        more = lasting(self._fit.errors, self._logs(known, self._fit, running), elapsed, 1, rng)[0]
+        features, is_number = known.features(np.concatenate([ids, running]))
+        self._fit = Expecting.fit(np.concatenate([took, more]), features, is_number)
+        self._n_fitted, self._fitted_at = n_done, known.at
+        return self._fit
+
+    def _logs(self, known: Known, fit: Expecting, ids: Ids) -> Floats:
+        features, _ = known.features(ids)
+        return fit.logs(features, len(ids)) if len(ids) else np.zeros(0)
+
+    def _waste(self, known: Known) -> float:
+        """Return by what the seconds that places are held exceed those of runs that end well."""
+        return 1.0
+
+
+def cap(share: float) -> float:
+    """Return by how much the upper end may exceed the lower, when a share of the work is done.
+
+    Examples
+    --------
+    >>> cap(0.1), cap(0.5)
+    (3.0, 1.5)
+    """
+    if share < 0.1:
+        return _WIDE * (0.1 / max(share, 0.02)) ** 0.5
+    at = min(1.0, (share - 0.1) / 0.3)
+    return float(_WIDE * (_NARROW / _WIDE) ** at)
