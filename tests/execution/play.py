@@ -83,7 +83,7 @@ class Play:
         n = len(scenario.seconds)
         self.ladder = Ladder(
             [
-                Tier(name=f"tier{at}", walltime=walltime, memory=10**9 * (1 + at), idle=10.0)
+                Tier(name=f"tier{at}", walltime=walltime, memory=10**9 * (1 + at), idle=10.0, maximum=12)
                 for at, walltime in enumerate(scenario.walltimes)
             ]
         )
@@ -110,19 +110,20 @@ class Play:
         self.window = Window(self.queue, self.pace)
         self.learning = Learning(self.placement, self.runs, self.queue)
         self.workers = SimpleNamespace(
-            room=lambda tier: scenario.places[tier],
+            room=lambda tier: self.rooms[tier],
             workers=sum(scenario.places),
             threads=sum(scenario.places),
             ladder=self.ladder,
         )
+        self.rooms = list(scenario.places)
         self.places = [_Place(tier) for tier, n in enumerate(scenario.places) for _ in range(n)]
         self.sent: list[deque[BatchTask]] = [deque() for _ in scenario.places]
         self.began: dict[int, float] = {}
         self.useful = self.spent = 0.0
         self._ends: list[tuple[float, int, int, bool]] = []
         self._count = 0
-        self._learned_at = 0.0
-        self._pause = max(2.0, float(scenario.seconds.sum()) / len(self.places) / 60)
+        self._learned_at = self._busy = 0.0
+        self._pause = max(2.0, float(scenario.seconds.sum()) / len(self.places) / 40)
         self._features: dict[Any, Any] = {}
 
     @property
@@ -132,7 +133,7 @@ class Play:
 
     def play(self, look: Callable[["Play"], None]) -> float:
         """Play it to its end, calling ``look`` now and then; return the seconds it took."""
-        every = float(self.scenario.seconds.sum()) / len(self.places) / 60
+        every = float(self.scenario.seconds.sum()) / len(self.places) / 40
         next_look = every
         self._idle = list(range(len(self.places)))
         self._engine()
@@ -162,12 +163,13 @@ class Play:
             seconds=self.state.seconds,
             tier=self.placement.tier,
             began=dict(self.began),
-            places=self.scenario.places,
+            places=tuple(self.rooms),
             ladder=self.ladder,
             spent=self.spent,
             useful=self.useful,
             features=self.features,
             expected=self.placement.seconds,
+            climbed=self.placement.climbed,
             is_longest_first=self.scenario.order == "random",
         )
 
@@ -185,6 +187,7 @@ class Play:
             self._learned_at = self.now
             progress = [("journal", run) for run in self.began]
             self.learning.look(self.pace.expected, progress)
+        self._exchange()
         while True:
             tasks = self.window.next_batches(self.workers)
             for task in tasks:
@@ -197,6 +200,24 @@ class Play:
                     self._take(place, self.sent[tier].popleft())
             if not tasks:
                 break
+
+    def _exchange(self) -> None:
+        """Have idle workers of the first tier leave, and others of the second come for two."""
+        if len(self.rooms) == 1 or len(self.queue):
+            waits = len(self.rooms) > 1 and self.queue.n_waiting(1) + len(self.sent[1])
+            idle = [at for at in self._idle if not self.places[at].tier]
+            if self.now - self._busy < 10 or not waits or len(idle) < 2 or self.sent[0]:
+                if len(idle) < 2 or self.queue.n_waiting(0):
+                    self._busy = self.now
+                return
+            for at in idle[: 2 * min(waits, len(idle) // 2)]:
+                self._idle.remove(at)
+                self.rooms[0] -= 1
+            for _ in range(min(waits, len(idle) // 2)):
+                self.rooms[1] += 1
+                self.places.append(_Place(1))
+                self._count += 1
+                heapq.heappush(self._ends, (self.now + 8, self._count, len(self.places) - 1, False))
 
     def _take(self, number: int, task: BatchTask) -> None:
         place = self.places[number]

@@ -12,7 +12,8 @@ from toolkit.execution.tree import Tree
 Floats = NDArray[np.float64]
 
 PARTS = 5
-_LEAST = 2.0
+_LEAST = 4.0
+_DEPTH = 5
 _RIDGE = 1.0
 _MOST_NAMES = 30
 
@@ -103,7 +104,7 @@ class Model:
     ) -> None:
         self._trend = Trend(features, values, is_number)
         left = values - self._trend.predict(features, len(values))
-        self._tree = Tree(features, left, is_number, least=_LEAST)
+        self._tree = Tree(features, left, is_number, least=_LEAST, depth=_DEPTH)
 
     def predict(self, features: Sequence[Floats], n: int) -> Floats:
         found = self._tree.predict(features) if features else np.full(n, self._tree.predict([])[0])
@@ -119,7 +120,11 @@ class Expecting:
 
     @classmethod
     def fit(
-        cls, seconds: Floats, features: Sequence[Floats], is_number: Sequence[bool]
+        cls,
+        seconds: Floats,
+        features: Sequence[Floats],
+        is_number: Sequence[bool],
+        longest: float = np.inf,
     ) -> "Expecting":
         """Return a fit.
 
@@ -151,7 +156,7 @@ class Expecting:
                 expected=expected[order],
                 residuals=residuals[order],
                 common=float(np.clip(common, 0.03, 0.5)),
-                longest=2.0 * float(seconds.max()),
+                longest=longest,
             ),
         )
 

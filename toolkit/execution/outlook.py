@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from toolkit.clusters.tiers import Ladder
 from toolkit.execution.expecting import Expecting
+from toolkit.execution.tree import Tree
 from toolkit.execution.remaining import Rest, futures, lasting, likeliest
 
 Ids = NDArray[np.int64]
@@ -18,7 +19,7 @@ LEAST_RUNS, LEAST_SHARE = 10, 0.05
 _WIDE, _NARROW = 3.0, 1.5
 _MOST_EXAMPLES = 1024
 _NEWS = 1.1  # times as many runs as were known before are worth a new fit
-_LATE = 2.0
+_LONGER = 1.3  # than the longest seen no run is believed to be
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,6 +80,7 @@ class Known:
     useful: float
     features: Callable[[Ids], tuple[list[Floats], list[bool]]]
     expected: NDArray[np.float32]
+    climbed: NDArray[np.bool_]
     is_longest_first: bool = True
     threads: int = 1
 
@@ -90,7 +92,7 @@ class Forecaster:
         self._fit: Expecting | None = None
         self._n_fitted, self._fitted_at = 0, 0.0
         self._past: list[tuple[float, float, float, float]] = []
-        self._n = 0
+        self._climbing: Tree | None = None
         self.debug = {}
 
     def look(self, known: Known) -> Outlook | None:
@@ -110,8 +112,7 @@ class Forecaster:
         def tiers_of(ids: Ids) -> NDArray[np.int64]:
             return tier[ids].astype(np.int64) if len(tier) else np.zeros(len(ids), np.int64)
 
-        rng = np.random.default_rng(self._n)
-        self._n += 1
+        rng = np.random.default_rng(0)
         rng.shuffle(waiting)
         if known.is_longest_first and len(known.expected):
             waiting = waiting[np.argsort(-np.nan_to_num(known.expected[waiting]), kind="stable")]
@@ -128,7 +129,11 @@ class Forecaster:
                 at > 0 and not each.gpus and each.covers(ladder[0])
                 for at, each in enumerate(ladder.tiers)
             ],
-            waste=self._waste(known),
+            climbs=self._chances(known, waiting),
+            running_climbs=self._chances(known, running),
+            walltimes=[np.inf if each.walltime is None else each.walltime for each in ladder.tiers],
+            lost=self._lost(known, fit),
+            to_come=self._to_come(known, fit, waiting, running),
         )
         ends, work = futures(rest, fit.errors, rng)
         done = float(np.nansum(known.seconds[known.done], dtype=float))
@@ -153,23 +158,68 @@ class Forecaster:
         took = known.seconds[ids].astype(float)
         if self._fit is None:
             features, is_number = known.features(ids)
-            self._fit = Expecting.fit(took, features, is_number)
+            self._fit = Expecting.fit(took, features, is_number, _LONGER * took.max())
         running = np.fromiter(known.began, np.int64, len(known.began))
         elapsed = known.at - np.fromiter(known.began.values(), float, len(running))
         rng = np.random.default_rng(len(ids))
         more = lasting(self._fit.errors, self._logs(known, self._fit, running), elapsed, 1, rng)[0]
         features, is_number = known.features(np.concatenate([ids, running]))
-        self._fit = Expecting.fit(np.concatenate([took, more]), features, is_number)
+        longest = _LONGER * max(took.max(), elapsed.max(initial=0.0))
+        more = np.minimum(more, longest)
+        self._fit = Expecting.fit(np.concatenate([took, more]), features, is_number, longest)
         self._n_fitted, self._fitted_at = n_done, known.at
+        self._climbing = None
+        if known.climbed.any():
+            ids = np.union1d(ids, np.flatnonzero(known.climbed))
+            features, is_number = known.features(ids)
+            moved = known.climbed[ids].astype(float)
+            self._climbing = Tree(features, moved, is_number, least=4.0, depth=5)
         return self._fit
 
     def _logs(self, known: Known, fit: Expecting, ids: Ids) -> Floats:
         features, _ = known.features(ids)
         return fit.logs(features, len(ids)) if len(ids) else np.zeros(0)
 
-    def _waste(self, known: Known) -> float:
-        """Return by what the seconds that places are held exceed those of runs that end well."""
-        return 1.0
+    def _chances(self, known: Known, ids: Ids) -> Floats:
+        """Return with which probability runs climb from where they are, by runs like them."""
+        if self._climbing is None or not len(ids):
+            return np.zeros(len(ids))
+        features, _ = known.features(ids)
+        found = np.clip(self._climbing.predict(features), 0.0, 1.0)
+        return np.where(known.climbed[ids], 0.0, found)
+
+    def _lost(self, known: Known, fit: Expecting) -> float:
+        """Return which part of its seconds an attempt takes that ends with its worker."""
+        climbed = np.flatnonzero(known.climbed)
+        if not len(climbed):
+            return 0.5
+        expected = float(np.exp(self._logs(known, fit, climbed)).sum())
+        return float(np.clip((known.spent - known.useful) / max(expected, 1e-9), 0.05, 1.0))
+
+    def _to_come(
+        self, known: Known, fit: Expecting, waiting: Ids, running: Ids
+    ) -> list[tuple[int, float]]:
+        """Return how many more places each tier will have, once those of the first are not needed.
+
+        The machine that holds the workers of a tier has room for fewer of a larger one.
+        """
+        none = [(0, 0.0)] * len(known.places)
+        if len(known.places) == 1 or known.tier is None:
+            return none
+        first = known.ladder[0]
+        work = np.exp(self._logs(known, fit, waiting[known.tier[waiting] == 0])).sum()
+        work += np.exp(self._logs(known, fit, running[known.tier[running] == 0])).sum() / 2
+        at = float(work) / max(1, known.places[0]) + first.idle
+        found = none
+        for number, tier in enumerate(known.ladder.tiers[1:], 1):
+            wanted = int((known.tier[known.pending] == number).sum())
+            most = np.inf if tier.maximum is None else tier.maximum * tier.threads
+            size = 1.0
+            if tier.memory and first.memory:
+                size = max(1.0, tier.memory / first.memory)
+            more = min(wanted, most) - known.places[number]
+            found[number] = (max(0, int(min(more, known.places[0] / size))), at)
+        return found
 
 
 def cap(share: float) -> float:

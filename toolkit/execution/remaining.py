@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
-FUTURES = 48
+FUTURES = 64
 _PLAYED = 300  # of the runs that wait, those that decide the end; all others are as water
 _POUR = 0.02  # of all others, at least, between two of these
 _DRAWS = 24  # of a run in progress, of which those are kept that are longer than it is already
@@ -34,9 +34,15 @@ class Rest:
         How many runs are done at once on each tier, the cheapest first.
     lends
         For each tier whether its idle workers take runs of cheaper ones.
-    waste
-        By what the seconds that places are held exceed those of runs that end well: 1 where
-        nothing is lost.
+    climbs, running_climbs
+        With which probability each run has too little of something and climbs to the next tier,
+        shapes ``(n,)`` and ``(m,)``.
+    walltimes
+        Seconds after which the workers of each tier end a run, infinite where nothing does.
+    lost
+        Which part of its seconds an attempt takes that fails so.
+    to_come
+        More places of each tier that are expected, and in how many seconds.
     """
 
     waiting: Floats
@@ -46,7 +52,11 @@ class Rest:
     elapsed: Floats
     places: Sequence[int]
     lends: Sequence[bool]
-    waste: float = 1.0
+    climbs: Floats
+    running_climbs: Floats
+    walltimes: Sequence[float]
+    lost: float = 0.5
+    to_come: Sequence[tuple[int, float]] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,63 +131,161 @@ def futures(
     """
     common = np.exp(errors.common * rng.permutation(_normal_quantiles(n)))[:, None]
     n_tiers = len(rest.places)
-    free, owner = _begun(rest, errors, common, rng, n)
+    lanes = [_Lane.of(rest, tier, errors, common, rng, n) for tier in range(n_tiers)]
+    free, owner, again = _begun(rest, errors, common, rng, n)
+    for tier, lane in enumerate(lanes[:-1]):
+        lanes[tier + 1] = lanes[tier + 1].after(lane, rest, tier, again)
     work = np.zeros((n, n_tiers))
     np.add.at(work.T, owner, free.T)
+    columns, owners = [free], [owner]
+    for tier, (more, at) in enumerate(rest.to_come):
+        columns.append(np.full((n, more), at))
+        owners.append(np.full(more, tier))
+    free, owner = np.concatenate(columns, axis=1), np.concatenate(owners)
+    ends = np.max(free[:, : len(owners[0])], axis=1, initial=0.0)
     for tier in reversed(range(n_tiers)):
-        expected = rest.waiting[rest.waiting_tier == tier]
-        if not len(expected):
-            continue
-        helped = owner == tier
-        for above in range(tier + 1, n_tiers):
-            if rest.lends[above]:
-                helped |= owner == above
-        levels, seconds = _played(free[:, helped], expected, errors, common * rest.waste, rng)
-        free[:, helped] = levels
-        work[:, tier] += seconds
-    return free.max(axis=1), work
+        lane = lanes[tier]
+        if not lane.is_empty:
+            helped = owner == tier
+            for above in range(tier + 1, n_tiers):
+                if rest.lends[above]:
+                    helped |= owner == above
+            free[:, helped], last = lane.play(free[:, helped])
+            ends = np.maximum(ends, last)
+            work[:, tier] += lane.held.sum(axis=1) + lane.water
+    return ends, work
 
 
-def _played(
-    levels: Floats, expected: Floats, errors: Errors, factor: Floats, rng: np.random.Generator
-) -> tuple[Floats, Floats]:
-    """Give runs to places in their order: the long ones one by one, between them all others."""
-    n = len(levels)
-    decisive = np.sort(np.argpartition(-expected, min(_PLAYED, len(expected)) - 1)[:_PLAYED])
-    drawn = errors.draw(expected[decisive], n, rng) * factor
-    is_short = np.ones(len(expected), bool)
-    is_short[decisive] = False
-    flow = np.cumsum(np.where(is_short, np.exp(expected), 0.0))
-    short = expected[is_short]
-    looked_at = short[:: max(1, len(short) // 1000)]
-    scale = len(short) / max(1, len(looked_at))
-    mean, deviation = errors.moments(looked_at)
-    noise = rng.permutation(_normal_quantiles(n))
-    water = np.maximum(0.0, mean * scale + np.sqrt(scale) * deviation * noise)[:, None] * factor
-    levels, poured, rows = levels.copy(), 0.0, np.arange(n)
-    for at, each in zip(decisive.tolist(), drawn.T, strict=True):
-        until = float(flow[at] / flow[-1]) if flow[-1] else 0.0
-        if until - poured > _POUR:
-            levels = _pour(levels, water * (until - poured))
-            poured = until
-        levels[rows, levels.argmin(axis=1)] += each
-    return _pour(levels, water * (1.0 - poured)), water[:, 0] + drawn.sum(axis=1)
+@dataclass(frozen=True, kw_only=True)
+class _Lane:
+    """What waits for a tier in n futures.
+
+    Parameters
+    ----------
+    held
+        For how long the long runs hold a place, in the order in which they begin, shape
+        ``(n, k)``; 0 where they do not come here.
+    ends_well
+        The seconds they would take, and whether they end well here, both of the same shape.
+    water
+        Seconds of all others, shape ``(n,)``.
+    before
+        Which part of these has begun before each of the long ones, shape ``(k,)``.
+    rises
+        Seconds of others that climb from here, shape ``(n,)``.
+    """
+
+    held: Floats
+    takes: Floats
+    climbs: NDArray[np.bool_]
+    water: Floats
+    before: Floats
+    rises: Floats
+
+    @classmethod
+    def of(
+        cls, rest: Rest, tier: int, errors: Errors, common: Floats, rng: np.random.Generator, n: int
+    ) -> "_Lane":
+        here = rest.waiting_tier == tier
+        expected, chance = rest.waiting[here], rest.climbs[here]
+        decides = np.zeros(len(expected), bool)
+        if len(expected):
+            most = min(_PLAYED, len(expected))
+            decides[np.argpartition(-expected, most - 1)[:most]] = True
+        takes = errors.draw(expected[decides], n, rng) * common
+        is_top = tier == len(rest.places) - 1
+        too_big = (rng.random(takes.shape) < chance[decides]) & (not is_top)
+        too_long = (takes > rest.walltimes[tier]) & (not is_top)
+        held = np.where(too_big, rest.lost * takes, takes)
+        held = np.where(too_long, np.minimum(held, rest.walltimes[tier]), held)
+        short = expected[~decides]
+        some = slice(None, None, max(1, len(short) // 1000))
+        scale = len(short) / max(1, len(short[some]))
+        mean, deviation = errors.moments(short[some])
+        noise = rng.permutation(_normal_quantiles(n))
+        water = np.maximum(0.0, mean * scale + np.sqrt(scale) * deviation * noise) * common[:, 0]
+        share = 0.0
+        if len(short) and not is_top:
+            share = float(np.average(chance[~decides], weights=np.exp(short)))
+        flow = np.cumsum(np.where(decides, 0.0, np.exp(expected)))
+        before = flow[decides] / flow[-1] if len(short) else np.zeros(held.shape[1])
+        return cls(
+            held=held,
+            takes=takes,
+            climbs=too_big | too_long,
+            water=water * (1 - share * (1 - rest.lost)),
+            before=before,
+            rises=water * share,
+        )
+
+    @property
+    def is_empty(self) -> bool:
+        return not self.held.any() and not self.water.any()
+
+    def after(self, below: "_Lane", rest: Rest, tier: int, again: Floats) -> "_Lane":
+        """Return this lane with what climbs from the one below, and from runs in progress."""
+        climbers = np.where(below.climbs, below.takes, 0.0)
+        some = climbers.any(axis=0)
+        mine = again[:, rest.running_tier == tier]
+        more = np.concatenate([mine[:, mine.any(axis=0)], climbers[:, some]], axis=1)
+        return _Lane(
+            held=np.concatenate([self.held, more], axis=1),
+            takes=np.concatenate([self.takes, more], axis=1),
+            climbs=np.concatenate([self.climbs, np.zeros(more.shape, bool)], axis=1),
+            water=self.water + below.rises,
+            before=np.concatenate([self.before, np.ones(more.shape[1])]),
+            rises=self.rises,
+        )
+
+    def play(self, levels: Floats) -> tuple[Floats, Floats]:
+        """Give all to places that are free at these times; return when they are free then.
+
+        Long ones go one by one, in their order, to the place that is free first, and between them
+        all others fill the places like water.
+        """
+        levels, poured, rows = levels.copy(), 0.0, np.arange(len(levels))
+        last = np.zeros(len(levels))
+        for until, held in zip(self.before.tolist(), self.held.T, strict=True):
+            if until - poured > _POUR and self.water.any():
+                levels = _pour(levels, self.water[:, None] * (until - poured))
+                poured = until
+            at = levels.argmin(axis=1)
+            ended = levels[rows, at] + held
+            levels[rows, at] = ended
+            last = np.maximum(last, np.where(held > 0, ended, 0.0))
+        if self.water.any():
+            before = levels
+            levels = _pour(levels, self.water[:, None] * (1.0 - poured))
+            last = np.maximum(last, np.where(levels > before, levels, 0.0).max(axis=1))
+        return levels, last
 
 
 def _begun(
     rest: Rest, errors: Errors, common: Floats, rng: np.random.Generator, n: int
-) -> tuple[Floats, Integers]:
-    """Return when each place is free, shape ``(n, n_places)``, and the tier of each."""
-    left = lasting(errors, rest.running, rest.elapsed, n, rng, common) - rest.elapsed
+) -> tuple[Floats, Integers, Floats]:
+    """Return when each place is free, shape ``(n, n_places)``, the tier of each, and what climbs.
+
+    The last are seconds of runs in progress that are to be run again, 0 where they end well.
+    """
+    takes = lasting(errors, rest.running, rest.elapsed, n, rng, common)
+    limits = np.asarray(rest.walltimes)[rest.running_tier]
+    is_top = rest.running_tier == len(rest.places) - 1
+    too_big = (rng.random(takes.shape) < rest.running_climbs) & ~is_top
+    too_long = (takes > limits) & ~is_top
+    again = np.where(too_big | too_long, takes, 0.0)
+    left = np.where(too_long, np.minimum(takes, np.maximum(limits, rest.elapsed)), takes)
+    left = left - rest.elapsed
+    left = np.where(too_big, rest.lost * left, left)
     columns, owner = [], []
     for tier, places in enumerate(rest.places):
         here = left[:, rest.running_tier == tier]
-        if (rest.waiting_tier == tier).any():
-            places = max(1, places)
+        if not places and (rest.waiting_tier == tier).any():
+            places = 1
         idle = np.zeros((n, max(0, places - here.shape[1])))
         columns += [here, idle]
         owner += [tier] * (here.shape[1] + idle.shape[1])
-    return np.concatenate([*columns, np.zeros((n, 0))], axis=1), np.asarray(owner, np.int64)
+    free = np.concatenate([*columns, np.zeros((n, 0))], axis=1)
+    return free, np.asarray(owner, np.int64), again
 
 
 def lasting(
