@@ -19,6 +19,8 @@ LEAST_RUNS, LEAST_SHARE = 10, 0.05
 _WIDE, _NARROW = 3.0, 1.5
 _MOST_EXAMPLES = 1024
 _NEWS = 1.1  # times as many runs as were known before are worth a new fit
+_DRIFT = float(__import__('os').environ.get('DRIFT','1'))
+_LEAST_RATIO = float(__import__('os').environ.get('RATIO','1.3'))
 _LONGER = 1.3  # than the longest seen no run is believed to be
 
 
@@ -91,7 +93,7 @@ class Forecaster:
     def __init__(self) -> None:
         self._fit: Expecting | None = None
         self._n_fitted, self._fitted_at = 0, 0.0
-        self._past: list[tuple[float, float, float, float]] = []
+        self._past: list[tuple[float, float]] = []
         self._climbing: Tree | None = None
         self.debug = {}
 
@@ -139,11 +141,29 @@ class Forecaster:
         done = float(np.nansum(known.seconds[known.done], dtype=float))
         left = work.mean(axis=0)
         share = done / max(done + left.sum(), 1e-9)
-        low, high = likeliest(ends, least=1.2, most=cap(share))
+        ends = self._corrected(known.at, ends)
+        low, high = likeliest(ends, least=_LEAST_RATIO, most=cap(share))
         self.debug = dict(ends=ends, share=share, rest=rest)
         cores = float(left.sum()) * known.threads / 3600
         gpus = float(sum(s * t.gpus for s, t in zip(left, ladder.tiers, strict=True) if t.is_tagged))
         return Outlook(low=low, high=high, core_hours=cores, gpu_hours=gpus / 3600)
+
+    def _corrected(self, at: float, ends: Floats) -> Floats:
+        """Return the ends of the futures, moved on as they have moved until now.
+
+        Had all been known before, the time when all is done would have been the same in each
+        outlook. Where it has moved it may go on to do so, by as much at most.
+        """
+        done_at = at + float(np.median(ends))
+        if self._past:
+            since = self._past[0][0]
+            middle = since + (at - since) / 2
+            before = [said for when, said in self._past if when <= middle][-1]
+            moves = np.linspace(0.0, _DRIFT, len(ends)) * (done_at - before)
+            ends = np.maximum(ends + np.random.default_rng(1).permutation(moves), ends / 2)
+        if not self._past or at - self._past[-1][0] >= 1:
+            self._past.append((at, done_at))
+        return ends
 
     def _fitted(self, known: Known) -> Expecting:
         """Return a fit to the runs that ended, and to those that are in progress."""

@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
+import os
+_WMIN=int(os.environ.get('WMIN','12')); _WDIV=int(os.environ.get('WDIV','5')); _BEY=float(os.environ.get('BEY','.5'))
 FUTURES = 64
 _PLAYED = 300  # of the runs that wait, those that decide the end; all others are as water
 _POUR = 0.02  # of all others, at least, between two of these
@@ -99,7 +101,7 @@ class Errors:
 
     def _neighbors(self, expected: Floats, n: int, rng: np.random.Generator) -> Integers:
         k = len(self.residuals)
-        width = min(k, max(12, k // 5))
+        width = min(k, max(_WMIN, k // _WDIV))
         first = np.searchsorted(self.expected, expected) - width // 2
         first = np.clip(first, 0, k - width)
         return first + rng.integers(0, width, (n, len(expected)))
@@ -320,7 +322,7 @@ def lasting(
     first = np.argmax(is_longer, axis=2)[:, :, None]
     chosen = np.take_along_axis(candidates, first, axis=2)[:, :, 0]
     # Nothing like it has ever lasted so long: what is left is about what has passed.
-    beyond = elapsed / rng.uniform(0.5, 1.0, chosen.shape)
+    beyond = elapsed / rng.uniform(_BEY, 1.0, chosen.shape)
     return np.where(is_longer.any(axis=2), chosen, np.maximum(beyond, 1e-6))
 
 
