@@ -18,11 +18,12 @@ import toolkit as tk
 from toolkit.clusters.tiers import Ladder, Tier
 from toolkit.execution import learning, window
 from toolkit.execution.batch_task import BatchTask
+from toolkit.execution.encoding import encoder
 from toolkit.execution.lanes import Lanes
 from toolkit.execution.learning import Learning
 from toolkit.execution.outlook import Known
 from toolkit.execution.pace import Pace
-from toolkit.execution.placement import Placement, _encoder
+from toolkit.execution.placement import Placement
 from toolkit.execution.window import Window
 from toolkit.resources import Resources
 from toolkit.run_status import Status
@@ -83,7 +84,13 @@ class Play:
         n = len(scenario.seconds)
         self.ladder = Ladder(
             [
-                Tier(name=f"tier{at}", walltime=walltime, memory=10**9 * (1 + at), idle=10.0, maximum=12)
+                Tier(
+                    name=f"tier{at}",
+                    walltime=walltime,
+                    memory=10**9 * (1 + at),
+                    idle=10.0,
+                    maximum=12,
+                )
                 for at, walltime in enumerate(scenario.walltimes)
             ]
         )
@@ -177,7 +184,7 @@ class Play:
         """Return the labels of runs as numbers, and which have an order."""
         if not self._features:
             every = np.arange(self.runs.n_runs)
-            columns, is_number, _ = _encoder(self.runs.catalogue, self.names, every)
+            columns, is_number, _ = encoder(self.runs.catalogue, self.names, every)
             self._features["all"] = columns, is_number
         columns, is_number = self._features["all"]
         return [each[ids] for each in columns], is_number

@@ -1,26 +1,27 @@
 """When a sweep will be done and what it will have cost, as a range that is told honestly."""
 
-import time
+import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 from numpy.typing import NDArray
 
 from toolkit.clusters.tiers import Ladder
 from toolkit.execution.expecting import Expecting
-from toolkit.execution.tree import Tree
 from toolkit.execution.remaining import Rest, futures, lasting, likeliest
+from toolkit.execution.tree import Tree
 
 Ids = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
 LEAST_RUNS, LEAST_SHARE = 10, 0.05
 _WIDE, _NARROW = 3.0, 1.5
+_MOST_LOOKS, _LEAST_SECONDS = 64, 0.5
 _MOST_EXAMPLES = 1024
 _NEWS = 1.1  # times as many runs as were known before are worth a new fit
-_DRIFT = float(__import__('os').environ.get('DRIFT','1'))
-_LEAST_RATIO = float(__import__('os').environ.get('RATIO','1.3'))
+_DRIFT = float(__import__("os").environ.get("DRIFT", "1"))
+_LEAST_RATIO = float(__import__("os").environ.get("RATIO", "1.3"))
 _LONGER = 1.3  # than the longest seen no run is believed to be
 
 
@@ -40,6 +41,17 @@ class Outlook:
     high: float
     core_hours: float
     gpu_hours: float
+
+    @property
+    def middle(self) -> float:
+        """The seconds in the middle of the range, on a scale of ratios."""
+        return math.sqrt(self.low * self.high)
+
+    def after(self, share: float) -> "Outlook":
+        """Return it when a share of the time has passed."""
+        return Outlook(
+            **{each.name: getattr(self, each.name) * (1 - share) for each in fields(self)}
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,12 +74,18 @@ class Known:
         How many runs are done at once on each tier.
     ladder
         The tiers.
+    expected
+        Seconds by which the queues put runs in order, by id; empty where they do not.
+    climbed
+        Which runs had too little of something where they began, by id.
     spent, useful
         Seconds that places were held by now in this session, and those of runs that ended well.
     features
         Returns the labels of runs as numbers, and which of them have an order.
     is_longest_first
         Whether long runs are handed out first where the end is near.
+    threads, gpus
+        That a run holds; GPUs on each tier.
     """
 
     at: float
@@ -85,6 +103,7 @@ class Known:
     climbed: NDArray[np.bool_]
     is_longest_first: bool = True
     threads: int = 1
+    gpus: Sequence[float] = ()
 
 
 class Forecaster:
@@ -95,6 +114,7 @@ class Forecaster:
         self._n_fitted, self._fitted_at = 0, 0.0
         self._past: list[tuple[float, float]] = []
         self._climbing: Tree | None = None
+        self._since: float | None = None
         self.debug = {}
 
     def look(self, known: Known) -> Outlook | None:
@@ -102,9 +122,7 @@ class Forecaster:
         n_done, n_pending = len(known.done), len(known.pending)
         if not n_pending or not sum(known.places):
             return None
-        if n_done < LEAST_RUNS and (
-            n_done < 2 or n_done < LEAST_SHARE * (n_done + n_pending)
-        ):
+        if n_done < LEAST_RUNS and (n_done < 2 or n_done < LEAST_SHARE * (n_done + n_pending)):
             return None
         fit = self._fitted(known)
         is_running = np.isin(known.pending, np.fromiter(known.began, np.int64, len(known.began)))
@@ -145,8 +163,12 @@ class Forecaster:
         low, high = likeliest(ends, least=_LEAST_RATIO, most=cap(share))
         self.debug = dict(ends=ends, share=share, rest=rest)
         cores = float(left.sum()) * known.threads / 3600
-        gpus = float(sum(s * t.gpus for s, t in zip(left, ladder.tiers, strict=True) if t.is_tagged))
+        gpus = float(sum(np.multiply(left, known.gpus or 0.0)))
         return Outlook(low=low, high=high, core_hours=cores, gpu_hours=gpus / 3600)
+
+    def forget(self) -> None:
+        """Fit anew at the next look: features are encoded in another way."""
+        self._fit = None
 
     def _corrected(self, at: float, ends: Floats) -> Floats:
         """Return the ends of the futures, moved on as they have moved until now.
@@ -167,8 +189,9 @@ class Forecaster:
 
     def _fitted(self, known: Known) -> Expecting:
         """Return a fit to the runs that ended, and to those that are in progress."""
-        n_done, n_late = len(known.done), 0
-        is_old = known.at > self._fitted_at * 1.1 + 2
+        n_done = len(known.done)
+        self._since = known.at if self._since is None else self._since
+        is_old = known.at - self._fitted_at > 2 + (known.at - self._since) / 10
         if self._fit is not None and n_done < _NEWS * self._n_fitted and not is_old:
             return self._fit
         ids = known.done
@@ -240,6 +263,52 @@ class Forecaster:
             more = min(wanted, most) - known.places[number]
             found[number] = (max(0, int(min(more, known.places[0] / size))), at)
         return found
+
+
+class Rates:
+    """Looks ahead where runs are alike, and many: by how many end in a second."""
+
+    def __init__(self) -> None:
+        self._past: list[tuple[float, int]] = []
+
+    def look(
+        self, at: float, *, ended: int, pending: int, seconds: float, threads: int, gpus: float
+    ) -> Outlook | None:
+        """Return the outlook, None before two looks that lie a second apart.
+
+        Parameters
+        ----------
+        at
+            Seconds of a clock that never goes back.
+        ended, pending
+            How many runs.
+        seconds
+            Of a run.
+        threads, gpus
+            That a run holds.
+        """
+        self._past.append((at, ended))
+        if len(self._past) > _MOST_LOOKS:
+            self._past = self._past[::2]
+        since, before = self._past[0]
+        done = ended - before
+        if pending == 0 or done < max(LEAST_RUNS, 1) or at - since < _LEAST_SECONDS:
+            return None
+        middle = since + (at - since) / 2
+        earlier, had = next(each for each in reversed(self._past) if each[0] <= middle)
+        rates = [done / (at - since)]
+        if ended > had:
+            rates.append((ended - had) / (at - earlier))
+        latest = pending / rates[-1]
+        spread = max(_LEAST_RATIO, max(rates) / min(rates))
+        ratio = min(spread, cap(ended / (ended + pending)))
+        hours = pending * seconds / 3600
+        return Outlook(
+            low=latest / math.sqrt(ratio),
+            high=latest * math.sqrt(ratio),
+            core_hours=hours * threads,
+            gpu_hours=hours * gpus,
+        )
 
 
 def cap(share: float) -> float:

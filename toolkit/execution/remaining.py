@@ -10,7 +10,10 @@ Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
 import os
-_WMIN=int(os.environ.get('WMIN','12')); _WDIV=int(os.environ.get('WDIV','5')); _BEY=float(os.environ.get('BEY','.5'))
+
+_WMIN = int(os.environ.get("WMIN", "12"))
+_WDIV = int(os.environ.get("WDIV", "5"))
+_BEY = float(os.environ.get("BEY", ".5"))
 FUTURES = 64
 _PLAYED = 300  # of the runs that wait, those that decide the end; all others are as water
 _POUR = 0.02  # of all others, at least, between two of these

@@ -52,15 +52,18 @@ class Tally:
 
     def pending_ids(self) -> Ids:
         """Return those that have no outcome now."""
+        return self.ids(Status.PENDING)
+
+    def ids(self, status: Status) -> Ids:
+        """Return those of the runs asked for that are in some state now."""
         with self._lock:
-            status = self._runs.state.status
             every = [
                 np.arange(ids.start, ids.stop) if isinstance(ids, slice) else ids
                 for ids in self._ids
             ]
             asked = np.unique(np.concatenate([np.zeros(0, np.int64), *every]))
-            pending: Ids = asked[status[asked] == Status.PENDING]
-            return pending
+            found: Ids = asked[self._runs.state.status[asked] == status]
+            return found
 
     def add(self, ids: Ids | slice) -> None:
         """Count these runs too, from the next count on.

@@ -121,6 +121,11 @@ class Window:
         """Count the seconds that a batch took its worker, with all threads of a run."""
         self._spent[task.tier] += seconds * self._threads
 
+    @property
+    def seconds_spent(self) -> float:
+        """For how long batches have held their places by now, those that got lost included."""
+        return sum([*self._spent.values()]) / self._threads
+
     def tiers(self, executor: Executor) -> dict[str, dict[str, float | str]]:
         """Return by the name of each tier what is left for it, who is there, and what is spent.
 
