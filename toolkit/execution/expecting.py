@@ -107,6 +107,7 @@ class Model:
         self._tree = Tree(features, left, is_number, least=_LEAST, depth=_DEPTH)
 
     def predict(self, features: Sequence[Floats], n: int) -> Floats:
+        """Return the prediction for each of n points, shape ``(n,)``."""
         found = self._tree.predict(features) if features else np.full(n, self._tree.predict([])[0])
         return found + self._trend.predict(features, n)
 

@@ -23,8 +23,8 @@ from toolkit.stores.runs.stage_runs import StageRuns
 
 Ids = NDArray[np.int64]
 
-_PAUSE_S = 1.0
-_SHARE = 0.01  # of the time that may be spent on this
+_PAUSE_S, _LONGEST_PAUSE_S = 1.0, 10.0
+_SHARE = 0.02  # of the time that may be spent on this where runs differ
 _MANY = 20_000  # runs that are alike, of which none decides when the others are done
 
 
@@ -74,12 +74,14 @@ class Foresight:
             When the runs in progress began, by id, where that is known.
         """
         with self._lock:
-            begun = time.monotonic()
-            if begun < self._next:
-                return self._moved_on(begun)
-            self._said = self._look(begun, ladder, places, began)
-            self._said_at = now = time.monotonic()
-            self._next = now + max(_PAUSE_S, (now - begun) / _SHARE)
+            now = time.monotonic()
+            if now < self._next:
+                return self._moved_on(now)
+            spent = time.thread_time()
+            self._said = self._look(now, ladder, places, began)
+            spent = time.thread_time() - spent
+            self._said_at = now
+            self._next = now + min(max(_PAUSE_S, spent / _SHARE), _LONGEST_PAUSE_S)
             return self._said
 
     def _moved_on(self, now: float) -> Outlook | None:

@@ -18,10 +18,10 @@ Floats = NDArray[np.float64]
 LEAST_RUNS, LEAST_SHARE = 10, 0.05
 _WIDE, _NARROW = 3.0, 1.5
 _MOST_LOOKS, _LEAST_SECONDS = 64, 0.5
+_LEAST_TIMED = 2
 _MOST_EXAMPLES = 1024
 _NEWS = 1.1  # times as many runs as were known before are worth a new fit
-_DRIFT = float(__import__("os").environ.get("DRIFT", "1"))
-_LEAST_RATIO = float(__import__("os").environ.get("RATIO", "1.3"))
+_LEAST_RATIO = 1.28  # of the ends, however sure a fit is of itself
 _LONGER = 1.3  # than the longest seen no run is believed to be
 
 
@@ -112,10 +112,8 @@ class Forecaster:
     def __init__(self) -> None:
         self._fit: Expecting | None = None
         self._n_fitted, self._fitted_at = 0, 0.0
-        self._past: list[tuple[float, float]] = []
         self._climbing: Tree | None = None
         self._since: float | None = None
-        self.debug = {}
 
     def look(self, known: Known) -> Outlook | None:
         """Return the outlook, None while nothing honest can be said."""
@@ -125,6 +123,8 @@ class Forecaster:
         if n_done < LEAST_RUNS and (n_done < 2 or n_done < LEAST_SHARE * (n_done + n_pending)):
             return None
         fit = self._fitted(known)
+        if fit is None:
+            return None
         is_running = np.isin(known.pending, np.fromiter(known.began, np.int64, len(known.began)))
         waiting, running = known.pending[~is_running], known.pending[is_running]
         tier = np.zeros(0) if known.tier is None else known.tier
@@ -159,9 +159,9 @@ class Forecaster:
         done = float(np.nansum(known.seconds[known.done], dtype=float))
         left = work.mean(axis=0)
         share = done / max(done + left.sum(), 1e-9)
-        ends = self._corrected(known.at, ends)
-        low, high = likeliest(ends, least=_LEAST_RATIO, most=cap(share))
-        self.debug = dict(ends=ends, share=share, rest=rest)
+        most = cap(share)
+        least = min(most, _LEAST_RATIO * math.exp(float(fit.errors.residuals.std())))
+        low, high = likeliest(ends, least=least, most=most)
         cores = float(left.sum()) * known.threads / 3600
         gpus = float(sum(np.multiply(left, known.gpus or 0.0)))
         return Outlook(low=low, high=high, core_hours=cores, gpu_hours=gpus / 3600)
@@ -170,24 +170,7 @@ class Forecaster:
         """Fit anew at the next look: features are encoded in another way."""
         self._fit = None
 
-    def _corrected(self, at: float, ends: Floats) -> Floats:
-        """Return the ends of the futures, moved on as they have moved until now.
-
-        Had all been known before, the time when all is done would have been the same in each
-        outlook. Where it has moved it may go on to do so, by as much at most.
-        """
-        done_at = at + float(np.median(ends))
-        if self._past:
-            since = self._past[0][0]
-            middle = since + (at - since) / 2
-            before = [said for when, said in self._past if when <= middle][-1]
-            moves = np.linspace(0.0, _DRIFT, len(ends)) * (done_at - before)
-            ends = np.maximum(ends + np.random.default_rng(1).permutation(moves), ends / 2)
-        if not self._past or at - self._past[-1][0] >= 1:
-            self._past.append((at, done_at))
-        return ends
-
-    def _fitted(self, known: Known) -> Expecting:
+    def _fitted(self, known: Known) -> Expecting | None:
         """Return a fit to the runs that ended, and to those that are in progress."""
         n_done = len(known.done)
         self._since = known.at if self._since is None else self._since
@@ -198,6 +181,8 @@ class Forecaster:
         ids = ids[known.seconds[ids] > 0]
         if len(ids) > _MOST_EXAMPLES:
             ids = np.random.default_rng(0).choice(ids, _MOST_EXAMPLES, replace=False)
+        if len(ids) < _LEAST_TIMED:
+            return None
         took = known.seconds[ids].astype(float)
         if self._fit is None:
             features, is_number = known.features(ids)
@@ -207,7 +192,7 @@ class Forecaster:
         rng = np.random.default_rng(len(ids))
         more = lasting(self._fit.errors, self._logs(known, self._fit, running), elapsed, 1, rng)[0]
         features, is_number = known.features(np.concatenate([ids, running]))
-        longest = _LONGER * max(took.max(), elapsed.max(initial=0.0))
+        longest = _LONGER * max(float(took.max()), float(elapsed.max(initial=0.0)))
         more = np.minimum(more, longest)
         self._fit = Expecting.fit(np.concatenate([took, more]), features, is_number, longest)
         self._n_fitted, self._fitted_at = n_done, known.at
@@ -320,6 +305,6 @@ def cap(share: float) -> float:
     (3.0, 1.5)
     """
     if share < 0.1:
-        return _WIDE * (0.1 / max(share, 0.02)) ** 0.5
+        return _WIDE * math.sqrt(0.1 / max(share, 0.02))
     at = min(1.0, (share - 0.1) / 0.3)
-    return float(_WIDE * (_NARROW / _WIDE) ** at)
+    return _WIDE * math.pow(_NARROW / _WIDE, at)

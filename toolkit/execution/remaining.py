@@ -9,11 +9,6 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
-import os
-
-_WMIN = int(os.environ.get("WMIN", "12"))
-_WDIV = int(os.environ.get("WDIV", "5"))
-_BEY = float(os.environ.get("BEY", ".5"))
 FUTURES = 64
 _PLAYED = 300  # of the runs that wait, those that decide the end; all others are as water
 _POUR = 0.02  # of all others, at least, between two of these
@@ -104,7 +99,7 @@ class Errors:
 
     def _neighbors(self, expected: Floats, n: int, rng: np.random.Generator) -> Integers:
         k = len(self.residuals)
-        width = min(k, max(_WMIN, k // _WDIV))
+        width = min(k, max(12, k // 5))
         first = np.searchsorted(self.expected, expected) - width // 2
         first = np.clip(first, 0, k - width)
         return first + rng.integers(0, width, (n, len(expected)))
@@ -170,8 +165,9 @@ class _Lane:
     held
         For how long the long runs hold a place, in the order in which they begin, shape
         ``(n, k)``; 0 where they do not come here.
-    ends_well
-        The seconds they would take, and whether they end well here, both of the same shape.
+    takes, climbs
+        The seconds that they take where they end well, and whether they climb instead, both of
+        the same shape.
     water
         Seconds of all others, shape ``(n,)``.
     before
@@ -225,6 +221,7 @@ class _Lane:
 
     @property
     def is_empty(self) -> bool:
+        """Whether nothing waits."""
         return not self.held.any() and not self.water.any()
 
     def after(self, below: "_Lane", rest: Rest, tier: int, again: Floats) -> "_Lane":
@@ -325,7 +322,7 @@ def lasting(
     first = np.argmax(is_longer, axis=2)[:, :, None]
     chosen = np.take_along_axis(candidates, first, axis=2)[:, :, 0]
     # Nothing like it has ever lasted so long: what is left is about what has passed.
-    beyond = elapsed / rng.uniform(_BEY, 1.0, chosen.shape)
+    beyond = elapsed / rng.uniform(0.5, 1.0, chosen.shape)
     return np.where(is_longer.any(axis=2), chosen, np.maximum(beyond, 1e-6))
 
 
@@ -336,7 +333,8 @@ def _pour(levels: Floats, water: Floats) -> Floats:
     filled = (np.cumsum(ordered, axis=1) + water) / counts  # with that many places
     higher = np.concatenate([ordered[:, 1:], np.full((len(levels), 1), np.inf)], axis=1)
     at = np.argmax(filled <= higher, axis=1)
-    return np.maximum(levels, filled[np.arange(len(levels)), at][:, None])
+    level: Floats = filled[np.arange(len(levels)), at][:, None]
+    return np.maximum(levels, level)
 
 
 def _normal_quantiles(n: int) -> Floats:
