@@ -108,13 +108,16 @@ def snapshot_of(job: Job) -> Snapshot:
 
 def _outlook(job: Job) -> tuple[Span | None, Cost | None]:
     """Return the time that is left and what it will cost, None where that cannot be said."""
-    del job
-    return None, None
+    found = job.outlook()
+    if found is None:
+        return None, None
+    cost = Cost(core_hours=found.core_hours, gpu_hours=found.gpu_hours)
+    return Span(low=found.low, high=found.high), cost
 
 
 def _state(job: Job, seen: Observation) -> tuple[State, str]:
     """Return how it stands as a whole, and what there is to say of it."""
-    if job.is_finished:
+    if seen.is_ended:  # when it was looked at: it may have ended since
         if not seen.pending:
             return "done", job.error
         if job.error:
