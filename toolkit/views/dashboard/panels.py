@@ -25,7 +25,7 @@ h1 { font-size: 20px; font-weight: 600; margin: 0; }
 h2 { font-size: 15px; font-weight: 600; margin: 0 0 4px; }
 p { margin: 2px 0; }
 table { border-collapse: collapse; }
-th { font-weight: 500; vertical-align: bottom; color: #555; text-align: left; border-bottom: 1px solid #ccc; }
+th { font-weight: 500; color: #555; text-align: left; border-bottom: 1px solid #ccc; }
 th, td { padding: 2px 14px 2px 0; vertical-align: top; }
 td { white-space: nowrap; }
 th:last-child, td:last-child { padding-right: 0; white-space: normal; }
