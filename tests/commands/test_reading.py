@@ -49,7 +49,7 @@ def test_status_has_stable_keys_as_json(toolkit: Toolkit, store: Path) -> None:
     found = document(toolkit("status sir.zarr --json"))
     assert list(found) == [
         "schema", "version", "store", "stages", "total", "is_running", "driver", "sweep",
-        "created", "toolkit", "tiers", "job",
+        "created", "toolkit", "tiers", "job", "state", "message", "left",
     ]  # fmt: skip
     assert found["schema"] == "toolkit.status"
     assert found["store"] == os.path.abspath("sir.zarr")

@@ -1,95 +1,28 @@
-"""The failed runs of a store, one by one and grouped."""
+"""The failed runs of a store as text: one by one, in a table and grouped."""
 
-import re
-from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
-_FRAME = re.compile(r'^\s*File "(?P<file>[^"]*)", line (?P<line>\d+), in (?P<name>.*)$', re.M)
-# Frames of what interrupts or listens to a run, wherever the package was installed.
-_OURS = re.compile(r"[/\\]toolkit[/\\](execution|stages)[/\\]\w+\.py$")
+from toolkit.views.failed import Failed, by_kind, failed_runs
+
+__all__ = ["Failed", "failed_runs", "grouped", "groups_text", "one_text", "table_text"]
+
 _LONGEST_LOG = 2_000  # characters of a log that are shown
 _LONGEST_ERROR = 300  # characters of an error in a table
 
 
-@dataclass(frozen=True, kw_only=True)
-class Failed:
-    """One failed run: its labels, and what ``tk.failures`` says of it."""
-
-    run: int
-    stage: str
-    labels: dict[str, Any]
-    reason: str
-    exception: str
-    message: str
-    traceback: str
-    exit_code: int | None
-    log: str
-    attempts: int
-    tier: str
-    peak_memory: float | None
-    host: str
-
-    @property
-    def where(self) -> str:
-        """The innermost line of the user's code, such as ``study.py:12 in simulate``."""
-        frames = [
-            each for each in _FRAME.finditer(self.traceback) if not _OURS.search(each["file"])
-        ]
-        if not frames:
-            return ""
-        last = frames[-1]
-        return f"{Path(last['file']).name}:{last['line']} in {last['name']}"
-
-    @property
-    def error(self) -> str:
-        """What was raised and its text."""
-        return _error(self.exception, self.message)
-
-    def document(self) -> dict[str, Any]:
-        """Return the content of the JSON document."""
-        return {**asdict(self), "where": self.where}
-
-
-def failed_runs(store: Path) -> list[Failed]:
-    """Return the failed runs of a store.
-
-    Raises
-    ------
-    StoreError
-        If the folder is no store.
-    """
-    from toolkit.stores.reading.failures import COLUMNS
-    from toolkit.stores.reading.open import failures
-    from toolkit.views.plain import plain
-
-    frame = failures(store)
-    names = [name for name in frame.columns if name not in COLUMNS]
-    records = [{str(key): value for key, value in row.items()} for row in frame.to_dict("records")]
-    return [
-        Failed(
-            labels={name: plain(record[name]) for name in names},
-            **{name: plain(record[name]) for name in COLUMNS},
-        )
-        for record in records
-    ]
-
-
 def grouped(found: list[Failed]) -> list[dict[str, Any]]:
-    """Return failures counted by exception and place, the most frequent first."""
-    groups: dict[tuple[str, str], list[Failed]] = {}
-    for each in found:
-        groups.setdefault((each.exception, each.where), []).append(each)
+    """Return failures counted by stage, exception and place, the most frequent first."""
     return [
         {
-            "exception": exception,
-            "where": where,
+            "exception": members[0].exception,
+            "where": members[0].where,
             "count": len(members),
             "run": members[0].run,
             "labels": members[0].labels,
             "message": members[0].message,
+            "stage": members[0].stage,
         }
-        for (exception, where), members in sorted(groups.items(), key=lambda item: -len(item[1]))
+        for members in by_kind(found, lambda each: (each.stage, each.exception, each.where))
     ]
 
 
@@ -104,7 +37,7 @@ def table_text(found: list[Failed], limit: int, width: int) -> str:
             *([each.stage] if several else []),
             each.run,
             *(_label(each.labels.get(name)) for name in names),
-            _shortened(each.error),
+            _shortened(_error(each.exception, each.message)),
         ]
         for each in found[:limit]
     ]
@@ -147,7 +80,7 @@ def one_text(each: Failed) -> str:
         *([each.traceback.strip()] if each.traceback.strip() else []),
     ]
     if each.message.strip() not in each.traceback:  # the run was ended, and raised nothing itself
-        lines.append(each.error)
+        lines.append(_error(each.exception, each.message))
     if each.log.strip() and each.log.strip() not in each.message:
         lines += ["", "What it said last:", _end_of(each.log)]
     return "\n".join(lines)

@@ -2,28 +2,19 @@
 
 import contextlib
 import shlex
-import socket
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+import time
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from toolkit.commands.origin import origin_of, provenance_of
+from toolkit.views.driver import Driver, driver_of
 from toolkit.views.plain import printable
+from toolkit.views.snapshot import Span, State
+from toolkit.views.stored import left_of, state_of
+from toolkit.views.told import told_by
 
-_LONGEST = 1000  # characters of why a tier waits
-_TIER_NUMBERS = ("runs", "at_once", "core_hours_left", "core_hours_spent")
 STATES = ("done", "failed", "pending", "stale", "blocked")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Driver:
-    """The process that has the store: ``is_alive`` is None where that cannot be seen from here."""
-
-    host: str
-    pid: int
-    since: float
-    is_alive: bool | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +33,10 @@ class Standing:
         Its provenance.
     tiers
         What its driver said last of each tier of its cluster, with the name of the stage.
+    state, message
+        Of the sweep as a whole, as a snapshot has it, and what there is to say of it.
+    left
+        Seconds until nothing is pending, None where nothing honest can be said.
     job
         Of SLURM, which is to run it; looked for where nobody runs it and runs are pending.
     """
@@ -52,6 +47,9 @@ class Standing:
     made_by: dict[str, Any]
     tiers: tuple[dict[str, Any], ...] = ()
     job: str | None = None
+    state: State = "idle"
+    message: str = ""
+    left: Span | None = None
 
     def __str__(self) -> str:
         """Return a table, and who runs it."""
@@ -113,6 +111,9 @@ class Standing:
             "toolkit": self.made_by.get("toolkit"),
             "tiers": list(self.tiers),
             "job": self.job,
+            "state": self.state,
+            "message": self.message,
+            "left": None if self.left is None else asdict(self.left),
         }
 
     def next_steps(self) -> list[str]:
@@ -177,16 +178,23 @@ def look(store: Path) -> Standing:
     """
     from toolkit.stores.reading.open import status
 
+    driver = driver_of(store)  # before the counts: of one that ends now, these are the last
     stages = {
         str(name): {str(key): value for key, value in counts.items()}
         for name, counts in status(store).to_dict("index").items()
     }
+    told = told_by(store)
+    pending, total = (sum(each[key] for each in stages.values()) for key in ("pending", "runs"))
+    state, message = state_of(driver, told, pending=pending, total=total)
     return Standing(
         store=store,
         stages=stages,
-        driver=_driver(store),
+        driver=driver,
         made_by=provenance_of(store),
-        tiers=tuple(_tiers(store)),
+        tiers=told.tiers,
+        state=state,
+        message=message,
+        left=left_of(driver, told, pending=pending, now=time.time()),
     )
 
 
@@ -198,39 +206,3 @@ def look_for_job(standing: Standing) -> Standing:
     if standing.is_running or not standing.pending or not was_submitted(standing.store):
         return standing
     return replace(standing, job=queued_driver(standing.store))
-
-
-def _tiers(store: Path) -> Iterator[dict[str, Any]]:
-    """Yield what the log says last of each tier of each stage."""
-    from toolkit.stores.journals.events import FileEvents
-
-    said: dict[str, dict[str, Any]] = {}
-    for event in FileEvents(str(store)).read():
-        if event["event"] == "sweep_started":
-            said = {}
-        elif event["event"] == "tiers" and isinstance(event.get("tiers"), dict):
-            said[str(event.get("stage"))] = event["tiers"]
-    for stage, tiers in said.items():
-        for name, numbers in tiers.items():
-            if isinstance(numbers, dict):
-                known = {key: _number(numbers.get(key)) for key in _TIER_NUMBERS}
-                waits = numbers.get("waits")
-                said_so = waits[:_LONGEST] if isinstance(waits, str) else ""
-                yield {"stage": stage, "tier": str(name), **known, "waits": said_so}
-
-
-def _number(value: object) -> float | int:
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return value if is_number else 0  # type: ignore[return-value]
-
-
-def _driver(store: Path) -> Driver | None:
-    from toolkit.stores.files.lock import process_start, read_holder
-
-    holder = read_holder(str(store))
-    if holder is None:
-        return None
-    is_alive = None
-    if holder.host == socket.gethostname():
-        is_alive = process_start(holder.pid) == (holder.process_start or None)
-    return Driver(host=holder.host, pid=holder.pid, since=holder.since, is_alive=is_alive)

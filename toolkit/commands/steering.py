@@ -20,7 +20,7 @@ from toolkit.commands.outcome import (
 from toolkit.views.plain import printable
 
 if TYPE_CHECKING:
-    from toolkit.commands.standing import Driver
+    from toolkit.views.driver import Driver
 
 _store_argument = click.argument("store", type=click.Path(path_type=Path))
 _wait_option = click.option(

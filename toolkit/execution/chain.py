@@ -108,6 +108,11 @@ class Chain:
         else:
             self._prepare_engine(steps[0])
 
+    @property
+    def chooses_points(self) -> bool:
+        """Whether the points come from a source that chooses them."""
+        return self._source is not None
+
     def run(self) -> None:
         """Run each stage until nothing is left, or a limit or a request stops it.
 

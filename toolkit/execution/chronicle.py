@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from toolkit.execution.batch_task import BatchSummary
 from toolkit.execution.executors import Completed
 from toolkit.execution.progress import Progress
+from toolkit.resources import Resources
 from toolkit.stores.runs.outcomes import Failed
 from toolkit.stores.runs.stage_runs import StageRuns
 
@@ -25,11 +26,28 @@ class Chronicle:
     def __init__(self, runs: StageRuns) -> None:
         self._runs = runs
         self._tiers_at = -_EVERY_SECONDS
+        self._is_paused = self._is_stopping = False
         self._begin()
 
-    def began(self, *, asked: int, todo: int, threads: int) -> None:
-        """Note that the stage begins."""
-        self._runs.note("stage_started", asked=asked, todo=todo, threads=threads)
+    def began(self, *, asked: int, todo: int, threads: int, needs: Resources | None) -> None:
+        """Note that the stage begins, and what one of its runs holds where they are alike."""
+        self._runs.note(
+            "stage_started",
+            asked=asked,
+            todo=todo,
+            threads=threads,
+            threads_of_run=1 if needs is None else needs.threads,
+            gpus_of_run=0 if needs is None else needs.gpus,
+        )
+
+    def steered(self, *, paused: bool, stopping: str | None, asked: bool) -> None:
+        """Note that the sweep was paused, goes on, or is to stop: for a reason, or as asked."""
+        if stopping is not None and not self._is_stopping:
+            self._is_stopping = True
+            self._runs.note("sweep_stopping", because=stopping, asked=asked)
+        elif stopping is None and paused != self._is_paused:
+            self._is_paused = paused
+            self._runs.note("sweep_paused" if paused else "sweep_resumed")
 
     def ended(self, progress: Progress, because: str | None) -> None:
         """Note how the stage ended."""

@@ -130,7 +130,10 @@ class Engine:
             self._ask()
             self._place()
             self._chronicle.began(
-                asked=self._tally.asked, todo=len(self.queue), threads=self.executor.threads
+                asked=self._tally.asked,
+                todo=len(self.queue),
+                threads=self.executor.threads,
+                needs=self._needs.fixed,
             )
             self._apply_requests()
             if len(self.queue):
@@ -447,6 +450,10 @@ class Engine:
             self._stop("it was asked to stop")
         if self.requests.kill:
             self._end_now()
+        requests = self.requests
+        self._chronicle.steered(
+            paused=requests.paused, stopping=self.stopped_because, asked=requests.stop
+        )
         if self.executor.ladder[0].is_tagged:
             self.executor.ask(self._out.demands)
             self._tell_tiers()

@@ -6,7 +6,7 @@ from collections.abc import Callable, Generator, Mapping
 from typing import TYPE_CHECKING
 
 from toolkit.errors import InterruptedSweepError
-from toolkit.execution.chain import Chain
+from toolkit.execution.chain import Chain, Step
 from toolkit.execution.progress import Progress
 
 if TYPE_CHECKING:
@@ -47,6 +47,16 @@ class Job:
     def progress(self) -> Progress:
         """Counts by state, elapsed seconds and the estimate of those that are left."""
         return self._chain.progress()
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        """The stages with their runs, for views; they are only to be looked at."""
+        return tuple(self._chain.steps)
+
+    @property
+    def chooses_points(self) -> bool:
+        """Whether its points are chosen as it goes, on no grid."""
+        return self._chain.chooses_points
 
     @property
     def is_finished(self) -> bool:

@@ -2,11 +2,13 @@
 
 import functools
 import os
+import re
 import socket
 import threading
 import traceback
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import PurePath
 from types import TracebackType
 
 from toolkit.errors import CommandError
@@ -25,6 +27,9 @@ REASONS = (
     "node lost",
     "worker died",
 )
+_FRAME = re.compile(r'^\s*File "(?P<file>[^"]*)", line (?P<line>\d+), in (?P<name>.*)$', re.M)
+# Frames of what interrupts or listens to a run, wherever the package was installed.
+_OURS = re.compile(r"[/\\]toolkit[/\\](execution|stages)[/\\]\w+\.py$")
 _OUR_FOLDER = os.path.dirname(os.path.abspath(__file__)) + os.sep
 
 
@@ -138,6 +143,27 @@ def type_name(kind: type) -> str:
     if kind.__module__ in ("builtins", "__main__"):
         return kind.__qualname__
     return f"{kind.__module__}.{kind.__qualname__}"
+
+
+@functools.lru_cache(maxsize=1024)
+def own_frame(traceback: str) -> str:
+    """Return the innermost line of the user's code, such as ``study.py:12 in simulate``.
+
+    Parameters
+    ----------
+    traceback
+        As Python prints it; it may be of another machine.
+
+    Examples
+    --------
+    >>> own_frame('  File "/home/me/study.py", line 12, in simulate')
+    'study.py:12 in simulate'
+    """
+    frames = [each for each in _FRAME.finditer(traceback) if not _OURS.search(each["file"])]
+    if not frames:
+        return ""
+    last = frames[-1]
+    return f"{PurePath(last['file']).name}:{last['line']} in {last['name']}"
 
 
 def _text(error: BaseException) -> str:

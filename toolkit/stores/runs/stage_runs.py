@@ -20,6 +20,7 @@ from toolkit.stores.journals.failure_log import last_failures
 from toolkit.stores.journals.receipt import Receipt, SinkSpec
 from toolkit.stores.journals.records import Record
 from toolkit.stores.runs.fold import Fold
+from toolkit.stores.runs.gathering import gather
 from toolkit.stores.runs.home import Home, alone
 from toolkit.stores.runs.inbox import Inbox
 from toolkit.stores.runs.lineage import changes, disown, settled, status_under
@@ -234,6 +235,22 @@ class StageRuns:
         """Return when a run in progress began, in seconds since 1970, where a record says it."""
         return self._inbox.begun.since(journal, run)
 
+    @alone
+    def in_progress(self) -> dict[int, float | None]:
+        """Return the runs that began and are not done, by what was read of the journals.
+
+        Returns
+        -------
+        dict
+            By run id when it began, in seconds since 1970; None where no record says it.
+        """
+        begun, marks = self._inbox.begun, self._home.marks(self.name)
+        return {
+            run: begun.since(journal, run)
+            for journal, runs in begun.in_progress(self.state.status, marks).items()
+            for run in runs
+        }
+
     def deliver(self, journal: str, record: Record) -> None:
         """Take a record; ``drain`` looks at it."""
         self._inbox.deliver(journal, record)
@@ -423,6 +440,12 @@ class StageRuns:
         return read_output(
             variable, ids, self._values, self._settler.schema, self._overlay, self.n_runs, self.name
         )
+
+    @alone
+    def gather(self, variable: str, wanted: npt.NDArray[np.bool_], into: Array) -> None:
+        """Put an output of one number a run into an array by run id, where a run is wanted."""
+        schema = self._settler.schema
+        gather(variable, wanted, into, self._values, schema, self._pending, self.name)
 
     def _grow(self, catalogue: Catalogue) -> None:
         first = self.state.n_runs
