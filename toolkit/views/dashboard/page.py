@@ -28,8 +28,7 @@ _TEMPLATE = """
 {% from macros import embed %}
 <main>
   <div class="across">{{ embed(roots.head) }}</div>
-  <div class="across">{{ embed(roots.stages) }}</div>
-  <div class="across">{{ embed(roots.tiers) }}</div>
+  <div class="across">{{ embed(roots.stages) }}{{ embed(roots.tiers) }}</div>
   <div class="across">{{ embed(roots.choices) }}</div>
   <div>{{ embed(roots.states_head) }}{{ embed(roots.states) }}</div>
   <div>{{ embed(roots.seconds_head) }}{{ embed(roots.seconds) }}</div>
@@ -159,13 +158,17 @@ class _Page:
             self._set("states_head", f"<h2>States of the runs</h2><p class='dim'>{why}</p>")
             self._set("seconds_head", "")
             return
-        note = f"<p class='dim'>{panels.text(drawn['note'])}</p>" if drawn["note"] else ""
-        there = set(drawn["states"])
+        notes = [
+            f"<p class='dim'>{panels.text(each)}</p>" if each else "" for each in drawn["notes"]
+        ]
+        there = set(drawn["states"])  # bytes
         keys = panels.legend(
             name for at, name in enumerate(STATES) if at in there or name != "skipped"
         )
-        self._set("states_head", f"<h2>States of the runs</h2><p>{keys}</p>{note}")
-        self._set("seconds_head", f"<h2>Run times</h2><p>Wall time of a run, in seconds</p>{note}")
+        self._set("states_head", f"<h2>States of the runs</h2><p>{keys}</p>{notes[0]}")
+        self._set(
+            "seconds_head", f"<h2>Run times</h2><p>Wall time of a run, in seconds</p>{notes[1]}"
+        )
         for each in self._maps:
             each.show(drawn, is_closed=self._is_closed)
 

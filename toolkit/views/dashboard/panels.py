@@ -23,6 +23,7 @@ CSS = """
 .bk-clearfix { display: block; width: 100%; min-width: 0; max-width: 100%; }
 h1 { font-size: 20px; font-weight: 600; margin: 0; }
 h2 { font-size: 15px; font-weight: 600; margin: 0 0 4px; }
+h2.more { margin-top: 14px; }
 p { margin: 2px 0; }
 table { border-collapse: collapse; }
 th { font-weight: 500; color: #555; text-align: left; border-bottom: 1px solid #ccc; }
@@ -143,7 +144,7 @@ def tiers(document: Mapping[str, Any]) -> str:
         unit = "core-hours" if kind == "core_hours" else "GPU-hours"
         heads += [f"{unit} spent", f"{unit} to come"]
     numbers = range(2, len(heads))
-    return f"<h2>Progress by tier</h2>{table([*heads, ''], rows, numbers=numbers)}"
+    return f"<h2 class='more'>Progress by tier</h2>{table([*heads, ''], rows, numbers=numbers)}"
 
 
 def slowest(document: Mapping[str, Any]) -> str:

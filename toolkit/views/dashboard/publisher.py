@@ -97,12 +97,12 @@ def _link(client: "Client", told: Mapping[str, str | None]) -> str | None:
     return link if told["key"] is None else f"{link}?{urlencode({'key': told['key']})}"
 
 
-def _ask(client: "Client", handler: str, **told: Any) -> Any:
-    return client.sync(getattr(client.scheduler, handler), callback_timeout=_PATIENCE, **told)
+def _ask(dask: "Client", handler: str, /, **told: Any) -> Any:
+    return dask.sync(getattr(dask.scheduler, handler), callback_timeout=_PATIENCE, **told)
 
 
 class Publisher:
-    """Posts from a thread of its own, at most once a second; the sweep waits for its last post only.
+    """Posts from a thread of its own, at most once a second; only at its end a sweep waits for it.
 
     It takes a small share of one core: the more a look costs, the rarer it looks. Maps are drawn
     while somebody looks at them, and at the end.
@@ -150,7 +150,9 @@ class Publisher:
             took = time.thread_time() - began
             self.seconds += took
             share = _SHARE_WATCHED if self._wanted else _SHARE
-            wait = min(max(_EVERY_SECONDS, took / share), _RAREST_SECONDS)
+            is_first = self.posts <= 1  # which imports what it needs, and puts the page there
+            wait = _EVERY_SECONDS if is_first else max(_EVERY_SECONDS, took / share)
+            wait = min(wait, _RAREST_SECONDS)
         self._post(is_last=True)
 
     def _post(self, *, is_last: bool) -> None:
@@ -180,7 +182,7 @@ class Publisher:
             self._failed += 1
             if self._failed == _TRIES:
                 logger.warning(
-                    "the sweep's page on the Dask dashboard is not told any more how it goes: %s: %s",
+                    "the sweep's page on the Dask dashboard hears no more of it: %s: %s",
                     type(error).__name__,
                     error,
                 )
