@@ -519,8 +519,9 @@ class Sweep:
     ) -> "Job":
         from toolkit.execution.session import make_job
         from toolkit.execution.start import Start
+        from toolkit.views.dashboard.companion import show_on_dashboard
 
-        return make_job(
+        job = make_job(
             Start(
                 prepared=self._prepared,
                 results=self._results,
@@ -536,6 +537,9 @@ class Sweep:
                 select=self._prepared.space.sel,
             )
         )
+        names = [stage.name for stage in self.stages]
+        show_on_dashboard(job, self.store.name if self.store else ", ".join(names))
+        return job
 
     def _how_to_resume(self) -> str:
         if self.store is None:
