@@ -8,6 +8,7 @@ from toolkit.commands.doctor import doctor
 from toolkit.commands.exporting import export
 from toolkit.commands.log import log
 from toolkit.commands.reading import errors, status
+from toolkit.commands.reporting import report
 from toolkit.commands.reproducing import reproduce
 from toolkit.commands.running import explain, retry, run
 from toolkit.commands.steering import dash, scale, stop
@@ -38,6 +39,6 @@ def main(context: click.Context, debug: bool) -> None:
 
 for _command in (
     run, explain, retry, reproduce, submit, status, stop, scale, dash, errors, log, export,
-    check, compact, cluster, doctor,
+    report, check, compact, cluster, doctor,
 ):  # fmt: skip
     main.add_command(_command)

@@ -196,7 +196,7 @@ def look(store: Path) -> Standing:
     }
     told = told_by(store)
     pending, total = (sum(each[key] for each in stages.values()) for key in ("pending", "runs"))
-    state, message = state_of(driver, told, pending=pending, total=total)
+    state, message = state_of(driver, told.by(driver), pending=pending, total=total)
     return Standing(
         store=store,
         stages=stages,
@@ -205,7 +205,7 @@ def look(store: Path) -> Standing:
         tiers=told.tiers,
         state=state,
         message=message,
-        left=left_of(driver, told, pending=pending, now=time.time()),
+        left=left_of(driver, told.by(driver), pending=pending, now=time.time()),
     )
 
 

@@ -56,7 +56,7 @@ def snapshot_of_store(path: str | os.PathLike[str]) -> Snapshot:
     folder = Path(path).expanduser()
     driver = driver_of(folder)  # before the counts: of a driver that ends now, these are the last
     store = ZarrStore.read(folder)
-    told = told_by(folder)
+    told = told_by(folder).by(driver)
     now = time.time()
     is_running = driver is not None and driver.is_alive is not False
     names = store.stage_names
@@ -103,8 +103,10 @@ def state_of(driver: Driver | None, told: Told, *, pending: int, total: int) -> 
     """
     if driver is not None and driver.is_alive is not False:
         who = f"process {driver.pid} on {driver.host}"
-        unseen = f"it cannot be seen from here whether {who} lives"
-        return _running(driver, told), "" if driver.is_alive else unseen
+        if not driver.is_alive:
+            return _running(told), f"it cannot be seen from here whether {who} lives"
+        is_new = not told.begun and not told.is_ended
+        return _running(told), f"{who} has the store and has not begun yet" if is_new else ""
     if total and not pending:
         return "done", told.error
     if driver is not None:
@@ -116,10 +118,9 @@ def state_of(driver: Driver | None, told: Told, *, pending: int, total: int) -> 
     return ("cancelled" if told.is_asked else "idle"), told.because if pending else ""
 
 
-def _running(driver: Driver, told: Told) -> State:
+def _running(told: Told) -> State:
     """Return how a sweep stands that somebody runs."""
-    is_of_driver = told.started is not None and told.started >= driver.since - 1.0
-    if not is_of_driver or (not told.begun and not told.is_ended):
+    if not told.begun and not told.is_ended:
         return "starting"
     if told.is_stopping:
         return "stopping"
@@ -149,17 +150,15 @@ def _to_spend(told: Told, driver: Driver | None, pending: int, now: float) -> Co
 
 def _is_believed(driver: Driver | None, told: Told, now: float) -> bool:
     """Whether the driver that said what is left is there to do it."""
-    if driver is None or driver.is_alive is False or told.is_ended:
+    if driver is None or driver.is_alive is False or told.is_ended or not told.begun:
         return False
-    return _running(driver, told) != "starting" and (bool(driver.is_alive) or told.is_fresh(now))
+    return bool(driver.is_alive) or told.is_fresh(now)
 
 
 def _elapsed(driver: Driver | None, told: Told, now: float) -> float | None:
     if driver is None:
         return None
-    is_of_driver = told.started is not None and told.started >= driver.since - 1.0
-    since = told.started if told.started is not None and is_of_driver else driver.since
-    return max(0.0, now - since)
+    return max(0.0, now - (driver.since if told.started is None else told.started))
 
 
 class _Stage:
