@@ -11,6 +11,7 @@ STYLE = (
     ".tk-view .tk-dim{color:var(--jp-content-font-color2,inherit);opacity:.75}"
     ".tk-view .tk-inner{margin-left:1.2em}"
     ".tk-view summary{cursor:pointer}"
+    ".tk-view a{color:var(--jp-content-link-color,inherit)}"
     ".tk-view pre{margin:4px 0;padding:4px 8px;overflow-x:auto;"
     "background:var(--jp-layout-color2,transparent);color:inherit}"
     ".tk-view .tk-bar{display:flex;width:20em;max-width:100%;height:.8em;margin:.25em 0;"

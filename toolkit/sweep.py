@@ -409,11 +409,14 @@ class Sweep:
         -------
         pandas.DataFrame
             The labels, then ``stage run reason exception message traceback exit_code log attempts
-            tier peak_memory host``.
+            tier peak_memory host``. A notebook shows it by kind, with tracebacks folded away.
         """
-        return self._results.failures(
+        from toolkit.views.failures import shown_by_kind
+
+        found = self._results.failures(
             [(each.name, each.space, each.defaults) for each in self._prepared.stages]
         )
+        return shown_by_kind(found)
 
     def log_of(
         self,

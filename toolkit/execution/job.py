@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 from toolkit.errors import InterruptedSweepError
 from toolkit.execution.chain import Chain, Step
 from toolkit.execution.progress import Progress
+from toolkit.markup import bar, legend, link, view
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -193,6 +194,21 @@ class Job:
     def __repr__(self) -> str:
         state = "finished" if self.is_finished else "running"
         return f"<Job {state}: {self.progress}>"
+
+    def _repr_html_(self) -> str:
+        progress = self.progress
+        counts = {"done": progress.done, "failed": progress.failed, "blocked": progress.blocked}
+        there = {name: count for name, count in counts.items() if count or name == "done"}
+        if progress.pending:
+            there["pending"] = progress.pending
+        page = self.dashboard_link
+        return view(
+            "Job",
+            f"{'finished' if self.is_finished else 'running'}, {progress}",
+            bar(counts, max(progress.total, 1)),
+            legend(there),
+            f"<div>{link(page, 'Dask dashboard')}</div>" if page and not self.is_finished else "",
+        )
 
     def begin(self) -> "Job":
         """Start the thread that runs the sweep."""
