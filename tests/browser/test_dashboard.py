@@ -1,17 +1,8 @@
 """The pages of Dask's dashboard, as a browser beside the cluster shows them."""
 
 import re
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
-import pytest
-
-from tests.browser.conftest import Open, Picture
-from tests.browser.notebook import RUN_MS
-
-if TYPE_CHECKING:
-    from playwright.sync_api import Page
-
+from tests.browser.conftest import Open
 
 CLUSTER = """import toolkit as tk
 cluster = tk.cluster("local", workers=2)

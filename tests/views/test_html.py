@@ -160,7 +160,10 @@ def test_a_table_of_failures_is_pandas_own_in_all_else(tmp_path: Path) -> None:
     frame.loc[0, "message"] = "looked at"
     assert "looked at" in read(frame._repr_html_()).text
     assert "none" in read(sweep.sel(x=[2, 5]).failures()._repr_html_()).text
-    assert "3 × ValueError: " in read(failures_html(frame.drop(columns=["traceback", "log", "stage"]))).text
+    assert (
+        "3 × ValueError: "
+        in read(failures_html(frame.drop(columns=["traceback", "log", "stage"]))).text
+    )
 
 
 def test_a_hundred_thousand_failures_take_a_moment_and_little_room() -> None:
