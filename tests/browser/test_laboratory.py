@@ -37,6 +37,9 @@ def test_a_sweep_runs_and_its_parts_show_themselves(
         for word in words:
             assert word in text, (cell, text)
     assert notebook.page.locator(".jp-OutputArea script").count() == 0
+    cells = notebook.page.locator(".tk-view td")
+    look = "cells => [...new Set(cells.map(cell => getComputedStyle(cell).textAlign))]"
+    assert cells.evaluate_all(look) == ["left"]
     for width in (1400, 700):
         picture(notebook.page, f"reprs_{theme}_{width}", width=width, keep=False)
 
