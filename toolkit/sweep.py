@@ -523,6 +523,13 @@ class Sweep:
         from toolkit.execution.session import make_job
         from toolkit.execution.start import Start
         from toolkit.views.dashboard.companion import show_on_dashboard
+        from toolkit.views.widget.showing import show_job
+
+        def again() -> "Job":
+            for stage in self.stages:
+                require_current(stage)
+            limits = (order, max_failures, time_limit, profile, log_level)
+            return self._job(client, "failed", *limits).begin()
 
         job = make_job(
             Start(
@@ -538,6 +545,8 @@ class Sweep:
                 dataset=self.dataset,
                 failures=self.failures,
                 select=self._prepared.space.sel,
+                again=again,
+                display=show_job,
             )
         )
         names = [stage.name for stage in self.stages]

@@ -103,8 +103,9 @@ def display_for(job: "Job", stream: TextIO) -> Display:
 
 def interactive_display(job: "Job") -> Display | None:
     """Return a widget that shows a job, None where this notebook can have none."""
-    del job
-    return None
+    from toolkit.views.widget.showing import WidgetDisplay, has_widgets
+
+    return WidgetDisplay(job) if has_widgets() else None
 
 
 def _snapshot_of(job: "Job") -> Snapshot:

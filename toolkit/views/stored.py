@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from toolkit.execution.times import MOST_SLOW, longest, median
 from toolkit.run_status import Status
 from toolkit.stages.failure import own_frame
 from toolkit.views.driver import Driver, driver_of
@@ -30,7 +31,7 @@ from toolkit.views.told import Told, told_by
 if TYPE_CHECKING:
     from toolkit.stores.runs.stage_runs import StageRuns
 
-MOST_GROUPS, MOST_RUNS, MOST_SLOW = 20, 10, 10
+MOST_GROUPS, MOST_RUNS = 20, 10
 UNKNOWN = "Why these runs failed is not known: the store does not tell."
 
 
@@ -244,7 +245,8 @@ class _Stage:
         now = time.time()
         took = {run: now - since for run, since in begun.items() if since is not None}
         running = sorted(took, key=lambda run: -took[run])[:MOST_SLOW]
-        ended = longest(self._seconds, self._status != Status.PENDING, MOST_SLOW)
+        took_once = np.where(self._status == Status.PENDING, np.float32(np.nan), self._seconds)
+        ended = longest(took_once, MOST_SLOW).tolist()
         labels = labels_of(self._runs.catalogue, np.array([*running, *ended], np.int64))
         return [
             SlowRun(
@@ -273,31 +275,6 @@ def counts_of(by_status: Sequence[int] | NDArray[np.int64], *, running: int = 0)
         pending=int(by_status[Status.PENDING]),
         running=min(running, int(by_status[Status.PENDING])),
     )
-
-
-def median(seconds: NDArray[np.float32]) -> float | None:
-    """Return the median of what is known, None where nothing is."""
-    known = seconds[np.isfinite(seconds)]
-    return float(np.median(known)) if len(known) else None
-
-
-def longest(seconds: NDArray[np.float32], is_asked: NDArray[np.bool_], most: int) -> list[int]:
-    """Return the runs that took longest, the longest first.
-
-    Parameters
-    ----------
-    seconds
-        Of each run, NaN where that is not known; shape ``(n_runs,)``.
-    is_asked
-        Which runs are looked at, same shape.
-    most
-        How many are wanted.
-    """
-    known = np.where(is_asked & np.isfinite(seconds), seconds, -1.0)
-    chosen = np.argpartition(-known, most)[:most] if len(known) > most else np.arange(len(known))
-    chosen = chosen[known[chosen] >= 0]
-    found: list[int] = chosen[np.argsort(-known[chosen], kind="stable")].tolist()
-    return found
 
 
 def reproduce_line(stage: str, run: int, *, is_one: bool) -> str:
