@@ -72,3 +72,22 @@ def test_made_up_words_are_no_error(tmp_path):
     assert len(look(path).tiers[0]["waits"]) <= 1000
     events.note("tiers", stage="fit", tiers=7)
     assert str(look(path))
+
+
+def test_the_time_that_is_left_is_told_while_its_driver_lives(tmp_path):
+    path = tmp_path / "s.zarr"
+    tk.Sweep(lambda x: x, {"x": range(3)}, store=path).run(progress=False)
+    store = ZarrStore.create_or_open(path)
+    store.acquire()
+    try:
+        store.stage("result").register(tk.grid(x=range(9)))
+        store.events.note("sweep_started", stages=[{"stage": "result", "runs": 9}])
+        store.events.note("stage_started", stage="result", asked=9, todo=6, threads=1)
+        store.events.note("outlook", low=60.0, high=90.0, core_hours=1.0, gpu_hours=0.0)
+        found = json.loads(CliRunner().invoke(main, ["status", str(path), "--json"]).stdout)
+        assert (found["state"], found["message"]) == ("running", "")
+        assert 30 < found["left"]["low"] <= 60 < found["left"]["high"] <= 90
+    finally:
+        store.release()
+    found = json.loads(CliRunner().invoke(main, ["status", str(path), "--json"]).stdout)
+    assert (found["state"], found["left"]) == ("idle", None)

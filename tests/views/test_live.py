@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import toolkit as tk
+from tests.views.schema import assert_described
 from tests.views.test_stored import counts_of_dataset, wait_for
 from toolkit.execution.failure_kinds import FailureKinds
 from toolkit.execution.job import Job
@@ -78,6 +79,7 @@ def assert_possible(seen: list[Snapshot], total: int) -> None:
     """Check that each state may have been, and that nothing went back."""
     assert len(seen) > 3
     for snapshot in seen:
+        assert_described(snapshot.document())
         assert snapshot.counts.total == total
         assert sum(group.count for group in snapshot.failures) == snapshot.counts.failed
         for stage in snapshot.stages:
@@ -266,10 +268,12 @@ def test_while_its_own_cluster_starts_a_job_is_starting(monkeypatch: pytest.Monk
         worker = snapshot_of(job).workers[0]
         assert (worker.threads, worker.tier) == (1, "cpu")
         assert worker.memory > 0
+        wait_for(lambda: len(snapshot_of(job).tiers) > 0)
         found = snapshot_of(job)
         [tier] = found.tiers
         assert (tier.name, tier.workers) == ("cpu", len(found.workers))
         assert found.dashboard_link == job.dashboard_link
+        assert_described(found.document())
     finally:
         may_go_on.set()
         job.cancel()

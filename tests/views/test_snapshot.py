@@ -1,8 +1,10 @@
 import json
 
+import jsonschema
 import pytest
 
 from tests.views import specimens
+from tests.views.schema import assert_described
 from toolkit.views.snapshot import Counts
 
 
@@ -32,3 +34,16 @@ def test_what_is_not_known_is_none_in_the_document():
     assert document["left"] is None
     assert document["stages"][0]["rate"] is None
     assert specimens.at_the_end().is_ended
+
+
+@pytest.mark.parametrize("specimen", [specimens.in_the_middle, specimens.at_the_end])
+def test_documents_keep_to_their_schema(specimen):
+    assert_described(specimen().document())
+
+
+def test_the_schema_refuses_what_it_does_not_tell_of():
+    document = specimens.at_the_end().document()
+    with pytest.raises(AssertionError):
+        assert_described(document | {"mood": "good"})
+    with pytest.raises(jsonschema.ValidationError):
+        assert_described(document | {"state": "sleepy"})

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 import toolkit as tk
+from tests.views.schema import assert_described
 from toolkit.errors import StoreError
 from toolkit.stores.files.lock import Lock
 from toolkit.stores.journals.events import FileEvents
@@ -198,6 +199,7 @@ def test_what_its_driver_says_is_believed_while_it_lives(begun: Path) -> None:
         assert 0 <= found.elapsed < 60
         time.sleep(0.2)
         later = snapshot_of_store(begun)
+        assert_described(later.document())
         assert later.left.high - later.left.low == pytest.approx(60.0)
         assert 98 < later.left.low <= found.left.low - 0.2 < 100
         assert later.to_spend == Cost(core_hours=1.5)
@@ -237,6 +239,7 @@ def test_tiers_are_those_of_the_log_and_never_more_than_what_is_left(begun: Path
         log.note("stage_started", stage="divide")
         log.note("tiers", stage="divide", tiers={"small": small, "large": large | {"waits": "?"}})
         found = snapshot_of_store(begun)
+        assert_described(found.document())
         cheap, dear = found.tiers
         assert (cheap.name, cheap.stage, cheap.pending, cheap.running) == ("small", "divide", 28, 8)
         assert (dear.pending, dear.running, dear.at_once, dear.waits) == (2, 0, 0, "?")
@@ -319,6 +322,7 @@ def _look(path: Path) -> Snapshot | None:
         return None
 
 
-def test_a_document_is_json(store: Path) -> None:
+def test_a_document_is_json_and_keeps_to_its_schema(store: Path) -> None:
     document = snapshot_of_store(store).document()
     assert json.loads(json.dumps(document, allow_nan=False)) == document
+    assert_described(document)

@@ -253,6 +253,7 @@ class Engine:
             return
         self._learning = Learning.begin(self.work, ladder, self._needs, self.queue)
         self._learning.look(self._pace.expected)
+        self._witness.look(self.executor)
 
     def _wave_summaries(self) -> list[BatchSummary]:
         """Wait for the first wave; not for all of it, once a slow one has shown a success."""

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from toolkit.execution.failure_kinds import FailureKinds, together
 from toolkit.execution.observation import FailureKind, Moment, StageSeen
 from toolkit.execution.run_queue import Ids
+from toolkit.execution.sources import SpaceSource, runs_left
 from toolkit.execution.times import MOST_SLOW, Times
 from toolkit.run_status import Status
 from toolkit.stages.failure import RunFailure
@@ -58,7 +59,7 @@ class StageWatch:
             if step.engine is not None:
                 patience = 0.0 if len(step.ids) or is_ended else _PATIENCE
                 moment = step.engine.moment(patience=patience)
-            if moment is None or not moment.counts.sum():
+            if moment is None:
                 return self._waiting(step)
             return self._seen(step, moment, is_ended=is_ended)
 
@@ -93,7 +94,9 @@ class StageWatch:
         """Return how a stage stands that has not begun, or has not been counted yet."""
         if not len(step.ids):
             counts = np.zeros(len(Status), np.int64)
-            counts[Status.PENDING] = len(step.prepared.space)
+            source = step.engine.work.source if step.engine is not None else None
+            is_space = source is None or isinstance(source, SpaceSource)
+            counts[Status.PENDING] = len(step.prepared.space) if is_space else runs_left(source)
             return StageSeen(name=step.name, catalogue=step.runs.catalogue, counts=counts)
         if time.monotonic() - self._counted_at > _RECOUNT_SECONDS:
             self._counted_at = time.monotonic()
