@@ -16,7 +16,7 @@ from toolkit.cli import main
 
 COMMANDS = {
     "check", "cluster", "compact", "dash", "doctor", "errors", "explain", "export", "log",
-    "reproduce", "retry", "run", "scale", "status", "stop", "submit",
+    "report", "reproduce", "retry", "run", "scale", "status", "stop", "submit",
 }  # fmt: skip
 
 ROOT = Path(__file__).parents[1]

@@ -113,8 +113,8 @@ def safe(label: Any) -> Any:
 
     Examples
     --------
-    >>> safe("rate"), safe("$\\mu$m"), safe("5 $ and $ }{")
-    ('rate', '$\\mu$m', '5 \\$ and \\$ }{')
+    >>> safe("rate"), safe("$\\mu$m"), safe("$\\frac{$")
+    ('rate', '$\\mu$m', '\\$\\frac{\\$')
     """
     if not isinstance(label, str):
         return label

@@ -7,6 +7,7 @@ from html import escape
 from typing import Any
 
 from toolkit.views.plain import printable
+from toolkit.views.text import duration
 
 LONGEST = 2_000
 """Characters of a text that are shown; tracebacks have more."""
@@ -120,6 +121,17 @@ def time_of(value: Any) -> str:
 def count(number: int, what: str) -> str:
     """Return ``"1 run"`` or ``"1,024 runs"``."""
     return f"{number:,} {what}" + ("" if number == 1 else "s")
+
+
+def took(seconds: float) -> str:
+    """Return a duration as HTML.
+
+    Examples
+    --------
+    >>> took(0.00012), took(3725)
+    ('120 µs', '1 h 02 min')
+    """
+    return text(duration(seconds).replace(" us", " µs"))
 
 
 def hours(amount: float) -> str:

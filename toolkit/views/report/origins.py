@@ -15,9 +15,9 @@ from toolkit.views.report.elements import (
     table,
     text,
     time_of,
+    took,
 )
 from toolkit.views.report.material import Material, StageMaterial
-from toolkit.views.text import duration
 
 _MOST_SESSIONS = 30
 _TOKEN = 12  # characters of a hash that tell it from all others here
@@ -150,7 +150,7 @@ def _session(started: Mapping[str, Any]) -> list[str]:
         *begun,
         _number(end.get("done")),
         _number(end.get("failed")),
-        text(duration(seconds)) if is_number else "",  # type: ignore[arg-type]
+        took(seconds) if is_number else "",  # type: ignore[arg-type]
         text(why, 300),
     ]
 

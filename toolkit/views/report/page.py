@@ -50,7 +50,7 @@ details{margin:.25rem 0}summary{cursor:pointer}
 details>div{margin:.35rem 0 .8rem 1.1rem}
 .failure{border-left:3px solid var(--failed);padding:.1rem 0 .1rem .9rem;margin:1rem 0}
 .failure p{margin:.2rem 0;max-width:none}
-.numbers{display:grid;grid-template-columns:repeat(auto-fit,minmax(9rem,1fr));gap:.75rem;
+.numbers{display:grid;grid-template-columns:repeat(auto-fit,minmax(7rem,1fr));gap:.75rem;
 margin:1.5rem 0 1rem}
 .numbers div{background:var(--soft);border-radius:8px;padding:.7rem .9rem}
 .numbers b{display:block;font-size:1.3rem;font-weight:620;line-height:1.25}

@@ -11,10 +11,11 @@ from toolkit.views.report.elements import (
     table,
     text,
     time_of,
+    took,
+    verbatim,
 )
 from toolkit.views.report.material import Material
 from toolkit.views.snapshot import Cost, Counts, Snapshot, StageState, TierState
-from toolkit.views.text import duration
 
 _STATES = ("done", "stale", "failed", "blocked", "pending")
 
@@ -36,19 +37,17 @@ def summary(material: Material) -> str:
     measured = sum(float(stage.measured.sum(dtype="f8")) for stage in material.stages)
     cells = [
         (f"{counts.total:,}", "run" if counts.total == 1 else "runs"),
-        (_share(counts.done + counts.stale, counts.total), "done"),
+        (text(_share(counts.done + counts.stale, counts.total)), "done"),
         (f"{counts.failed + counts.blocked:,}", "failed or blocked"),
     ]
     if counts.pending:
         cells.append((f"{counts.pending:,}", "pending"))
-    cells.append((duration(measured) if measured else "–", "wall time of all runs"))
+    cells.append((took(measured) if measured else "–", "wall time of all runs"))
     if shown.spent is not None:
-        cells.append((hours(shown.spent.core_hours), "core-hours"))
+        cells.append((text(hours(shown.spent.core_hours)), "core-hours"))
         if shown.spent.gpu_hours:
-            cells.append((hours(shown.spent.gpu_hours), "GPU-hours"))
-    boxes = "".join(
-        f"<div><b>{text(big)}</b><span>{text(what)}</span></div>" for big, what in cells
-    )
+            cells.append((text(hours(shown.spent.gpu_hours)), "GPU-hours"))
+    boxes = "".join(f"<div><b>{big}</b><span>{text(what)}</span></div>" for big, what in cells)
     return f'<div class="numbers">{boxes}</div>'
 
 
@@ -57,7 +56,7 @@ def status_section(material: Material) -> str:
     shown = material.snapshot
     parts = [note(f"{_ending(shown)} {dim('As of ' + time_of(shown.at) + '.')}")]
     if shown.message:
-        parts.append(note(text(shown.message, 1000)))
+        parts.append(_said(shown.message))
     if not shown.counts.total:
         return section("Status", *parts, note("No run has been registered yet."))
     parts += [_bar(shown.counts), _key(shown.counts), _stages(shown.stages)]
@@ -81,7 +80,7 @@ def costs_section(material: Material) -> str:
         measured = stage.measured
         if len(measured):
             whole = float(measured.sum(dtype="f8"))
-            rows.append([text(stage.name, 80), f"{len(measured):,}", duration(whole)])
+            rows.append([text(stage.name, 80), f"{len(measured):,}", took(whole)])
     if rows:
         heads = ["stage", "runs that were timed", "wall time of all"]
         parts.append(table(heads, rows, numbers=heads[1:]))
@@ -110,6 +109,11 @@ def costs_section(material: Material) -> str:
     )
 
 
+def _said(message: str) -> str:
+    """Return what the driver said; of several lines, such as a traceback, all as they are."""
+    return verbatim(message, 2000) if "\n" in message else note(text(message, 1000))
+
+
 def _ending(shown: Snapshot) -> str:
     counts = shown.counts
     if shown.state in WORDS:
@@ -131,7 +135,7 @@ def _bar(counts: Counts) -> str:
 def _key(counts: Counts) -> str:
     parts = "".join(
         f'<span><i class="{state}"></i>{getattr(counts, state):,} {state} '
-        f"({_share(getattr(counts, state), counts.total)})</span>"
+        f"({text(_share(getattr(counts, state), counts.total))})</span>"
         for state in _STATES
         if getattr(counts, state)
     )
@@ -145,7 +149,7 @@ def _stages(stages: tuple[StageState, ...]) -> str:
             text(stage.name, 80),
             f"{stage.counts.total:,}",
             *(f"{getattr(stage.counts, state):,}" for state in _STATES),
-            "" if stage.seconds is None else text(duration(stage.seconds)),
+            "" if stage.seconds is None else took(stage.seconds),
         ]
         for stage in stages
     ]
@@ -171,8 +175,8 @@ def _tiers(tiers: tuple[TierState, ...]) -> str:
 def _to_come(shown: Snapshot) -> str:
     said = "" if shown.to_spend is None else _cost(shown.to_spend)
     if shown.left is not None:
-        low, high = duration(shown.left.low), duration(shown.left.high)
-        said += (", in " if said else "in ") + text(f"{low} to {high}")
+        low, high = took(shown.left.low), took(shown.left.high)
+        said += (", in " if said else "in ") + f"{low} to {high}"
     return said
 
 

@@ -17,11 +17,11 @@ from toolkit.views.report.elements import (
     subheading,
     table,
     text,
+    took,
 )
 from toolkit.views.report.material import Floats32, Material, StageMaterial
 from toolkit.views.report.spaces import shown_labels
 from toolkit.views.snapshot import SlowRun
-from toolkit.views.text import duration
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -42,7 +42,10 @@ _TICKS = {
     360e3: "100 h",
 }
 _SIZE = (5.8, 3.1)  # inches
-_WIDE = 20.0  # factor between slow and fast runs from which the axis is by magnitude
+# Factors from which the axis is by magnitude: between slow and fast runs, and from the slowest to
+# the median.
+_WIDE, _FAR = 20.0, 50.0
+_FEWEST = 10  # runs that have a distribution
 
 
 def times_section(material: Material, pictures: Pictures) -> str:
@@ -51,8 +54,9 @@ def times_section(material: Material, pictures: Pictures) -> str:
     if not timed:
         return section("Run times", note("No run has been timed yet."))
     parts = [_quantiles(timed)]
-    if can_draw():
-        drawn = "".join(_histogram(stage, pictures) for stage in timed[:_MOST_STAGES])
+    drawable = [stage for stage in timed if len(stage.measured) >= _FEWEST]
+    if drawable and can_draw():
+        drawn = "".join(_histogram(stage, pictures) for stage in drawable[:_MOST_STAGES])
         parts.append(f'<div class="pictures">{drawn}</div>')
     if material.snapshot.slowest:
         parts += [subheading("Slowest runs"), _slowest(material.snapshot.slowest)]
@@ -68,7 +72,7 @@ def _quantiles(stages: list[StageMaterial]) -> str:
         seconds = stage.measured
         low, middle, high = np.quantile(seconds, (0.05, 0.5, 0.95)).tolist()
         longest, mean = float(seconds.max()), float(seconds.mean(dtype="f8"))
-        times = [duration(each) for each in (low, middle, mean, high, longest)]
+        times = [took(each) for each in (low, middle, mean, high, longest)]
         row = [text(stage.name, 80), f"{len(seconds):,}", *times]
         if has_memory:
             row += list(_memory(stage.peaks))
@@ -95,14 +99,14 @@ def _histogram(stage: StageMaterial, pictures: Pictures) -> str:
 
 def _draw_bars(axes: "Axes", seconds: Floats) -> bool:
     """Draw how many runs took how long; return whether by magnitude."""
-    from matplotlib.ticker import MaxNLocator
+    from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 
     from toolkit.views.plots.canvas import OKABE_ITO, ink
 
     positive = seconds[seconds > 0]
     low, high = np.quantile(positive, (0.02, 0.98)) if len(positive) else (0.0, 0.0)
-    is_log = bool(low > 0 and high > _WIDE * low)
     middle = float(np.median(seconds))
+    is_log = bool(low > 0 and (high > _WIDE * low or positive.max() > _FAR * middle))
     unit, factor = next(((u, f) for limit, u, f in _UNITS if middle < limit), ("h", 1 / 3600))
     shown = positive if is_log else seconds * factor
     least, most = float(shown.min()), float(shown.max())
@@ -114,6 +118,7 @@ def _draw_bars(axes: "Axes", seconds: Floats) -> bool:
     axes.stairs(counts, edges, fill=True, color=OKABE_ITO[0], alpha=0.85)
     axes.axvline(middle if is_log else middle * factor, color=ink(), ls="--", lw=1)
     axes.yaxis.set_major_locator(MaxNLocator(6, integer=True))
+    axes.yaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
     axes.set(xlabel="wall time of a run" + ("" if is_log else f" ({unit})"), ylabel="runs")
     axes.set_ylim(bottom=0)
     if is_log:
@@ -129,7 +134,7 @@ def _slowest(slowest: tuple[SlowRun, ...]) -> str:
     heads = ["wall time", "stage", "run", "labels", *(["tier"] if has_tiers else [])]
     rows = [
         [
-            text(duration(each.seconds)) + (dim(" until now") if each.is_running else ""),
+            took(each.seconds) + (dim(" until now") if each.is_running else ""),
             text(each.stage, 80),
             f"{each.run:,}",
             shown_labels(each.labels),
