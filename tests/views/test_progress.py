@@ -204,7 +204,7 @@ def test_a_real_terminal_is_redrawn_in_place_and_given_back(tmp_path: Path) -> N
     drawings = words.count("model ")
     assert 2 <= drawings <= 2 + 4 * float(out.split()[-1])
     last = words[words.rindex("! done  ") :]
-    assert "█ 11 of 12 done   × 1 failed" in last
+    assert "━ 11 of 12 done   × 1 failed" in last
     assert "1  ValueError  study.py:8 in model  [red]no[/] five" in last or "failed in" not in last
     assert "! finished, 1 of 12 runs failed" in last
     assert screen.count("\x1b[?25h") >= screen.count("\x1b[?25l") == 1  # the cursor
@@ -220,7 +220,9 @@ def test_a_terminal_that_cannot_be_redrawn_gets_lines(tmp_path: Path) -> None:
 
 
 def test_a_store_is_watched_in_a_terminal_until_its_sweep_ends(tmp_path: Path) -> None:
-    sweep = subprocess.Popen(script(tmp_path), cwd=tmp_path, stdout=subprocess.DEVNULL)
+    command = script(tmp_path)
+    (tmp_path / "study.py").write_text(SWEEP.replace("sleep(0.15)", "sleep(0.8)"))
+    sweep = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL)
     try:
         while not (tmp_path / "s.zarr" / "zarr.json").exists():
             assert sweep.poll() is None
@@ -233,7 +235,7 @@ def test_a_store_is_watched_in_a_terminal_until_its_sweep_ends(tmp_path: Path) -
     assert "● running  s.zarr" in words
     assert "running: process" in words
     last = words[words.rindex("! done  s.zarr") :]
-    assert "█ 11 of 12 done   × 1 failed" in last
+    assert "━ 11 of 12 done   × 1 failed" in last
     assert "1  ValueError  study.py:8 in model  [red]no[/] five" in last
     assert "! finished, 1 of 12 runs failed" in last
     assert "toolkit errors s.zarr --group" in last
@@ -319,3 +321,35 @@ def test_the_display_is_chosen_by_what_there_is(monkeypatch: pytest.MonkeyPatch)
     display = progress.display_for(JOB, stream)
     display.close()
     assert isinstance(display, TerminalDisplay)
+
+
+@pytest.mark.notebook
+def test_a_real_kernel_without_widgets_shows_a_block_that_stays(tmp_path: Path) -> None:
+    import nbformat
+    from nbclient import NotebookClient
+
+    cell = f"import sys\nsys.modules['anywidget'] = None\n{SWEEP}"
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell)])
+    NotebookClient(notebook, timeout=120, resources={"metadata": {"path": str(tmp_path)}}).execute()
+    blocks = [each for each in notebook.cells[0].outputs if each.output_type == "display_data"]
+    assert len(blocks) == 1
+    found = read(blocks[0].data["text/html"])
+    assert "finished, 1 of 12 runs failed" in found.text
+    assert "11 done" in found.text
+    assert 'pip install "parallel-analysis-toolkit[notebook]"' in found.text
+    assert "script" not in found.tags
+
+
+def test_a_terminal_is_given_back_after_an_interrupt(tmp_path: Path) -> None:
+    cut = SWEEP.replace("range(12)", "range(200)").replace(
+        "begun =",
+        "import os, signal, threading\n"
+        "threading.Timer(3, os.kill, (os.getpid(), signal.SIGINT)).start()\n"
+        "begun =",
+    )
+    (tmp_path / "study.py").write_text(cut)
+    command = f"{sys.executable} study.py; test $? -ne 0"
+    screen, _ = pseudo_terminal(["sh", "-c", command], tmp_path)
+    assert screen.count("\x1b[?25h") >= screen.count("\x1b[?25l") == 1
+    assert "InterruptedSweepError" in screen
+    assert "stopped with" in screen

@@ -43,8 +43,8 @@ def test_all_that_matters_of_a_running_sweep_is_drawn() -> None:
     text = drawn(specimens.in_the_middle())
     for words in (
         "● running  /data/parcels.zarr  24 min 35 s elapsed",
-        "█ 1,480 of 1,500 done   × 20 failed",
-        "█ 61,204 of 148,500 done   × 1,312 failed   – 990 blocked   · 84,994 pending",
+        "━ 1,480 of 1,500 done   × 20 failed",
+        "━ 61,204 of 148,500 done   × 1,312 failed   ○ 990 blocked   · 84,994 pending",
         "▸ 24 of them running   41.5 runs/s   2.4 s a run",
         "25 to 48 min left   43.2 core-hours and 3 GPU-hours spent",
         "about 64.5 core-hours and 5.1 GPU-hours to come   2 workers, 6 threads",
@@ -130,9 +130,9 @@ def test_colors_are_there_unless_no_color_is_set(monkeypatch: pytest.MonkeyPatch
 
 def test_each_kind_of_runs_has_its_sign_in_the_bar_however_few_they_are() -> None:
     bar = bar_of(with_counts(done=10**6, failed=1, blocked=1, stale=1, pending=2, running=1))
-    assert set(bar) == set("█▒×–▸·")
-    assert bar.count("█") > 70
-    assert bar_of(with_counts(done=50, pending=50)).count("█") in (43, 44, 45)
+    assert set(bar) == set("━≈×○▸·")
+    assert bar.count("━") > 70
+    assert bar_of(with_counts(done=50, pending=50)).count("━") in (43, 44, 45)
     assert set(bar_of(with_counts())) == {"·"}
 
 

@@ -49,10 +49,10 @@ class _Part(NamedTuple):
 
 
 _PARTS = (
-    _Part("done", "█", "#", COLORS["done"]),
-    _Part("stale", "▒", "~", COLORS["stale"]),
+    _Part("done", "━", "=", COLORS["done"]),
+    _Part("stale", "≈", "~", COLORS["stale"]),
     _Part("failed", "×", "x", COLORS["failed"]),
-    _Part("blocked", "–", "-", COLORS["blocked"]),
+    _Part("blocked", "○", "o", COLORS["blocked"]),
     _Part("running", "▸", ">", COLORS["running"]),
     _Part("pending", "·", ".", ""),
 )
