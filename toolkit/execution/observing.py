@@ -94,9 +94,11 @@ class StageWatch:
         """Return how a stage stands that has not begun, or has not been counted yet."""
         if not len(step.ids):
             counts = np.zeros(len(Status), np.int64)
-            source = step.engine.work.source if step.engine is not None else None
-            is_space = source is None or isinstance(source, SpaceSource)
-            counts[Status.PENDING] = len(step.prepared.space) if is_space else runs_left(source)
+            source = None if step.engine is None else step.engine.work.source
+            if source is None or isinstance(source, SpaceSource):
+                counts[Status.PENDING] = len(step.prepared.space)
+            else:
+                counts[Status.PENDING] = runs_left(source)
             return StageSeen(name=step.name, catalogue=step.runs.catalogue, counts=counts)
         if time.monotonic() - self._counted_at > _RECOUNT_SECONDS:
             self._counted_at = time.monotonic()
