@@ -33,6 +33,7 @@ STUDIES = {
     "durability": ("durability.py",),
     "replay": ("replay.py",),
     "saving": ("torch_batches.py", "--saving"),
+    "widget": ("widget.py",),
 }
 """Comparisons of one feature each, with other competitors; each is a script of its own."""
 

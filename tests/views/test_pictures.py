@@ -48,7 +48,7 @@ def test_a_map_is_the_mean_of_the_dataset_over_all_other_dims(stored: Path) -> N
     np.testing.assert_array_equal(picture.x.labels, data.beta.values)
     np.testing.assert_array_equal(picture.y.labels, data.gamma.values)  # type: ignore[union-attr]
     assert picture.x.title == "transmission rate (1/day)"
-    assert picture.note == "mean over 4 trial"
+    assert picture.note == "mean over trial (4)"
     assert picture.n_missing == 1
 
 
@@ -83,7 +83,7 @@ def test_states_are_codes_and_a_failed_run_leads(stored: Path) -> None:
     assert picture.words[Status.FAILED] == "failed"
     assert set(np.unique(picture.values)) == {Status.DONE, Status.FAILED}
     assert (picture.values == Status.FAILED).sum() == 1
-    assert picture.note == "failed where any of 4 trial is"
+    assert picture.note == "failed where any is, over trial (4)"
 
 
 def test_run_times_are_drawn_too(stored: Path) -> None:

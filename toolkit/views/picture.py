@@ -62,7 +62,7 @@ class Along:
         """Return each label as a text."""
         kind = self.labels.dtype.kind
         if kind == "f":
-            return [f"{each:.6g}" for each in self.labels.tolist()]
+            return [f"{each:.4g}" for each in self.labels.tolist()]
         if kind == "M":
             return [_date(each) for each in self.labels]
         return [str(each) for each in self.labels.tolist()]

@@ -13,13 +13,21 @@ import numpy.typing as npt
 
 from toolkit.errors import ToolkitError
 from toolkit.run_status import Status
-from toolkit.spaces.labels import NEAR, as_labels, kind_of, match
-from toolkit.stages.schema import Schema, Variable
-from toolkit.stores.reading.frame import RUN, FlatFrame
-from toolkit.stores.reading.live import LiveStage, dims_of, is_drawn
+from toolkit.stages.schema import Variable
+from toolkit.stores.reading.live import LiveStage, is_drawn
 from toolkit.stores.zarr_store import ZarrStore
 from toolkit.views.picture import Along, Picture
 from toolkit.views.reduction import block_mean, bounds, leading_state, mean_over
+from toolkit.views.sides import (
+    home,
+    in_blocks,
+    inner_sides,
+    numbered,
+    outer_sides,
+    position,
+    replicates,
+    texts_of,
+)
 
 if TYPE_CHECKING:
     from toolkit.execution.job import Job
@@ -103,8 +111,8 @@ class Pictures:
         are not ``is_whole``: points are drawn over them.
         """
         found = self._one(output)
-        outer = _outer(found.stage)
-        return {**outer, **_inner(found.variable, found.stage.schema)}
+        outer = outer_sides(found.stage)
+        return {**outer, **inner_sides(found.variable, found.stage.schema)}
 
     def default(self, output: str) -> tuple[str | None, str | None]:
         """Return over what an output is drawn where nobody has chosen: x and y."""
@@ -115,9 +123,9 @@ class Pictures:
         varied = [
             name
             for name, dim in dims.items()
-            if dim.is_whole and len(dim) > 1 and not (points and name in _numbered(found.stage))
+            if dim.is_whole and len(dim) > 1 and not (points and name in numbered(found.stage))
         ]
-        chosen = [name for name in varied if name not in _replicates(found.stage)] or varied
+        chosen = [name for name in varied if name not in replicates(found.stage)] or varied
         if inner:
             return inner[0], None
         chosen = chosen or points or list(dims)
@@ -202,73 +210,6 @@ _STATES = {
 }
 
 
-def _outer(stage: LiveStage) -> dict[str, Along]:
-    frame = stage.frame
-    if isinstance(frame, FlatFrame):
-        attrs = {c.name: c.attrs for dim in stage.runs.catalogue.dims for c in dim.columns}
-        found = {
-            name: _along(name, labels, attrs.get(name, {}), is_whole=False)
-            for name, labels in stage.labels().items()
-            if len(np.unique(labels[:1000])) > 1
-        }
-        runs = np.asarray(frame.ids([np.arange(len(frame.runs))]))
-        return {**found, RUN: _along(RUN, runs, {"long_name": "run id"})}
-    dims: dict[str, Along] = {}
-    columns: dict[str, Along] = {}
-    for name, axis in dims_of(frame).items():
-        column = axis.dim.label_column
-        attrs = {} if column is None else column.attrs
-        dims[name] = _along(name, axis.ordered(axis.dim.labels), attrs)
-        for each in axis.dim.columns:
-            if each.name != name:
-                labels = axis.ordered(each.labels)
-                columns[each.name] = _along(each.name, labels, each.attrs, is_whole=False)
-    return {**dims, **columns}
-
-
-def _inner(variable: Variable, schema: Schema) -> dict[str, Along]:
-    found = {}
-    for name, size in zip(variable.dims, variable.shape, strict=True):
-        coord = schema.coords.get(name)
-        if coord is not None and coord.dims == (name,):
-            found[name] = _along(name, coord.values, coord.attrs)
-        else:
-            found[name] = _along(name, np.arange(size), {})
-    return found
-
-
-def _along(
-    name: str, labels: Array, attrs: Mapping[str, object], *, is_whole: bool = True
-) -> Along:
-    units, long_name = _texts(attrs)
-    return Along(name=name, labels=labels, units=units, long_name=long_name, is_whole=is_whole)
-
-
-def _texts(attrs: Mapping[str, object]) -> tuple[str, str]:
-    units, long_name = attrs.get("units"), attrs.get("long_name")
-    return "" if units is None else str(units), "" if long_name is None else str(long_name)
-
-
-def _replicates(stage: LiveStage) -> set[str]:
-    return {dim.name for dim in stage.runs.catalogue.dims if dim.kind == "replicates"}
-
-
-def _numbered(stage: LiveStage) -> set[str]:
-    """Return the dims whose labels are no more than the numbers of rows."""
-    dims = stage.runs.catalogue.dims
-    return {RUN, *(dim.name for dim in dims if dim.kind == "rows" and dim.label_column is None)}
-
-
-def _position(dim: Along, label: object) -> int:
-    labels = as_labels([label])
-    is_like = kind_of(labels) == kind_of(dim.labels)
-    at = int(match(dim.labels, labels, rtol=NEAR)[0]) if is_like else -1
-    if at < 0:
-        some = ", ".join(dim.words()[:8]) + (", …" if len(dim) > 8 else "")
-        raise ToolkitError(f"{dim.name!r} has no label {label!r}; it has {some}.")
-    return at
-
-
 def _grid(
     output: _Output,
     dims: Mapping[str, Along],
@@ -280,7 +221,7 @@ def _grid(
     stage, variable = output.stage, output.variable
     outer = stage.frame.dims
     names = (*outer, *variable.dims)
-    fixed = {name: _position(dims[name], label) for name, label in where.items()}
+    fixed = {name: position(dims[name], label) for name, label in where.items()}
     fixed = {name: at for name, at in fixed.items() if name in names and name not in (x, y)}
     others = [name for name in names if name not in (x, y) and name not in fixed]
     indices, thinned = _indices(output, dims, names, fixed, (x, y))
@@ -304,20 +245,21 @@ def _grid(
         drawn = block_mean(means, sizes[::-1] if is_turned else sizes)
     drawn = drawn.T if is_turned else drawn
     each = dict(zip(sides, sizes, strict=True))
-    units, long_name = _texts(variable.attrs)
+    units, long_name = texts_of(variable.attrs)
     return Picture(
         kind="line" if y is None else "map",
         name=output.name,
         stage=stage.name,
-        x=_blocks(dims[x], each[x]),
-        y=None if y is None else _blocks(dims[y], each[y]),
+        x=in_blocks(dims[x], each[x]),
+        y=None if y is None else in_blocks(dims[y], each[y]),
         values=_single(drawn.reshape(1, -1) if y is None else drawn),
         band=None if band is None or each[x] > 1 else _single(band),
         low=None if scale is None else scale[0],
         high=None if scale is None else scale[1],
         units=units,
         long_name=long_name,
-        note=_note(output, dims, fixed, others, each, thinned),
+        note=_note(output, dims, fixed, others, each, thinned)
+        + ("" if band is None or each[x] > 1 else ", and the range of all"),
         words=WORDS if output.is_state and variable.name == "status" else {},
     )
 
@@ -396,11 +338,11 @@ def _points(
     stage, variable = output.stage, output.variable
     if variable.dims:
         raise ToolkitError(f"{output.name!r} has inner dims, and a point is one number.")
-    home = {name: _home(stage, name) for name in (x, y) if name is not None}
-    if len(set(home.values())) > 1:
+    homes = {name: home(stage, name) for name in (x, y) if name is not None}
+    if len(set(homes.values())) > 1:
         raise ToolkitError(f"{x!r} and {y!r} lie along different dims: there are no points.")
-    dim = home[x]
-    fixed = {name: _position(dims[name], label) for name, label in where.items()}
+    dim = homes[x]
+    fixed = {name: position(dims[name], label) for name, label in where.items()}
     names = stage.frame.dims
     indices: dict[str, Ints | None] = {
         name: np.array([fixed[name]]) if name in fixed and name != dim else None for name in names
@@ -411,7 +353,7 @@ def _points(
     drawn = leading_state(values, axes, (1,)) if is_status else mean_over(values, axes)
     step = -(-len(drawn) // _MOST_POINTS) or 1
     scale = (0.0, float(len(Status) - 1)) if is_status else bounds(drawn)
-    units, long_name = _texts(variable.attrs)
+    units, long_name = texts_of(variable.attrs)
     others = [name for name in names if name != dim and name not in fixed]
     notes = [_note(output, dims, {k: fixed[k] for k in fixed if k != dim}, others, {}, [])]
     if step > 1:
@@ -442,28 +384,6 @@ def _points(
     )
 
 
-def _home(stage: LiveStage, name: str) -> str:
-    frame = stage.frame
-    if isinstance(frame, FlatFrame) or name in frame.dims:
-        return RUN if isinstance(frame, FlatFrame) else name
-    for dim, axis in dims_of(frame).items():
-        if any(column.name == name for column in axis.dim.columns):
-            return dim
-    raise ToolkitError(f"{name!r} lies along no dim of the runs.")
-
-
-def _blocks(dim: Along, size: int) -> Along:
-    if size == 1:
-        return dim
-    starts = np.arange(0, len(dim), size)
-    if dim.is_number:
-        counts = np.minimum(size, len(dim) - starts)
-        labels: Array = np.add.reduceat(dim.labels.astype(np.float64), starts) / counts
-    else:
-        labels = dim.labels[starts]
-    return Along(name=dim.name, labels=labels, units=dim.units, long_name=dim.long_name, each=size)
-
-
 def _note(
     output: _Output,
     dims: Mapping[str, Along],
@@ -475,10 +395,11 @@ def _note(
     """Return in words what is selected, and what the mean is taken of."""
     is_status = output.is_state and output.variable.name == "status"
     notes = [f"{name} = {dims[name].words()[at]}" for name, at in fixed.items()]
-    many = [f"{len(dims[name]):,} {name}" for name in others if len(dims[name]) > 1]
+    many = [f"{name} ({len(dims[name]):,})" for name in others if len(dims[name]) > 1]
     if many:
-        which = " × ".join(many)
-        notes.append(f"failed where any of {which} is" if is_status else f"mean over {which}")
+        which = " and ".join(many)
+        how = "failed where any is, over" if is_status else "mean over"
+        notes.append(f"{how} {which}")
     if thinned:
         notes.append(f"of {' and '.join(thinned)} some labels only")
     blocks = [f"{size} {name}" for name, size in each.items() if size > 1]

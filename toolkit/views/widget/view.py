@@ -42,6 +42,7 @@ class JobView:
 
     def __init__(self, job: "Job", look: Callable[["Job"], Snapshot] | None = None) -> None:
         self.widget = model_class()()
+        _hear_while_cells_run(self.widget)
         self.job = job
         self._look = look or _snapshot_of
         self._budget = Budget()
@@ -296,6 +297,16 @@ class JobView:
 
     def _outer(self) -> set[str]:
         return {dim.name for step in self.job.steps for dim in step.prepared.space.dims}
+
+
+def _hear_while_cells_run(widget: Any) -> None:
+    """Let buttons be heard in the thread that JupyterLab has made for them.
+
+    ipykernel 7.4 sends messages for a widget to where the widget has spoken last, which is the
+    thread of the cells: a sweep could not be cancelled before the cell that runs has ended.
+    """
+    if hasattr(widget.comm, "_reply_subshell_for"):
+        widget.comm._reply_subshell_for = None
 
 
 def _words(error: Exception) -> str:

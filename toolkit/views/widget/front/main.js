@@ -75,17 +75,19 @@ function render({ model, el }) {
     say(counts, countsText(state.counts));
     fillBar(bar, state.counts);
     say(times, timesText(state));
-    if (state.dashboard_link) {
+    if (state.dashboard_link && !state.is_ended) {
       const link = made("a", "", "Dask dashboard");
       link.href = state.dashboard_link;
       link.target = "_blank";
       link.rel = "noopener";
       times.append(times.textContent ? " · " : "", link);
     }
-    say(said, [state.message, state.said, state.focus].filter(Boolean).join(" "));
-    if (state.focus) said.append(" ", unfocus);
+    const focus = state.is_ended ? "" : state.focus;
+    say(said, [state.message, state.said, focus].filter(Boolean).join(" "));
+    if (focus) said.append(" ", unfocus);
     said.hidden = !said.textContent;
     const can = new Set(state.can);
+    say(buttons.querySelector("[data-action=retry]"), state.counts.failed ? "retry failed" : "run the rest");
     for (const button of buttons.children) button.hidden = !can.has(button.dataset.action);
     showStages(stages, state);
     showWorkers(workers, state);

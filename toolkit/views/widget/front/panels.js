@@ -45,13 +45,14 @@ function timesText(state) {
     const [low, high] = [duration(state.left.low), duration(state.left.high)];
     parts.push(low === high ? `about ${low} left` : `${low} to ${high} left`);
   }
-  if (state.spent) parts.push(costText(state.spent));
-  if (state.to_spend && !state.is_ended) parts.push(`about ${costText(state.to_spend)} to come`);
+  if (state.spent && state.spent.core_hours) parts.push(costText(state.spent));
+  if (state.to_spend && state.to_spend.core_hours && !state.is_ended) parts.push(`about ${costText(state.to_spend)} to come`);
   return parts.join(" · ");
 }
 
 function costText(cost) {
-  const parts = [`${number(cost.core_hours)} core-hours`];
+  const hours = cost.core_hours;
+  const parts = [hours >= 0.1 ? `${number(hours)} core-hours` : `${duration(hours * 3600)} of CPU`];
   if (cost.gpu_hours) parts.push(`${number(cost.gpu_hours)} GPU-hours`);
   return parts.join(", ");
 }
@@ -159,8 +160,8 @@ function reproduceLine(code) {
 
 function showWorkers(home, state) {
   const rows = tierRows(state);
-  home.hidden = !rows.length;
-  if (!rows.length) return;
+  home.hidden = state.is_ended || !rows.length;
+  if (home.hidden) return;
   const table = made("table");
   const head = made("tr");
   for (const title of ["tier", "workers", "running", "pending", "memory", "spent", "to come"]) {

@@ -65,7 +65,8 @@ function drawPicture(canvas, picture, sides, grid, palette) {
   const y = picture.kind === "line" || !sides.y ? rangeAxis(picture, grid, tall)
     : picture.kind === "map" ? axisOf(sides.y, tall, 26) : pointAxis(sides.y, tall, 40);
   box.left = 34 + Math.max(...y.ticks.map((tick) => pen.measureText(tick.text).width), 10);
-  box.right = isColored ? (picture.words ? 90 : 84) : 16;
+  box.right = !isColored ? 16 : picture.words ? 90
+    : 46 + Math.max(20, ...scaleSteps(picture, tall).map((v) => pen.measureText(number(v)).width));
   const wide = width - box.left - box.right;
   const x = picture.kind === "scatter" ? pointAxis(sides.x, wide, 70) : axisOf(sides.x, wide, 70);
   pen.fillStyle = theme.ground;
@@ -269,6 +270,12 @@ function fitted(pen, text, pixels) {
   return `${kept}…`;
 }
 
+function scaleSteps(picture, tall) {
+  if (picture.low === null) return [];
+  if (picture.low === picture.high) return [picture.low];
+  return roundSteps(picture.low, picture.high, Math.max(2, Math.floor(tall / 50)));
+}
+
 function drawScale(pen, box, wide, tall, picture, palette, theme) {
   const left = box.left + wide + 14;
   pen.textAlign = "left";
@@ -291,8 +298,7 @@ function drawScale(pen, box, wide, tall, picture, palette, theme) {
   pen.fillStyle = theme.text;
   pen.strokeStyle = theme.text;
   const range = picture.high - picture.low;
-  const steps = range ? roundSteps(picture.low, picture.high, Math.max(2, Math.floor(tall / 50))) : [picture.low];
-  for (const value of steps) {
+  for (const value of scaleSteps(picture, tall)) {
     const at = box.top + tall - (range ? (value - picture.low) / range : 0.5) * tall;
     pen.fillText(number(value), left + 17, at);
   }
