@@ -10,6 +10,7 @@
 #   make lint          ruff and mypy
 #   make docs          docs/_build/html/index.html; a warning is an error
 #   make notebooks     executes notebooks/ anew
+#   make pictures      docs/images anew, from what the tests see in a browser
 #   make constraints   looks for newer versions of what we depend on
 #
 # PYTHON=python3.12 makes .venv with another Python, TORCH=1 installs torch (about 3 GB), TORCH=0 leaves it out,
@@ -18,7 +19,7 @@
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := setup
-.PHONY: setup demo test test-newest test-long faults fuzz bench docs lint notebooks constraints \
+.PHONY: setup demo test test-newest test-long faults fuzz bench docs lint notebooks pictures constraints \
 	unmarked-on-newest debian
 
 # Processes start three times as fast from modules that are compiled once.
@@ -28,12 +29,12 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 NEWEST := .venv-newest
-EXTRAS := dev,docs,export,notebook,refine,test
+EXTRAS := browser,dev,docs,export,notebook,refine,test
 ROUNDS ?= 1
 UNMARKED := not (notebook or faults or slurm or browser or gpu or long)
 
 # Debian packages of the marked tests; `make test` installs them where it is root on Debian.
-DEBIAN := gcc libc6-dev slurmctld slurmd slurm-client munge
+DEBIAN := chromium fonts-dejavu-core gcc libc6-dev slurmctld slurmd slurm-client munge
 APT := DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=600
 
 # Quiet: where its cache lies on another file system, uv warns that it copies.
@@ -42,7 +43,7 @@ INSTALL := $(BIN)/uv pip install --quiet -c constraints.txt
 setup: $(VENV)/.setup
 	@.ci/install-torch $(VENV)
 
-$(VENV)/.setup: pyproject.toml constraints.txt
+$(VENV)/.setup: pyproject.toml constraints.txt Makefile
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(v < (3, 11) and \
 		"Python 3.11 or later is needed, this is %d.%d. Name another: make setup PYTHON=python3.12" % v)'
 	@echo "Setting up $(VENV)"
@@ -105,6 +106,9 @@ docs: setup
 
 notebooks: setup
 	@$(BIN)/python .ci/notebooks.py notebooks/*.ipynb
+
+pictures: setup debian
+	@$(BIN)/python -m pytest tests/browser --pictures $(ARGS)
 
 # The newest versions for each Python from 3.11 on, torch as in .ci/install-torch; CUDA packages follow torch.
 constraints: setup

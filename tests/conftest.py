@@ -45,7 +45,7 @@ NEEDS: dict[str, tuple[Callable[[], bool], str, str]] = {
         "make test, as root on Debian",
     ),
     "browser": (
-        lambda: shutil.which("chromium") is not None and _has_modules("playwright"),
+        lambda: shutil.which("chromium") is not None and _has_modules("playwright", "jupyterlab"),
         "no Chromium",
         "make test, as root on Debian",
     ),
@@ -86,6 +86,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--no-skips",
         action="store_true",
         help="fail where a test is skipped, unless it needs a GPU",
+    )
+    parser.addoption(
+        "--pictures",
+        action="store_true",
+        help="keep in docs/images what the tests see in a browser",
     )
 
 

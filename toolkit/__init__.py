@@ -36,12 +36,13 @@ if TYPE_CHECKING:
     from toolkit.stages.stage import Stage, stage
     from toolkit.stages.torch_batch import device
     from toolkit.stores.reading.log_of import log_of
-    from toolkit.stores.reading.open import failures, open, status
+    from toolkit.stores.reading.open import open, status
     from toolkit.stores.reading.unpickling import load_objects
     from toolkit.stores.upkeep.check import check
     from toolkit.stores.upkeep.compaction import compact
     from toolkit.stores.upkeep.merging import merge
     from toolkit.sweep import Sweep
+    from toolkit.views.failures import failures
     from toolkit.views.plots import plot
 
 __version__ = "0.1.0"
@@ -73,7 +74,7 @@ _HOMES = {
     "current_run": "stages.current",
     "device": "stages.torch_batch",
     "draws": "stages.draws_by_counter",
-    "failures": "stores.reading.open",
+    "failures": "views.failures",
     "freeze": "inputs.frozen",
     "grid": "spaces.grid",
     "integers": "spaces.distribution",

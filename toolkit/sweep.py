@@ -409,11 +409,14 @@ class Sweep:
         -------
         pandas.DataFrame
             The labels, then ``stage run reason exception message traceback exit_code log attempts
-            tier peak_memory host``.
+            tier peak_memory host``. A notebook shows it by kind, with tracebacks folded away.
         """
-        return self._results.failures(
+        from toolkit.views.failures import shown_by_kind
+
+        found = self._results.failures(
             [(each.name, each.space, each.defaults) for each in self._prepared.stages]
         )
+        return shown_by_kind(found)
 
     def log_of(
         self,
@@ -520,6 +523,13 @@ class Sweep:
         from toolkit.execution.session import make_job
         from toolkit.execution.start import Start
         from toolkit.views.dashboard.companion import show_on_dashboard
+        from toolkit.views.widget.showing import show_job
+
+        def again() -> "Job":
+            for stage in self.stages:
+                require_current(stage)
+            limits = (order, max_failures, time_limit, profile, log_level)
+            return self._job(client, "failed", *limits).begin()
 
         job = make_job(
             Start(
@@ -535,6 +545,8 @@ class Sweep:
                 dataset=self.dataset,
                 failures=self.failures,
                 select=self._prepared.space.sel,
+                again=again,
+                display=show_job,
             )
         )
         names = [stage.name for stage in self.stages]

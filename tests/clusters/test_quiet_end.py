@@ -79,3 +79,12 @@ def test_workers_of_this_machine_have_it():
     with tk.cluster("local", workers=1, dashboard=None) as cluster:
         [found] = cluster.client.run(filters).values()
     assert "_ClosedByItself" in found
+
+
+def test_that_runs_of_a_lazy_dataset_failed_is_told_to_who_asked_only(logger, caplog):
+    of_worker = logging.getLogger("distributed.worker")
+    words = "Compute Failed\nKey:       %s\nException: %r\n"
+    of_worker.error(words, "y-1", "RunsFailedError('y cannot be computed')")
+    of_worker.error(words, "z-1", "ValueError('RunsFailedError(')")
+    of_worker.error("something else: %s", "RunsFailedError('y')")
+    assert [record.args[0] for record in caplog.records] == ["z-1", "RunsFailedError('y')"]

@@ -1,4 +1,8 @@
-"""Loaded by each worker process at its start: what it does not say when it ends as it should."""
+"""Loaded by each worker process at its start: what it does not say, for it is no news.
+
+What it leaves unsaid is how it ends when it ends as it should, and that runs failed: who asked for
+them gets the error.
+"""
 
 import logging
 from typing import Any
@@ -32,9 +36,24 @@ class _NobodyToTell(logging.Filter):
         return not (isinstance(error, RuntimeError) and str(error) == "ConnectionPool is closed")
 
 
+class _ToldToWhoAsked(logging.Filter):
+    """Drops that a value of ``sweep.lazy()`` cannot be computed because runs failed.
+
+    Who computes it gets the error, which names a run and has its traceback. Dask logs it too, with
+    all of that, in each worker and for each piece of the result. Other tasks are as they were.
+    """
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether it is something else."""
+        if not str(record.msg).startswith("Compute Failed") or not isinstance(record.args, tuple):
+            return True
+        return not any(str(each).startswith("RunsFailedError(") for each in record.args)
+
+
 def dask_setup(worker: Any) -> None:
     """Begin; called by Dask."""
     del worker
     logging.getLogger("distributed.nanny").addFilter(_ClosedByItself())
     for name in ("distributed.worker", "tornado.application"):
         logging.getLogger(name).addFilter(_NobodyToTell())
+    logging.getLogger("distributed.worker").addFilter(_ToldToWhoAsked())

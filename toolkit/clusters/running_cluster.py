@@ -15,6 +15,7 @@ from toolkit.clusters.dashboard_pages import closed_pages
 from toolkit.clusters.profile import Profile
 from toolkit.clusters.tiers import Ladder
 from toolkit.errors import ClusterError
+from toolkit.markup import link, table, view
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -174,6 +175,29 @@ class RunningCluster:
         return (
             f"<cluster {self.profile.name!r}: {workers} workers, {threads} threads, "
             f"dashboard {self.dashboard_link}{waiting}>"
+        )
+
+    def _repr_html_(self) -> str:
+        name = repr(self.profile.name)
+        if self._client is None:
+            return view("Cluster", f"{name}, not started")
+        workers = self._client.scheduler_info(n_workers=-1)["workers"].values()
+        threads = sum(worker["nthreads"] for worker in workers)
+        waits = dict(self._adapting.waits) if self._adapting is not None else {}
+        tiers = sorted(self.profile.settings.tiers, key=len, reverse=True)
+        owners = [
+            next((tier for tier in tiers if str(worker["name"]).startswith(f"{tier}-")), "")
+            for worker in workers
+        ]
+        lines = [
+            [tier, owners.count(tier), waits.get(tier, "")] for tier in self.profile.settings.tiers
+        ]
+        page = self.dashboard_link
+        return view(
+            "Cluster",
+            f"{name}, {len(workers)} workers, {threads} threads",
+            table(["tier", "workers", "waits"], lines),
+            f"<div>{link(page, 'Dask dashboard')}</div>" if page else "",
         )
 
     def _start(self) -> None:

@@ -1,8 +1,10 @@
 """``toolkit status`` and ``errors``: what a store alone can tell. Nothing is unpickled."""
 
+import contextlib
 import shlex
 import sys
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +23,7 @@ from toolkit.views.plain import printable
 if TYPE_CHECKING:
     from toolkit.commands.failed import Failed
     from toolkit.commands.standing import Standing
+    from toolkit.views.snapshot import Snapshot
 
 _store_argument = click.argument("store", type=click.Path(path_type=Path))
 
@@ -54,7 +57,10 @@ def status(store: Path, watch: bool, every: float, as_json: bool) -> ExitCode:
     if as_json:
         echo_json("status", standing.document())
     else:
-        click.echo(str(standing))
+        if sys.stdout.isatty():
+            _print(standing)
+        else:
+            click.echo(str(standing))
         for line in standing.next_steps():
             click.echo(line)
     return ExitCode.DONE
@@ -108,15 +114,16 @@ def _watch(store: Path, every: float, *, as_json: bool) -> ExitCode:
     first = standing = look_for_job(look(store))
     was_running = False
     begun = time.monotonic()
-    while True:
-        left = _seconds_left(first, standing, time.monotonic() - begun)
-        _show(standing, left, as_json=as_json)
-        was_running = was_running or standing.is_running
-        is_left = (was_running and not standing.is_running) or standing.was_left
-        if not standing.pending or (is_left and standing.job is None):
-            break
-        time.sleep(every)
-        standing = look_for_job(look(store))
+    with _screen(as_json) as screen:
+        while True:
+            left = _seconds_left(first, standing, time.monotonic() - begun)
+            screen(standing, left)
+            was_running = was_running or standing.is_running
+            is_left = (was_running and not standing.is_running) or standing.was_left
+            if not standing.pending or (is_left and standing.job is None):
+                break
+            time.sleep(every)
+            standing = look_for_job(look(store))
     for line in standing.next_steps():
         click.echo(line, err=True)
     if standing.pending:
@@ -124,18 +131,48 @@ def _watch(store: Path, every: float, *, as_json: bool) -> ExitCode:
     return ExitCode.RUNS_FAILED if standing.failed else ExitCode.DONE
 
 
-def _show(standing: "Standing", seconds_left: float | None, *, as_json: bool) -> None:
-    from toolkit.views.text import duration
-
+@contextlib.contextmanager
+def _screen(as_json: bool) -> "Iterator[Callable[[Standing, float | None], None]]":
+    """Show one standing after the other: as JSON, drawn in a terminal, or a line each."""
     if as_json:
-        echo_json("status", {**standing.document(), "seconds_left": seconds_left}, in_one_line=True)
-        return
-    left = "" if seconds_left is None else f"\nabout {duration(seconds_left)} left"
-    if sys.stdout.isatty():
-        click.clear()
-        click.echo(f"{standing}{left}")
+        yield lambda standing, left: echo_json(
+            "status", {**standing.document(), "seconds_left": left}, in_one_line=True
+        )
+    elif not sys.stdout.isatty():
+        yield lambda standing, _: click.echo(
+            ", ".join(filter(None, [standing.in_one_line(), standing.left_in_words]))
+        )
     else:
-        click.echo(standing.in_one_line() + left.replace("\n", ", "))
+        from toolkit.views.progress import TerminalDisplay
+
+        display = TerminalDisplay(sys.stdout)
+        try:
+            yield lambda standing, _: display.show(_snapshot(standing))
+            display.show_all()
+        finally:
+            display.close()
+
+
+def _print(standing: "Standing") -> None:
+    """Draw a standing in the terminal."""
+    from rich.console import Console
+
+    from toolkit.views.terminal import render
+
+    console = Console()
+    is_ascii = not console.encoding.startswith("utf")
+    console.print(render(_snapshot(standing), width=console.width, ascii_only=is_ascii))
+
+
+def _snapshot(standing: "Standing") -> "Snapshot":
+    """Return what is drawn of a standing: with the name that was typed, and who runs the store."""
+    from dataclasses import replace
+
+    from toolkit.views.stored import snapshot_of_store
+
+    found = snapshot_of_store(standing.store)
+    said = ". ".join(filter(None, [standing.who if standing.pending else "", found.message]))
+    return replace(found, store=str(standing.store), message=said)
 
 
 def _seconds_left(first: "Standing", now: "Standing", seconds: float) -> float | None:

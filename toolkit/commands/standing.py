@@ -60,7 +60,9 @@ class Standing:
             [name, *(counts[key] for key in headers[1:-1]), duration(counts["seconds"])]
             for name, counts in self.stages.items()
         ]
-        lines = [table(headers, rows, width=1000) if rows else "no runs yet", self._driver_line()]
+        lines = [table(headers, rows, width=1000) if rows else "no runs yet", self.who]
+        if self.pending and self.is_running:
+            lines[1:1] = filter(None, [self.left_in_words])
         return printable("\n".join([f"{self.store}", *lines, *self._tier_lines()]))
 
     @property
@@ -145,7 +147,16 @@ class Standing:
             lines.append(f"  tier {each['tier']} ({each['stage']}): {said}; {spent}")
         return lines
 
-    def _driver_line(self) -> str:
+    @property
+    def left_in_words(self) -> str:
+        """The time until nothing is pending, ``""`` where nothing honest can be said."""
+        from toolkit.views.text import between
+
+        return "" if self.left is None else f"{between(self.left.low, self.left.high)} left"
+
+    @property
+    def who(self) -> str:
+        """Who runs it, or that nobody does."""
         import datetime
 
         driver = self.driver
@@ -185,7 +196,7 @@ def look(store: Path) -> Standing:
     }
     told = told_by(store)
     pending, total = (sum(each[key] for each in stages.values()) for key in ("pending", "runs"))
-    state, message = state_of(driver, told, pending=pending, total=total)
+    state, message = state_of(driver, told.by(driver), pending=pending, total=total)
     return Standing(
         store=store,
         stages=stages,
@@ -194,7 +205,7 @@ def look(store: Path) -> Standing:
         tiers=told.tiers,
         state=state,
         message=message,
-        left=left_of(driver, told, pending=pending, now=time.time()),
+        left=left_of(driver, told.by(driver), pending=pending, now=time.time()),
     )
 
 

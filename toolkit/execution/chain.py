@@ -9,6 +9,8 @@ import numpy as np
 
 from toolkit.execution.choosing import is_due
 from toolkit.execution.engine import Engine
+from toolkit.execution.observation import Observation
+from toolkit.execution.observing import StageWatch
 from toolkit.execution.outdated import (
     failed_parts,
     lack_mended_parts,
@@ -65,6 +67,11 @@ class Step:
         return self.prepared.name
 
     @property
+    def asked(self) -> Ids:
+        """Its runs, without those that nobody needs."""
+        return self.ids if self.wanted is None else self.ids[self.wanted[self.ids]]
+
+    @property
     def is_kept(self) -> bool:
         """Whether its results are stored."""
         return self.prepared.stage.keep
@@ -103,6 +110,7 @@ class Chain:
         self._source = source
         self._started = time.monotonic()
         self._current = steps[0]
+        self._watches = [StageWatch(step) for step in steps]
         if len(steps) > 1:
             self._plan()
         else:
@@ -140,6 +148,11 @@ class Chain:
             before = engine
             self._let_go(step)
 
+    @property
+    def elapsed(self) -> float:
+        """Seconds since the sweep was started."""
+        return time.monotonic() - self._started
+
     def progress(self) -> Progress:
         """Return the counts of all stages, as of the latest look at the journals."""
         parts: list[Progress] = []
@@ -162,10 +175,35 @@ class Chain:
             blocked=blocked,
             pending=pending,
             total=done + failed + blocked + pending,
-            elapsed=time.monotonic() - self._started,
+            elapsed=self.elapsed,
             seconds_left=left,
             stage=self._current.name,
         )
+
+    def observe(self, *, is_ended: bool = False) -> Observation:
+        """Return how all stages stand, for a view; any thread may call it often.
+
+        Parameters
+        ----------
+        is_ended
+            Whether nothing runs any more.
+        """
+        # The last first: what is blocked there is so by what has failed before.
+        seen = [watch.look(is_ended=is_ended) for watch in reversed(self._watches)]
+        stopped = [step.engine.stopped_because for step in self.steps if step.engine is not None]
+        return Observation(
+            stages=tuple(reversed(seen)),
+            elapsed=self.elapsed,
+            is_paused=self.requests.paused,
+            is_stopping=self.requests.stop or any(stopped),
+            stopped_because=next(filter(None, stopped), None) or "",
+        )
+
+    def recount(self) -> None:
+        """Count the runs of all stages once more, after the last has ended."""
+        for step in self.steps:
+            if step.engine is not None:
+                step.engine.count(is_ended=True)
 
     def _let_go(self, ended: Step) -> None:
         """Drop what is not kept and has no consumer left."""
@@ -196,7 +234,7 @@ class Chain:
         for step in reversed(self.steps):
             if not step.is_kept and step.wanted is None:
                 step.wanted = np.zeros(step.runs.n_runs, bool)
-            todo = self._asked(step)
+            todo = step.asked
             due = self._is_due(step, todo)
             if step.reuse is not None and due.any():
                 due &= ~step.reuse.held(step.prepared.space, step.runs)
@@ -209,9 +247,6 @@ class Chain:
                     before.wanted = np.zeros(before.runs.n_runs, bool)
                 needed = lookup.ids(step.runs.catalogue.positions(todo)).ravel()
                 before.wanted[needed[needed >= 0]] = True
-
-    def _asked(self, step: Step) -> Ids:
-        return step.ids if step.wanted is None else step.ids[step.wanted[step.ids]]
 
     def _is_due(self, step: Step, ids: Ids) -> Mask:
         """Return which runs are to be run, if what they need is there."""
@@ -321,7 +356,7 @@ class Chain:
 
     def _waiting(self, step: Step) -> "np.ndarray[tuple[int], np.dtype[np.int64]]":
         """Return done, failed, blocked and pending of a step that has not begun."""
-        status = step.runs.state.status[self._asked(step)]
+        status = step.runs.state.status[step.asked]
         count = {each: int(np.count_nonzero(status == each)) for each in Status}
         done = count[Status.DONE] + count[Status.STALE]
         known = done + count[Status.FAILED] + count[Status.BLOCKED]

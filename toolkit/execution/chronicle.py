@@ -82,6 +82,7 @@ class Chronicle:
             attempt=each.task.attempt,
             in_progress=sorted(in_progress.intersection(ids.tolist()))[:_FAILURES],
             error=str(each.error),
+            death=None if each.death is None else each.death.describe(),
         )
 
     def failed(self, failures: Sequence[Failed]) -> None:

@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from toolkit.clusters.demand import Demand
 from toolkit.errors import RunsFailedError
 from toolkit.execution.alarm import can_interrupt
 from toolkit.execution.batch_task import BatchSummary, BatchTask
@@ -20,6 +21,7 @@ from toolkit.execution.grouping import groups_of
 from toolkit.execution.lanes import Lanes
 from toolkit.execution.learning import SLOW_RUN, Learning
 from toolkit.execution.losses import Losses
+from toolkit.execution.observation import Moment
 from toolkit.execution.pace import Pace
 from toolkit.execution.progress import Progress
 from toolkit.execution.requests import Requests
@@ -34,7 +36,9 @@ from toolkit.execution.sources import SpaceSource, runs_left, tell
 from toolkit.execution.specs import make_spec
 from toolkit.execution.tally import Tally
 from toolkit.execution.window import Window
+from toolkit.execution.witness import Witness
 from toolkit.execution.work import Policy, Work
+from toolkit.run_status import Status
 from toolkit.stages.needs import needs_of
 from toolkit.stages.schema import Schema
 from toolkit.stores.catalogues.box import as_array
@@ -87,7 +91,9 @@ class Engine:
         self._pace = Pace()
         self._needs = needs_of(work.binding)
         threads = 1 if self._needs.fixed is None else self._needs.fixed.threads
-        self._out = Window(self.queue, self._pace, threads)
+        gpus = 0 if self._needs.fixed is None else self._needs.fixed.gpus
+        self._out = Window(self.queue, self._pace, threads, gpus)
+        self._witness = Witness(work.runs, self._tally, self.queue, self._out, self._needs.fixed)
         self._wave = 0  # batches of the first wave
         self._failures = Failures(work.runs, policy.max_failures)
         self._walltime = self._needs if self._needs.may_limit_time else None
@@ -110,6 +116,15 @@ class Engine:
         return self._tally.progress(
             self._pace.expected / self.executor.threads, time.monotonic() - self._started
         )
+
+    def moment(self, *, patience: float = 0.0) -> Moment | None:
+        """Return how the stage stood at the latest count; see :class:`Witness`."""
+        return self._witness.moment(patience=patience)
+
+    def count(self, *, is_ended: bool = False) -> None:
+        """Count the runs, and let others see how they stand; no worker is asked at the end."""
+        self._tally.count()
+        self._witness.look(None if is_ended else self.executor)
 
     def follow(self, before: "Engine") -> None:
         """Go on where the engine of another stage ended: the policy's limits hold for both."""
@@ -165,7 +180,7 @@ class Engine:
                 asked, todo = self.work.choose(space, ids)
                 is_span = isinstance(found, range) and len(asked) == len(ids) > 0
                 self._tally.add(slice(ids[0], ids[-1] + 1) if is_span else asked)
-            self._tally.count()
+            self.count()
             if self.queue.placement is not None:
                 self.queue.placement.register(ids, self.runs.catalogue)
             self._enqueue(todo)
@@ -281,6 +296,7 @@ class Engine:
                 self.runs.fold(force=True)
             self._tell_tiers(now=True)
             self._chronicle.ended(self.progress(), self.stopped_because)
+            self._losses.obituaries.sum_up()
             self.executor.close()
         for name in sorted(self._draws):
             warnings.warn(
@@ -376,7 +392,9 @@ class Engine:
             if fold:
                 self.runs.fold()
         self._after_outcomes(collected)
-        self._tally.count()
+        self._witness.in_progress = collected.started
+        self._witness.has_outcomes = self._witness.has_outcomes or len(collected.ids) > 0
+        self.count()
         if self._learning is not None:
             self._learning.look(self._pace.expected, self._losses.alive(self._in_progress))
 
@@ -400,6 +418,7 @@ class Engine:
                 self._chronicle.repeated([run], failed.attempt + 1)
                 continue
             self._failures.add(failed.failure)
+            self._witness.kinds.add(failed.failure)
         failures = tuple(each.failure for each in collected.failures)
         tell(self.work.source, self.runs, collected.ids, failures)
 
@@ -443,6 +462,8 @@ class Engine:
             mask = np.zeros(self.runs.n_runs, bool)
             mask[found[found >= 0]] = True
             self.queue.focus(mask)
+        if self.requests.take_retry():
+            self._retry_failed()
         limit = self.policy.time_limit
         if limit is not None and time.monotonic() - self._started > limit:
             self._stop(f"the time limit of {limit:g} s was reached")
@@ -455,12 +476,34 @@ class Engine:
             paused=requests.paused, stopping=self.stopped_because, asked=requests.stop
         )
         if self.executor.ladder[0].is_tagged:
-            self.executor.ask(self._out.demands)
+            self.executor.ask(self._demands)
             self._tell_tiers()
+
+    def _retry_failed(self) -> None:
+        """Queue the failed runs of this stage again, with a new attempt each."""
+        with self.lock:
+            failed = self._tally.ids_of(Status.FAILED)
+            attempts = self.runs.state.attempts[failed].copy()
+            self.runs.reset(failed)
+        for before in np.unique(attempts).tolist():
+            again = failed[attempts == before]
+            self.queue.repeat(again, before + 1)
+            self._chances.note_tried(again, before)
+            self._chronicle.repeated(again.tolist(), before + 1)
+        self._tally.count()
 
     def _tell_tiers(self, *, now: bool = False) -> None:
         if self.executor.ladder[0].is_tagged:
-            self._chronicle.tiers(lambda: self._out.tiers(self.executor), now=now)
+            self._chronicle.tiers(self._tiers, now=now)
+
+    def _demands(self) -> Mapping[int, Demand]:
+        self._witness.demands = self._out.demands()
+        return self._witness.demands
+
+    def _tiers(self) -> Mapping[str, Mapping[str, float | str]]:
+        tiers = self._out.tiers(self.executor)
+        self._witness.waits = {name: str(each.get("waits", "")) for name, each in tiers.items()}
+        return tiers
 
     def _stop(self, reason: str) -> None:
         if self.stopped_because is None:

@@ -3,11 +3,16 @@
 import asyncio
 import threading
 from collections.abc import Callable, Generator, Mapping
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from toolkit.errors import InterruptedSweepError
 from toolkit.execution.chain import Chain, Step
+from toolkit.execution.observation import Observation
 from toolkit.execution.progress import Progress
+from toolkit.execution.workforce import Workforce
+from toolkit.markup import bar, legend, link, view
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -47,12 +52,21 @@ class Job:
         select: Callable[[Mapping[str, object]], "Space"],
         client: "Callable[[], Client | None]",
         is_here: Callable[[], bool],
+        workforce: Workforce,
+        store: Path | None = None,
+        again: Callable[[], "Job"] | None = None,
+        display: Callable[["Job"], None] | None = None,
     ) -> None:
         self._chain = chain
         self._work = work
         self._dataset, self._failures, self._select = dataset, failures, select
         self._client = client
         self._is_here = is_here
+        self._workforce = workforce
+        self._store = store
+        self._ended_after: float | None = None
+        self._again, self._display = again, display
+        self.shown: object = None  # the view that shows it, which is kept as long as it is
         self._error: BaseException | None = None
         self._has_ended = False
         self._finished = threading.Event()
@@ -84,6 +98,27 @@ class Job:
     def client(self) -> "Client | None":
         """The Dask client in use, None where runs are executed by this process."""
         return self._client()
+
+    @property
+    def store(self) -> str | None:
+        """Path of the store, None for results in memory."""
+        return None if self._store is None else str(self._store)
+
+    @property
+    def error(self) -> str:
+        """What ended it before its last run, ``""`` where nothing did."""
+        error = self._error
+        return "" if error is None else f"{type(error).__name__}: {error}"
+
+    def observe(self) -> Observation:
+        """Return how it stands, for views: cheap, and of one moment; any thread may look."""
+        is_finished = self.is_finished
+        seen = self._chain.observe(is_ended=is_finished)
+        if is_finished:
+            elapsed = seen.elapsed if self._ended_after is None else self._ended_after
+            return replace(seen, elapsed=elapsed)
+        # The workers after what is waited for: there are none while they start.
+        return replace(seen, waits_for=self._workforce.waits_for, workers=self._workforce.look())
 
     @property
     def dashboard_link(self) -> str | None:
@@ -129,6 +164,25 @@ class Job:
     def resume(self) -> None:
         """Hand out batches again."""
         self._chain.requests.resume()
+
+    def retry(self) -> "Job":
+        """Run the failed runs again: at once where it still runs, else in a new job.
+
+        Returns
+        -------
+        Job
+            The one that runs them: this one while it runs.
+
+        Raises
+        ------
+        SweepError
+            If the function was defined anew since the sweep was made: use ``replace``.
+        """
+        if not self.is_finished:
+            self._chain.requests.retry()
+            return self
+        assert self._again is not None, "made by a sweep"
+        return self._again()
 
     def cancel(self, now: bool = False) -> None:
         """Hand out nothing more; return when what runs has ended.
@@ -194,6 +248,27 @@ class Job:
         state = "finished" if self.is_finished else "running"
         return f"<Job {state}: {self.progress}>"
 
+    def _repr_html_(self) -> str:
+        progress = self.progress
+        counts = {"done": progress.done, "failed": progress.failed, "blocked": progress.blocked}
+        there = {name: count for name, count in counts.items() if count or name == "done"}
+        if progress.pending:
+            there["pending"] = progress.pending
+        page = self.dashboard_link
+        return view(
+            "Job",
+            f"{'finished' if self.is_finished else 'running'}, {progress}",
+            bar(counts, max(progress.total, 1)),
+            legend(there),
+            f"<div>{link(page, 'Dask dashboard')}</div>" if page and not self.is_finished else "",
+        )
+
+    def _ipython_display_(self) -> None:
+        """Show it with everything that happens, in Jupyter; elsewhere it prints as a line."""
+        if self._display is None:
+            raise NotImplementedError
+        self._display(self)
+
     def begin(self) -> "Job":
         """Start the thread that runs the sweep."""
         self._thread = threading.Thread(target=self._run, name="toolkit-sweep", daemon=True)
@@ -214,6 +289,7 @@ class Job:
         except BaseException as error:  # noqa: BLE001 - raised again by result()
             self._error = error
         finally:
+            self._ended_after = self._chain.elapsed
             self._has_ended = True
             try:
                 if self._companion is not None:

@@ -1,6 +1,5 @@
 """Batches whose worker died: who is blamed, who is repeated, who runs alone."""
 
-import logging
 import time
 from collections.abc import Mapping
 
@@ -13,6 +12,7 @@ from toolkit.execution.death import Death
 from toolkit.execution.executors import Completed
 from toolkit.execution.failing import record_death
 from toolkit.execution.lanes import Lanes
+from toolkit.execution.obituaries import Obituaries
 from toolkit.execution.run_queue import Ids
 from toolkit.run_status import Status
 from toolkit.stages.failure import RunFailure, may_retry, too_long
@@ -20,8 +20,6 @@ from toolkit.stages.needs import Needs
 from toolkit.stages.stage import Stage
 from toolkit.stores.journals.receipt import Receipt
 from toolkit.stores.runs.stage_runs import StageRuns
-
-logger = logging.getLogger("toolkit")
 
 _LOST_BATCHES = 20
 _SUSPECTS = 16  # into so many parts is a group split in which a run kills its worker
@@ -49,6 +47,8 @@ class Losses:
         The batch that runs alone now, for one of its runs may have killed a worker.
     in_a_row
         Batches that were lost with runs unfinished, since the last one that got done.
+    obituaries
+        Tell of the workers that died.
     """
 
     def __init__(
@@ -60,6 +60,7 @@ class Losses:
         self.suspect: BatchTask | None = None
         self.in_a_row = 0
         self._told: Death | None = None
+        self.obituaries = Obituaries(stage.name)
 
     def take(self, each: Completed, in_progress: Mapping[str, tuple[int, ...]]) -> list[Receipt]:
         """Repeat what a dead worker had not finished; blame only the run that it was in.
@@ -89,11 +90,7 @@ class Losses:
             return []
         is_news = each.death is None or each.death is not self._told  # once, however many it had
         if is_news and not death.has_left:
-            logger.warning(
-                "A worker died, and what it had not finished of stage %r is run again: %s.",
-                self._stage.name,
-                death.describe().replace(" in this run", ""),
-            )
+            self.obituaries.tell(death)
         self._told = each.death
         self.in_a_row += 1
         if self._runs.sink_spec().path is None:  # no journal says which run it was

@@ -14,6 +14,8 @@ from toolkit.execution.reuse import Reuse
 from toolkit.execution.run_queue import Ids
 from toolkit.execution.sizing import batch_seconds
 from toolkit.execution.staleness import changed_names
+from toolkit.markup import folded, table, view
+from toolkit.resources import describe_memory
 from toolkit.run_status import Status
 from toolkit.stages.command_call import Command
 from toolkit.stages.identity import Identity
@@ -136,9 +138,33 @@ class Plan:
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        head, *rows = str(self).split("\n")
-        items = "".join(f"<li>{html.escape(row.strip())}</li>" for row in rows)
-        return f"<div><b>Plan</b> {html.escape(head)}<ul>{items}</ul></div>"
+        total = self.total
+        seconds = "" if np.isnan(total.seconds) else f", about {total.seconds:,.1f} s of computing"
+        summary = f"{int(total.missing):,} of {int(total.runs):,} runs to do{seconds}"
+        extra = [REUSED] if any(row.reused for row in self.rows.values()) else []
+        names = ["runs", "stored", "missing", "failed", "stale", *extra]
+        lines = [
+            [
+                self._called(name),
+                *(f"{int(row[each]):,}" for each in names),
+                "unknown" if np.isnan(row.seconds) else f"{row.seconds:,.1f} s",
+                "unknown" if np.isnan(row.bytes) else describe_memory(row.bytes),
+                row.tier,
+            ]
+            for name, row in self.rows.items()
+        ]
+        heads = ["stage", *names, "computing to do", "bytes to store", "tier"]
+        return view(
+            "Plan",
+            summary,
+            table(heads, lines),
+            folded("in words", f"<pre>{html.escape(str(self))}</pre>"),
+        )
+
+    def _called(self, name: str) -> str:
+        """Return the name of a stage, and the dims that it runs over."""
+        dims = ", ".join(self.dims.get(name, ()))
+        return f"{name} ({dims})" if dims else name
 
 
 def explain(

@@ -13,6 +13,7 @@ class Requests:
         self._stop = threading.Event()
         self._kill = threading.Event()
         self._paused = threading.Event()
+        self._retry = threading.Event()
         self._enders: list[Callable[[], None]] = []
         self._focus: Space | None = None
         self._latest_focus: Space | None = None
@@ -51,6 +52,16 @@ class Requests:
     def resume(self) -> None:
         """Ask to hand out again."""
         self._paused.clear()
+
+    def retry(self) -> None:
+        """Ask to run the failed runs again."""
+        self._retry.set()
+
+    def take_retry(self) -> bool:
+        """Return whether that was asked for since the last look."""
+        is_asked = self._retry.is_set()
+        self._retry.clear()
+        return is_asked
 
     def focus(self, wanted: Space) -> None:
         """Ask for some runs first."""

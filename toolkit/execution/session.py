@@ -22,6 +22,7 @@ from toolkit.execution.staleness import warn_of_stale
 from toolkit.execution.start import Start
 from toolkit.execution.steering import Steering
 from toolkit.execution.work import Work
+from toolkit.execution.workforce import Workforce
 from toolkit.run_status import Status
 from toolkit.stages.identity import Identity
 from toolkit.stages.pickling import dumps_function
@@ -78,16 +79,18 @@ def make_job(start: Start) -> Job:
             client, close_client = resolve_client("local")
         start.closers.append(close_client)
         links: list[Client] = [client] if client is not None else []
+        workforce = Workforce(links)
 
         def make_engine(step: Step, work: Work, requests: Requests) -> Engine:
             stage = step.prepared.stage
 
             def start_cluster() -> Executor:
-                own, close = resolve_client("local")
-                start.closers.append(close)
-                assert own is not None
-                links.append(own)
-                return _dask_executor(own, stage, start)
+                with workforce.starting("the workers of a cluster on this machine start"):
+                    own, close = resolve_client("local")
+                    start.closers.append(close)
+                    assert own is not None
+                    links.append(own)
+                    return _dask_executor(own, stage, start)
 
             return Engine(
                 work,
@@ -121,7 +124,10 @@ def make_job(start: Start) -> Job:
                 chain.run()
             _drop_checkpoints(start, steps)
         finally:
-            _close(start)
+            try:
+                _close(start)
+            finally:
+                chain.recount()
 
     return Job(
         chain,
@@ -131,6 +137,10 @@ def make_job(start: Start) -> Job:
         select=start.select,
         client=lambda: links[-1] if links else None,
         is_here=lambda: not links,
+        workforce=workforce,
+        store=folder,
+        again=start.again,
+        display=start.display,
     )
 
 

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import xarray as xr
 
+    from toolkit.execution.job import Job
     from toolkit.spaces.space import Space
 
 
@@ -32,4 +33,6 @@ class Start:
     dataset: "Callable[[], xr.Dataset]"
     failures: "Callable[[], pd.DataFrame]"
     select: "Callable[[Mapping[str, object]], Space]"
+    again: "Callable[[], Job] | None" = None
+    display: "Callable[[Job], None] | None" = None
     closers: list[Callable[[], None]] = field(default_factory=list)

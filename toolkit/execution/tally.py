@@ -4,6 +4,7 @@ import threading
 from collections.abc import Callable
 
 import numpy as np
+from numpy.typing import NDArray
 
 from toolkit.execution.progress import Progress
 from toolkit.execution.run_queue import Ids
@@ -50,17 +51,40 @@ class Tally:
         """How many of them had no outcome at the latest count."""
         return int(self._counts[Status.PENDING])
 
+    @property
+    def parts(self) -> tuple[Ids | slice, ...]:
+        """The runs that were asked for."""
+        return tuple(self._ids)
+
+    @property
+    def counts(self) -> NDArray[np.int64]:
+        """Runs by the number of their status as of the latest count, those to come pending."""
+        counts, to_come = self._seen
+        found = counts.copy()
+        found[Status.PENDING] += to_come
+        return found
+
     def pending_ids(self) -> Ids:
         """Return those that have no outcome now."""
+        return self.ids_of(Status.PENDING)
+
+    def ids_of(self, wanted: Status) -> Ids:
+        """Return those that have a status now, ascending."""
         with self._lock:
             status = self._runs.state.status
-            every = [
-                np.arange(ids.start, ids.stop) if isinstance(ids, slice) else ids
-                for ids in self._ids
-            ]
-            asked = np.unique(np.concatenate([np.zeros(0, np.int64), *every]))
-            pending: Ids = asked[status[asked] == Status.PENDING]
-            return pending
+            found = [np.zeros(0, np.int64)]
+            for ids in self._ids:
+                at = np.flatnonzero(status[ids] == wanted)
+                found.append(at + ids.start if isinstance(ids, slice) else ids[at])
+            return np.unique(np.concatenate(found))
+
+    def pending_of(self, tier: NDArray[np.uint8], number: int) -> int:
+        """Return how many of a tier have no outcome now; ``tier`` is that of each run, by id."""
+        status = self._runs.state.status
+        return sum(
+            int(np.count_nonzero((status[ids] == Status.PENDING) & (tier[ids] == number)))
+            for ids in self._ids
+        )
 
     def add(self, ids: Ids | slice) -> None:
         """Count these runs too, from the next count on.

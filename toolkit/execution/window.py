@@ -49,13 +49,14 @@ class Window:
         Where they are cut from.
     pace
         Says how long they should take.
-    threads
-        That one run takes.
+    threads, gpus
+        That one run takes; GPUs where its tags do not say it.
     """
 
-    def __init__(self, queue: Lanes, pace: Pace, threads: int = 1) -> None:
-        self._queue, self._pace, self._threads = queue, pace, threads
+    def __init__(self, queue: Lanes, pace: Pace, threads: int = 1, gpus: int = 0) -> None:
+        self._queue, self._pace, self._threads, self._gpus = queue, pace, threads, gpus
         self._spent: dict[int, float] = defaultdict(float)
+        self._gpu_spent: dict[int, float] = defaultdict(float)
         self._out: dict[int, dict[BatchTask, float]] = defaultdict(dict)  # with expected seconds
         self._helping: Counter[int] = Counter()  # of these, the work of cheaper tiers
         self._helpers: set[BatchTask] = set()
@@ -118,8 +119,22 @@ class Window:
             self._helping[task.tier] -= 1
 
     def spent(self, task: BatchTask, seconds: float) -> None:
-        """Count the seconds that a batch took its worker, with all threads of a run."""
+        """Count the seconds that a batch took its worker, with all threads and GPUs of a run."""
         self._spent[task.tier] += seconds * self._threads
+        if gpus := dict(self._queue.resources(task)).get("GPU", self._gpus):
+            self._gpu_spent[task.tier] += seconds * gpus
+
+    def hours(self, tier: int | None = None) -> tuple[float, float]:
+        """Return the core-hours and GPU-hours spent on a tier, or on all."""
+        cores, gpus = (
+            sum(spent.values()) if tier is None else spent.get(tier, 0.0)
+            for spent in (self._spent, self._gpu_spent)
+        )
+        return cores / 3600, gpus / 3600
+
+    def n_out(self, tier: int) -> int:
+        """Return how many batches are out on a tier."""
+        return len(self._out[tier])
 
     def tiers(self, executor: Executor) -> dict[str, dict[str, float | str]]:
         """Return by the name of each tier what is left for it, who is there, and what is spent.
@@ -128,8 +143,8 @@ class Window:
         -------
         dict
             ``runs`` that wait or run, ``at_once`` those that its workers do by now,
-            ``core_hours_left``, and ``core_hours_spent``, also on attempts that failed or were
-            killed. Where jobs of it wait or are refused, ``waits`` says why.
+            ``core_hours_left``, and ``core_hours_spent`` and ``gpu_hours_spent``, also on attempts
+            that failed or were killed. Where jobs of it wait or are refused, ``waits`` says why.
         """
         waits = executor.waits()
         return {
@@ -138,6 +153,7 @@ class Window:
                 "at_once": executor.room(tier),
                 "core_hours_left": round(demand.seconds * self._threads / 3600, 4),
                 "core_hours_spent": round(self._spent[tier] / 3600, 4),
+                "gpu_hours_spent": round(self._gpu_spent[tier] / 3600, 4),
                 **({"waits": why} if (why := waits.get(executor.ladder[tier].name)) else {}),
             }
             for tier, demand in self.demands().items()

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from toolkit.spaces.space import Space
     from toolkit.stages.stage import Stage
 
-_LOOKED_UP = 1_000_000
+_LOOKED_UP = 250_000
 """Runs up to which a view looks into the store: more would make it slow to show."""
 
 

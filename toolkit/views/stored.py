@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from toolkit.execution.times import MOST_SLOW, longest, median
 from toolkit.run_status import Status
 from toolkit.stages.failure import own_frame
 from toolkit.views.driver import Driver, driver_of
@@ -30,7 +31,7 @@ from toolkit.views.told import Told, told_by
 if TYPE_CHECKING:
     from toolkit.stores.runs.stage_runs import StageRuns
 
-MOST_GROUPS, MOST_RUNS, MOST_SLOW = 20, 10, 10
+MOST_GROUPS, MOST_RUNS = 20, 10
 UNKNOWN = "Why these runs failed is not known: the store does not tell."
 
 
@@ -56,7 +57,7 @@ def snapshot_of_store(path: str | os.PathLike[str]) -> Snapshot:
     folder = Path(path).expanduser()
     driver = driver_of(folder)  # before the counts: of a driver that ends now, these are the last
     store = ZarrStore.read(folder)
-    told = told_by(folder)
+    told = told_by(folder).by(driver)
     now = time.time()
     is_running = driver is not None and driver.is_alive is not False
     names = store.stage_names
@@ -103,8 +104,10 @@ def state_of(driver: Driver | None, told: Told, *, pending: int, total: int) -> 
     """
     if driver is not None and driver.is_alive is not False:
         who = f"process {driver.pid} on {driver.host}"
-        unseen = f"it cannot be seen from here whether {who} lives"
-        return _running(driver, told), "" if driver.is_alive else unseen
+        if not driver.is_alive:
+            return _running(told), f"it cannot be seen from here whether {who} lives"
+        is_new = not told.begun and not told.is_ended
+        return _running(told), f"{who} has the store and has not begun yet" if is_new else ""
     if total and not pending:
         return "done", told.error
     if driver is not None:
@@ -116,10 +119,9 @@ def state_of(driver: Driver | None, told: Told, *, pending: int, total: int) -> 
     return ("cancelled" if told.is_asked else "idle"), told.because if pending else ""
 
 
-def _running(driver: Driver, told: Told) -> State:
+def _running(told: Told) -> State:
     """Return how a sweep stands that somebody runs."""
-    is_of_driver = told.started is not None and told.started >= driver.since - 1.0
-    if not is_of_driver or (not told.begun and not told.is_ended):
+    if not told.begun and not told.is_ended:
         return "starting"
     if told.is_stopping:
         return "stopping"
@@ -149,17 +151,15 @@ def _to_spend(told: Told, driver: Driver | None, pending: int, now: float) -> Co
 
 def _is_believed(driver: Driver | None, told: Told, now: float) -> bool:
     """Whether the driver that said what is left is there to do it."""
-    if driver is None or driver.is_alive is False or told.is_ended:
+    if driver is None or driver.is_alive is False or told.is_ended or not told.begun:
         return False
-    return _running(driver, told) != "starting" and (bool(driver.is_alive) or told.is_fresh(now))
+    return bool(driver.is_alive) or told.is_fresh(now)
 
 
 def _elapsed(driver: Driver | None, told: Told, now: float) -> float | None:
     if driver is None:
         return None
-    is_of_driver = told.started is not None and told.started >= driver.since - 1.0
-    since = told.started if told.started is not None and is_of_driver else driver.since
-    return max(0.0, now - since)
+    return max(0.0, now - (driver.since if told.started is None else told.started))
 
 
 class _Stage:
@@ -245,7 +245,8 @@ class _Stage:
         now = time.time()
         took = {run: now - since for run, since in begun.items() if since is not None}
         running = sorted(took, key=lambda run: -took[run])[:MOST_SLOW]
-        ended = longest(self._seconds, self._status != Status.PENDING, MOST_SLOW)
+        took_once = np.where(self._status == Status.PENDING, np.float32(np.nan), self._seconds)
+        ended = longest(took_once, MOST_SLOW).tolist()
         labels = labels_of(self._runs.catalogue, np.array([*running, *ended], np.int64))
         return [
             SlowRun(
@@ -274,31 +275,6 @@ def counts_of(by_status: Sequence[int] | NDArray[np.int64], *, running: int = 0)
         pending=int(by_status[Status.PENDING]),
         running=min(running, int(by_status[Status.PENDING])),
     )
-
-
-def median(seconds: NDArray[np.float32]) -> float | None:
-    """Return the median of what is known, None where nothing is."""
-    known = seconds[np.isfinite(seconds)]
-    return float(np.median(known)) if len(known) else None
-
-
-def longest(seconds: NDArray[np.float32], is_asked: NDArray[np.bool_], most: int) -> list[int]:
-    """Return the runs that took longest, the longest first.
-
-    Parameters
-    ----------
-    seconds
-        Of each run, NaN where that is not known; shape ``(n_runs,)``.
-    is_asked
-        Which runs are looked at, same shape.
-    most
-        How many are wanted.
-    """
-    known = np.where(is_asked & np.isfinite(seconds), seconds, -1.0)
-    chosen = np.argpartition(-known, most)[:most] if len(known) > most else np.arange(len(known))
-    chosen = chosen[known[chosen] >= 0]
-    found: list[int] = chosen[np.argsort(-known[chosen], kind="stable")].tolist()
-    return found
 
 
 def reproduce_line(stage: str, run: int, *, is_one: bool) -> str:

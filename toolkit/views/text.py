@@ -54,6 +54,52 @@ def duration(seconds: float) -> str:
     return f"{hours:,} h {minutes:02d} min" if hours else f"{minutes} min {rest:02d} s"
 
 
+def between(low: float, high: float) -> str:
+    """Return a time that is not known exactly: a range, or one figure where both ends are alike.
+
+    Parameters
+    ----------
+    low, high
+        Seconds.
+
+    Examples
+    --------
+    >>> between(1500, 2900), between(40, 41), between(3, 200)
+    ('25 to 48 min', 'about 40 s', '3 s to 3.3 min')
+    >>> between(5000, 13000), between(200_000, 900_000)
+    ('1.4 to 3.6 h', '2.3 to 10 days')
+    """
+    low, high = sorted((max(low, 0.0), max(high, 0.0)))
+    size, unit = _unit(high)
+    first, last = _figure(low / size), _figure(high / size)
+    if first == last or high <= 1.1 * low:
+        return f"about {_figure((low + high) / 2 / size)} {unit}"
+    if low < 0.5:
+        return f"up to {last} {unit}"
+    if low < size:
+        smaller, name = _unit(low)
+        first = f"{_figure(low / smaller)} {name}"
+    return f"{first} to {last} {unit}"
+
+
+# Seconds, the unit, and up to how many of it are said.
+_UNITS = (
+    (1.0, "s", 90),
+    (60.0, "min", 90),
+    (3600.0, "h", 48),
+    (86400.0, "days", float("inf")),
+)
+
+
+def _unit(seconds: float) -> tuple[float, str]:
+    return next((size, unit) for size, unit, most in _UNITS if seconds < most * size)
+
+
+def _figure(value: float) -> str:
+    """Return two digits, or the whole number where it has more."""
+    return f"{value:.1f}".removesuffix(".0") if 0.05 <= value < 9.95 else f"{value:,.0f}"
+
+
 def _cell(value: object) -> str:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return " ".join(str(value).split())

@@ -6,11 +6,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from toolkit.views.driver import Driver
 from toolkit.views.snapshot import Cost, Span
 
 _LONGEST = 1000  # characters of why a tier waits
 _NUMBERS = ("runs", "at_once", "core_hours_left", "core_hours_spent")
 _GPU_NUMBERS = ("gpu_hours_left", "gpu_hours_spent")
+_ROUNDED = 0.01  # seconds: the log has times in milliseconds
 _STALE = 120.0  # seconds after which the word of a driver that cannot be seen counts no more
 
 
@@ -74,6 +76,13 @@ class Told:
     because: str = ""
     error: str = ""
     dashboard_link: str | None = None
+
+    def by(self, driver: Driver | None) -> "Told":
+        """Return what the process that has the store now said: nothing, if it has just come."""
+        if driver is None or driver.is_alive is False:
+            return self
+        is_its_own = self.started is not None and self.started >= driver.since - _ROUNDED
+        return self if is_its_own else Told()
 
     def left(self, now: float) -> Span | None:
         """Return how long it takes from now on; None where nothing honest can be said."""

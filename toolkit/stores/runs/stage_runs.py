@@ -418,6 +418,15 @@ class StageRuns:
         """
         return last_failures(self._home.failure_log.read(self.name), self.state.status)
 
+    def logged_failures(self, ids: Ids) -> list[dict[str, Any]]:
+        """Return for runs that have failed what the log of failures says of them, by run id.
+
+        Any thread may call it while the coordinator works, who waits for nobody: it reads a file.
+        """
+        status = np.zeros(int(ids.max()) + 1 if len(ids) else 0, np.uint8)
+        status[ids] = Status.FAILED
+        return last_failures(self._home.failure_log.read(self.name), status)
+
     @alone
     def log(self, run: int) -> str:
         """Return what the last attempt at a run said; "" where that was nothing."""
