@@ -143,3 +143,21 @@ def test_a_longer_run_of_a_tier_that_waits_for_workers_does_not_wait_with_it() -
         for each in tasks:
             lanes.give_back(each, 0)
         lanes.hurry(0, seconds_left=20.0, expected=1.0)
+
+
+def test_what_is_spent_is_told_in_hours_of_cores_and_gpus() -> None:
+    catalogue, ids = Catalogue.empty().register(tk.grid(x=np.arange(20.0)))
+    ladder = Ladder([Tier(name="gpu", gpus=1)])
+    needs = Resources(threads=4, gpus=1)
+    placement = Placement(ladder, Needs(stage="f", fixed=needs), ("x",))
+    placement.register(np.asarray(ids), catalogue)
+    lanes = Lanes("random")
+    lanes.add(np.asarray(ids), catalogue)
+    for gpus, place in ((1, False), (0, True)):  # by the needs of all, and by the tags of each
+        if place:
+            lanes.place(placement)
+        window = Window(lanes, Pace(), 4, gpus)
+        task = lanes.next_batch(seconds=1.0, expected=1.0)
+        window.spent(task, 1800.0)
+        assert window.hours() == window.hours(0) == (2.0, 0.5)
+        assert window.hours(1) == (0.0, 0.0)

@@ -185,14 +185,15 @@ def test_what_failed_in_an_earlier_session_is_among_the_groups(tmp_path: Path) -
 
 @contextmanager
 def gated(gate: Path) -> Iterator[Job]:
-    """Start a sweep in this process whose runs go on once there is a file."""
+    """Start a sweep in this process whose runs go on once there is a file; its store is beside."""
 
     def passes(x):
         while not gate.exists():
             time.sleep(0.01)
         return x
 
-    job = tk.Sweep(passes, {"x": range(40)}).start()
+    store = gate.with_suffix(".zarr")
+    job = tk.Sweep(passes, {"x": range(40)}, store=store).start()
     try:
         yield job
     finally:
@@ -206,6 +207,7 @@ def test_a_job_runs_is_paused_and_stops(tmp_path: Path) -> None:
         job.pause()
         (tmp_path / "first").touch()
         wait_for(lambda: snapshot_of(job).state == "paused")
+        wait_for(lambda: snapshot_of_store(job.store).state == "paused")
         job.resume()
         wait_for(lambda: job.is_finished)
         assert snapshot_of(job).state == "done"
@@ -217,6 +219,7 @@ def test_a_job_runs_is_paused_and_stops(tmp_path: Path) -> None:
         ended = snapshot_of(job)
         assert (ended.state, ended.message) == ("cancelled", "it was asked to stop")
         assert ended.counts.pending > 0
+        assert snapshot_of_store(job.store).state == "cancelled"
         elapsed = ended.elapsed
         time.sleep(0.05)
         assert snapshot_of(job).elapsed == elapsed

@@ -194,6 +194,7 @@ class Chain:
         return Observation(
             stages=tuple(reversed(seen)),
             elapsed=self.elapsed,
+            is_ended=is_ended,
             is_paused=self.requests.paused,
             is_stopping=self.requests.stop or any(stopped),
             stopped_because=next(filter(None, stopped), None) or "",

@@ -189,6 +189,8 @@ class Observation:
         In the order in which they are run.
     elapsed
         Seconds from its start until now, or until it ended.
+    is_ended
+        Whether nothing runs any more, however it ended.
     is_paused, is_stopping
         What it was asked for.
     stopped_because
@@ -201,6 +203,7 @@ class Observation:
 
     stages: tuple[StageSeen, ...]
     elapsed: float
+    is_ended: bool
     is_paused: bool
     is_stopping: bool
     stopped_because: str = ""

@@ -114,7 +114,7 @@ def _outlook(job: Job) -> tuple[Span | None, Cost | None]:
 
 def _state(job: Job, seen: Observation) -> tuple[State, str]:
     """Return how it stands as a whole, and what there is to say of it."""
-    if job.is_finished:
+    if seen.is_ended:  # when it was looked at: it may have ended since
         if not seen.pending:
             return "done", job.error
         if job.error:
