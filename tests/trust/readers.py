@@ -18,6 +18,8 @@ from toolkit.commands.standing import look
 from toolkit.errors import ToolkitError
 from toolkit.stores.zarr_store import ZarrStore
 from toolkit.views.plain import plain
+from toolkit.views.report.report import report_of_store
+from toolkit.views.stored import snapshot_of_store
 
 QUICK = 1 << 22
 
@@ -45,6 +47,8 @@ def read_store(path: Path, rng: random.Random | None = None) -> list[ToolkitErro
         attempt(lambda: _stand(path))
     if rng is None or rng.randrange(3) == 0:
         attempt(lambda: _failures(path))
+    if rng is not None and rng.randrange(30) == 0:
+        attempt(lambda: report_of_store(path, snapshot_of_store(path)))
     names = attempt(lambda: ZarrStore.read(path).stage_names) or ()
     ways = [*itertools.product((None, *names[:3]), (None, True, False), (True, False))]
     for stage, flat, mask in ways if rng is None else rng.sample(ways, 2):

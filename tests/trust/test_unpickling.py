@@ -102,7 +102,7 @@ def test_objects_are_named_and_loaded_by_a_call_that_says_so(
         "status {0}", "status {0} --json", "errors {0}", "errors {0} --group", "errors {0} --id 1",
         "errors {0} --json", "export {0} {0}.csv", "export {0} {0}.nc", "run {0}", "explain {0}",
         "retry {0}", "reproduce {0} --run 0", "retry {0} --yes", "reproduce {0} --run 0 --yes",
-        "log {0}", "log {0} --run 0", "check {0}",
+        "log {0}", "log {0} --run 0", "check {0}", "report {0} --output {0}.html",
     ],
 )  # fmt: skip
 def test_no_command_on_a_store_unpickles(

@@ -212,3 +212,12 @@ def test_labels_and_units_stand_on_the_picture(tmp_path: Path, report: Report) -
     html = report(tmp_path / "a.zarr").html
     for words in ("rate (1/day)", "peak (m)", "a $ }{ &lt;b&gt;", "svm"):
         assert f">{words}</text>" in html
+
+
+def test_cells_that_share_a_run_are_said_to(tmp_path: Path, report: Report) -> None:
+    space = tk.grid(kernel=["rbf", "linear"], width=[0.1, 0.2, 0.4])
+    space = space.when(width=lambda kernel: kernel == "rbf")
+    stage = tk.stage(lambda kernel, width: width or 0.0, name="score")
+    swept(tmp_path / "a.zarr", stage, space)
+    said = report(tmp_path / "a.zarr").sections["space"]
+    assert "4 runs: kernel 2 × width 3; 6 cells, of which some share a run" in said

@@ -27,7 +27,7 @@ def failures_section(material: Material) -> str:
     said = f"{count(shown.counts.failed, 'run')} failed"
     if shown.counts.blocked:
         said += f", and {shown.counts.blocked:,} that need one of them were blocked"
-    said += f"; {count(shown.n_failure_kinds, 'kind')}"
+    said += f"; {count(shown.n_failure_kinds, 'kind')} of failure"
     said += f", of which those with most runs are shown ({left:,} left out)." if left > 0 else "."
     return section("Failures", note(said), *parts)
 

@@ -61,9 +61,9 @@ def commit_of(provenance: Mapping[str, Any]) -> str:
     if not isinstance(git, Mapping) or not git.get("commit"):
         return ""
     dirty = git.get("dirty")
-    state = {True: "with changes that were not committed", False: "nothing changed since"}.get(
+    state = {True: "with uncommitted changes", False: "no uncommitted changes"}.get(
         dirty if isinstance(dirty, bool) else None,  # type: ignore[arg-type]
-        "not known whether anything was changed since",
+        "uncommitted changes not looked for",
     )
     return f"{code(git['commit'], 64)} ({state})"
 
@@ -105,7 +105,7 @@ def _code(stages: Sequence[StageMaterial]) -> str:
                 state = "valid" if number == stage.present else "before"
                 parts = sorted(identity.parts.items())[:50]
                 of = "<br>".join(
-                    f"{text(name, 80)} {dim(str(token)[:_TOKEN])}" for name, token in parts
+                    f"{text(name, 80)} {dim(str(token)[: 2 * _TOKEN])}" for name, token in parts
                 )
                 name, token = text(stage.name, 80), code(identity.token[:_TOKEN])
                 rows.append([name, token, state, f"{made:,}", of])

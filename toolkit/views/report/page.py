@@ -79,7 +79,8 @@ font-size:.86rem}
 --done:#0072b2;--stale:#56b4e9;--failed:#d55e00;--blocked:#e69f00;--pending:#c9ced5}
 body{font-size:10pt;padding:0;max-width:none}nav{display:none}
 h2,h3{break-after:avoid}figure,.failure,tr,.numbers{break-inside:avoid}
-.pictures{grid-template-columns:1fr 1fr}pre{white-space:pre-wrap}}
+.pictures{grid-template-columns:1fr 1fr}pre{white-space:pre-wrap}
+.failure details::details-content{content-visibility:visible;block-size:auto}}
 @page{margin:18mm 16mm}
 """
 

@@ -1,5 +1,6 @@
 """What was varied: axes, their sizes and units, their labels folded."""
 
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -53,6 +54,9 @@ def _space(stage: StageMaterial) -> str:
     said = count(runs, "run") + (f": {sizes}" if sizes else "")
     if left_out:
         said += f"; {left_out:,} of the cells are left out by the space"
+    cells = math.prod(each.size for each in seen)
+    if cells != runs + left_out:
+        said += f"; {cells:,} cells, of which some share a run or have none"
     rows = [row for each in stage.dims for row in _dim(each)]
     rows += [
         [code(field.name, 80), dim(f"over {_over(stage, field.dims)}"), "", "", ""]
