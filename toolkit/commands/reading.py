@@ -117,10 +117,11 @@ def _watch(store: Path, every: float, *, as_json: bool) -> ExitCode:
     with _screen(as_json) as screen:
         while True:
             left = _seconds_left(first, standing, time.monotonic() - begun)
-            screen(standing, left)
             was_running = was_running or standing.is_running
             is_left = (was_running and not standing.is_running) or standing.was_left
-            if not standing.pending or (is_left and standing.job is None):
+            is_over = not standing.pending or (is_left and standing.job is None)
+            screen(standing, left, is_over)
+            if is_over:
                 break
             time.sleep(every)
             standing = look_for_job(look(store))
@@ -132,14 +133,14 @@ def _watch(store: Path, every: float, *, as_json: bool) -> ExitCode:
 
 
 @contextlib.contextmanager
-def _screen(as_json: bool) -> "Iterator[Callable[[Standing, float | None], None]]":
+def _screen(as_json: bool) -> "Iterator[Callable[[Standing, float | None, bool], None]]":
     """Show one standing after the other: as JSON, drawn in a terminal, or a line each."""
     if as_json:
-        yield lambda standing, left: echo_json(
+        yield lambda standing, left, _: echo_json(
             "status", {**standing.document(), "seconds_left": left}, in_one_line=True
         )
     elif not sys.stdout.isatty():
-        yield lambda standing, _: click.echo(
+        yield lambda standing, *_: click.echo(
             ", ".join(filter(None, [standing.in_one_line(), standing.left_in_words]))
         )
     else:
@@ -147,8 +148,9 @@ def _screen(as_json: bool) -> "Iterator[Callable[[Standing, float | None], None]
 
         display = TerminalDisplay(sys.stdout)
         try:
-            yield lambda standing, _: display.show(_snapshot(standing))
-            display.show_all()
+            yield lambda standing, _, is_over: (display.finish if is_over else display.show)(
+                _snapshot(standing, is_over=is_over)
+            )
         finally:
             display.close()
 
@@ -164,15 +166,19 @@ def _print(standing: "Standing") -> None:
     console.print(render(_snapshot(standing), width=console.width, ascii_only=is_ascii))
 
 
-def _snapshot(standing: "Standing") -> "Snapshot":
-    """Return what is drawn of a standing: with the name that was typed, and who runs the store."""
+def _snapshot(standing: "Standing", *, is_over: bool = False) -> "Snapshot":
+    """Return what is drawn of a standing: with the name that was typed, and who runs the store.
+
+    Where nothing is left it is done, though the process that ran it may be closing the store yet.
+    """
     from dataclasses import replace
 
     from toolkit.views.stored import snapshot_of_store
 
     found = snapshot_of_store(standing.store)
     said = ". ".join(filter(None, [standing.who if standing.pending else "", found.message]))
-    return replace(found, store=str(standing.store), message=said)
+    state = "done" if is_over and not found.counts.pending else found.state
+    return replace(found, store=str(standing.store), message=said, state=state)
 
 
 def _seconds_left(first: "Standing", now: "Standing", seconds: float) -> float | None:

@@ -109,25 +109,9 @@ def interactive_display(job: "Job") -> Display | None:
 
 
 def _snapshot_of(job: "Job") -> Snapshot:
-    from toolkit.views.snapshot import Counts, Span, StageState
+    from toolkit.views.live import snapshot_of
 
-    progress = job.progress
-    counts = Counts(
-        done=progress.done,
-        failed=progress.failed,
-        blocked=progress.blocked,
-        pending=progress.pending,
-    )
-    left = progress.seconds_left
-    return Snapshot(
-        at=time.time(),
-        state="done" if not progress.pending else "cancelled" if job.is_finished else "running",
-        stages=(StageState(name=progress.stage, counts=counts),),
-        elapsed=progress.elapsed,
-        left=None if left is None else Span(low=left, high=left),
-        dashboard_link=job.dashboard_link,
-        is_live=True,
-    )
+    return snapshot_of(job)
 
 
 def _watch(job: "Job", stop: threading.Event, stream: TextIO, look: Look) -> None:
@@ -243,13 +227,9 @@ class TerminalDisplay:
 
     def finish(self, snapshot: Snapshot) -> None:
         """Draw all of it, and leave it there."""
-        self.show_all()
+        self._live.vertical_overflow = "visible"
         self.show(snapshot)
         self.close()
-
-    def show_all(self) -> None:
-        """Cut nothing from now on: nothing is drawn in the same place any more."""
-        self._live.vertical_overflow = "visible"
 
     def close(self) -> None:
         """Give the terminal back."""
