@@ -95,7 +95,7 @@ def test_the_widget_follows_a_sweep_while_another_cell_runs(
     failure.locator("summary").click()
     traceback = failure.locator(".tk-traceback")
     traceback.wait_for()
-    assert "raise OverflowError" in traceback.inner_text()
+    assert "line 15, in outbreak" in traceback.inner_text()
     assert "more than are met" in traceback.inner_text()
     failure.locator("button[data-action=copy]").click()
     copied = page.evaluate("() => navigator.clipboard.readText()")
