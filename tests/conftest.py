@@ -58,6 +58,7 @@ NEEDS: dict[str, tuple[Callable[[], bool], str, str]] = {
 REMEDIES = {reason: remedy for _, reason, remedy in NEEDS.values()} | {
     "torch": "make setup TORCH=1",
     "no C compiler": "make test, as root on Debian",
+    "no hvplot": "make setup",
 }
 
 

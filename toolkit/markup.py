@@ -7,7 +7,9 @@ STYLE = (
     "<style>.tk-view{font-family:var(--jp-code-font-family,monospace);"
     "font-size:var(--jp-code-font-size,13px);color:var(--jp-content-font-color1,inherit)}"
     ".tk-view table{border-collapse:collapse;margin:4px 0}"
-    ".tk-view td{text-align:left;padding:1px 12px 1px 0;vertical-align:top;background:none}"
+    # twice the class: JupyterLab's own look of tables comes before a single one
+    ".tk-view.tk-view td{text-align:left;padding:1px 12px 1px 0;vertical-align:top;background:none}"
+    ".tk-view.tk-view tr{background:none}"
     ".tk-view .tk-dim{color:var(--jp-content-font-color2,inherit);opacity:.75}"
     ".tk-view .tk-inner{margin-left:1.2em}"
     ".tk-view summary{cursor:pointer}"

@@ -522,6 +522,7 @@ class Sweep:
     ) -> "Job":
         from toolkit.execution.session import make_job
         from toolkit.execution.start import Start
+        from toolkit.views.dashboard.companion import show_on_dashboard
         from toolkit.views.widget.showing import show_job
 
         def again() -> "Job":
@@ -530,7 +531,7 @@ class Sweep:
             limits = (order, max_failures, time_limit, profile, log_level)
             return self._job(client, "failed", *limits).begin()
 
-        return make_job(
+        job = make_job(
             Start(
                 prepared=self._prepared,
                 results=self._results,
@@ -548,6 +549,9 @@ class Sweep:
                 display=show_job,
             )
         )
+        names = [stage.name for stage in self.stages]
+        show_on_dashboard(job, self.store.name if self.store else ", ".join(names))
+        return job
 
     def _how_to_resume(self) -> str:
         if self.store is None:

@@ -15,7 +15,7 @@ from tests.browser.laboratory import Laboratory
 from tests.browser.notebook import WAIT_MS, Notebook, write
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Locator, Page, Playwright
+    from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, Playwright
 
 HERE = Path(__file__).parent
 IMAGES = HERE.parents[1] / "docs" / "images"
@@ -111,9 +111,13 @@ def page(
     context.set_default_timeout(WAIT_MS)
     said: list[str] = []
 
+    def hear(message: "ConsoleMessage") -> None:
+        if message.type == "error":
+            said.append(message.text)
+
     def watch(opened: "Page") -> None:
         opened.on("websocket", lambda socket: _note(socket.url, elsewhere))
-        opened.on("console", lambda message: said.append(f"{message.type}: {message.text}"))
+        opened.on("console", hear)
         opened.on("pageerror", lambda error: said.append(f"uncaught: {error}"))
 
     context.on("request", lambda asked: _note(asked.url, elsewhere))

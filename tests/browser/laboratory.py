@@ -54,6 +54,11 @@ class Laboratory:
         for plugin, values in SETTINGS.items():
             self.set(plugin, values)
         self.set_theme("light")
+        # Panel's pages, which nobody asks for here, would take seconds to start.
+        extensions = {"panel.io.jupyter_server_extension": False}
+        (self._folders["JUPYTER_CONFIG_DIR"] / "jupyter_server_config.json").write_text(
+            json.dumps({"ServerApp": {"jpserver_extensions": extensions}})
+        )
 
     def set(self, plugin: str, values: dict[str, Any]) -> None:
         """Have pages that are opened from now on see these settings of a plugin."""

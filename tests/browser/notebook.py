@@ -29,6 +29,13 @@ _EXECUTED = """last => {
   const asked = last < 0 ? cells : cells.slice(0, last + 1);
   return asked.every(cell => /\\[\\d+\\]/.test(cell.querySelector(".jp-InputPrompt").textContent))
 }"""
+_ERRORS = """last => {
+  const cells = window.jupyterapp.shell.currentWidget.content.widgets;
+  const asked = last < 0 ? cells : cells.slice(0, last + 1);
+  return asked.flatMap(cell => cell.model.outputs?.toJSON() ?? [])
+    .filter(output => output.output_type === "error")
+    .map(output => output.traceback.join("\\n"));
+}"""
 _SAVED = "() => window.jupyterapp.shell.currentWidget.context.model.dirty === false"
 _FINGER = """() => {
   const notebook = window.jupyterapp.shell.currentWidget.content;
@@ -70,8 +77,8 @@ class Notebook:
     def wait_for(self, last: int = -1) -> None:
         """Wait until the cells up to this one have run."""
         self.page.wait_for_function(_EXECUTED, arg=last, timeout=RUN_MS)
-        errors = self.page.locator(".jp-OutputArea-child .jp-RenderedText[data-mime-type*=error]")
-        assert errors.count() == 0, "\n".join(errors.all_inner_texts())
+        errors = self.page.evaluate(_ERRORS, last)
+        assert not errors, "\n\n".join(errors)
 
     def cell(self, index: int) -> "Locator":
         """Return a code cell, counted from 0."""

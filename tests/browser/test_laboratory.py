@@ -37,5 +37,14 @@ def test_a_sweep_runs_and_its_parts_show_themselves(
         for word in words:
             assert word in text, (cell, text)
     assert notebook.page.locator(".jp-OutputArea script").count() == 0
+    cells = notebook.page.locator(".tk-view td")
+    look = "cells => [...new Set(cells.map(cell => getComputedStyle(cell).textAlign))]"
+    assert cells.evaluate_all(look) == ["left"]
     for width in (1400, 700):
         picture(notebook.page, f"reprs_{theme}_{width}", width=width, keep=False)
+
+
+def test_an_error_in_a_cell_is_an_error_of_the_test(open_notebook: Open) -> None:
+    notebook = open_notebook(["1 + 1", "raise RuntimeError('a cell that fails')"])
+    with pytest.raises(AssertionError, match="a cell that fails"):
+        notebook.run_all()

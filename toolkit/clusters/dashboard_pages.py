@@ -65,12 +65,13 @@ class _Plots(RequestHandler):
 
     def get(self) -> None:
         """List them."""
-        from distributed.dashboard import scheduler as dashboard
-
+        pages: set[str] = set()
+        for each in getattr(self.application, "applications", ()):
+            pages.update(getattr(each, "app_paths", ()))  # of Bokeh's, also what was added later
         self.finish(
             {
                 page.strip("/").replace("-", " ").title(): page
-                for page in dashboard.applications
+                for page in sorted(pages)
                 if page.startswith("/individual-") and page not in _LEFT_OUT
             }
         )

@@ -5,7 +5,7 @@ import threading
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from toolkit.errors import InterruptedSweepError
 from toolkit.execution.chain import Chain, Step
@@ -18,8 +18,23 @@ from toolkit.markup import bar, legend, link, view
 if TYPE_CHECKING:
     import pandas as pd
     import xarray as xr
+    from distributed import Client
 
     from toolkit.spaces.space import Space
+
+
+class Companion(Protocol):
+    """Goes along with a job: a view that somebody far away looks at."""
+
+    def begin(self) -> None:
+        """Hear that the sweep begins."""
+
+    def end(self) -> None:
+        """Hear that it has ended, before those who wait for it do."""
+
+    @property
+    def link(self) -> str | None:
+        """Where it is to be seen."""
 
 
 class Job:
@@ -36,7 +51,7 @@ class Job:
         dataset: Callable[[], "xr.Dataset"],
         failures: Callable[[], "pd.DataFrame"],
         select: Callable[[Mapping[str, object]], "Space"],
-        dashboard_link: Callable[[], str | None],
+        client: "Callable[[], Client | None]",
         is_here: Callable[[], bool],
         workforce: Workforce,
         store: Path | None = None,
@@ -46,7 +61,7 @@ class Job:
         self._chain = chain
         self._work = work
         self._dataset, self._failures, self._select = dataset, failures, select
-        self._dashboard_link = dashboard_link
+        self._client = client
         self._is_here = is_here
         self._workforce = workforce
         self._store = store
@@ -54,7 +69,9 @@ class Job:
         self._again, self._display = again, display
         self.shown: object = None  # the view that shows it, which is kept as long as it is
         self._error: BaseException | None = None
+        self._has_ended = False
         self._finished = threading.Event()
+        self._companion: Companion | None = None
         # Made when it is needed: it refers to this job, which would keep what the sweep holds.
         self._thread: threading.Thread | None = None
 
@@ -85,7 +102,12 @@ class Job:
     @property
     def is_finished(self) -> bool:
         """Whether nothing runs any more, however it ended."""
-        return self._finished.is_set()
+        return self._has_ended
+
+    @property
+    def client(self) -> "Client | None":
+        """The Dask client in use, None where runs are executed by this process."""
+        return self._client()
 
     @property
     def store(self) -> str | None:
@@ -111,7 +133,21 @@ class Job:
     @property
     def dashboard_link(self) -> str | None:
         """Address of the Dask dashboard, None while no cluster is in use."""
-        return self._dashboard_link()
+        client = self.client
+        return None if client is None else client.dashboard_link
+
+    @property
+    def page_link(self) -> str | None:
+        """Address of the page of the sweep on the Dask dashboard; None where there is none.
+
+        Where the dashboard shows nobody what runs were given, it holds the key that opens labels,
+        messages and tracebacks: give it to those who may see them.
+        """
+        return None if self._companion is None else self._companion.link
+
+    def accompany(self, companion: Companion) -> None:
+        """Have a view go along. Called before the job begins."""
+        self._companion = companion
 
     def dataset(self) -> "xr.Dataset":
         """Return what is stored of the sweep's space by now; the rest is missing."""
@@ -257,9 +293,16 @@ class Job:
 
     def _run(self) -> None:
         try:
+            if self._companion is not None:
+                self._companion.begin()
             self._work()
         except BaseException as error:  # noqa: BLE001 - raised again by result()
             self._error = error
         finally:
             self._ended_after = self._chain.elapsed
-            self._finished.set()
+            self._has_ended = True
+            try:
+                if self._companion is not None:
+                    self._companion.end()
+            finally:
+                self._finished.set()

@@ -135,7 +135,7 @@ def make_job(start: Start) -> Job:
         dataset=start.dataset,
         failures=start.failures,
         select=start.select,
-        dashboard_link=lambda: links[-1].dashboard_link if links else None,
+        client=lambda: links[-1] if links else None,
         is_here=lambda: not links,
         workforce=workforce,
         store=folder,

@@ -4,6 +4,9 @@ import importlib
 import importlib.util
 import os
 import sys
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import Any
 
 from toolkit.errors import ToolkitError
 
@@ -16,7 +19,6 @@ def setup_offline() -> None:
     What draws in the browser then comes with the notebook, three megabytes in this cell's output,
     and ``data.peak.hvplot()`` works in later cells. Without it hvplot looks for that on the
     internet, and draws nothing where there is none; so call it before anything imports hvplot.
-    Pages still ask for some style sheets of Panel, which plots are drawn without.
 
     Raises
     ------
@@ -39,10 +41,43 @@ def setup_offline() -> None:
         )
     # Bokeh reads it when it is asked what to put into the page, which loading the extension does.
     os.environ["BOKEH_RESOURCES"] = "inline"
-    importlib.import_module("holoviews").extension("bokeh", inline=True, logo=False)
-    importlib.import_module("hvplot.xarray")  # gives arrays their .hvplot
-
+    extension: Any = importlib.import_module("holoviews").extension
+    extension("bokeh", inline=True, logo=False)
+    extension.inline = True  # where a later cell loads it anew
+    with _undisplayed():  # it loads the extension a second time
+        importlib.import_module("hvplot.xarray")  # gives arrays their .hvplot
+    _inline_style_sheets()
     _done.append(True)
+
+
+def _undisplayed() -> AbstractContextManager[Any]:
+    if "IPython" not in sys.modules:
+        return nullcontext()
+    captured: Any = importlib.import_module("IPython.utils.capture").capture_output
+    return captured(stdout=False, stderr=False)  # type: ignore[no-any-return]
+
+
+def _inline_style_sheets() -> None:
+    """Have Panel, which lays plots out, put its style sheets into the page, not their addresses."""
+    if importlib.util.find_spec("panel") is None:
+        return
+    hooks: Any = importlib.import_module("panel.viewable").Viewable
+    hooks._preprocessing_hooks.append(lambda _, root: _inlined(root))
+
+
+def _inlined(root: Any) -> None:
+    models: Any = importlib.import_module("bokeh.models")
+    sheets = Path(importlib.import_module("panel").__file__ or "").parent / "dist"
+
+    def inlined(sheet: Any) -> Any:
+        if not isinstance(sheet, models.ImportedStyleSheet):
+            return sheet
+        path = sheets / sheet.url.partition("/dist/")[2].partition("?")[0]
+        return models.InlineStyleSheet(css=path.read_text("utf-8")) if path.is_file() else sheet
+
+    for model in root.select({"type": models.UIElement}):
+        if any(isinstance(sheet, models.ImportedStyleSheet) for sheet in model.stylesheets):
+            model.stylesheets = [inlined(sheet) for sheet in model.stylesheets]
 
 
 def _loaded_early() -> str | None:

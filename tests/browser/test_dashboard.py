@@ -1,0 +1,59 @@
+"""The pages of Dask's dashboard, as a browser beside the cluster shows them."""
+
+import json
+import re
+
+from tests.browser.conftest import Open, Picture
+from tests.browser.notebook import RUN_MS
+from tests.browser.studies import OUTBREAK, SPACE
+
+CLUSTER = """cluster = tk.cluster("local", workers=2)
+job = sweep.start(cluster)
+print(job.dashboard_link)"""
+LINK = """data = job.result(240)
+print(job.page_link)"""
+# What a shell would print, from the store alone.
+STATUS = "print(__import__('subprocess').getoutput('toolkit status --json paged.zarr'))"
+
+
+def test_the_page_of_sweeps_on_the_dashboard_and_in_the_list_of_jupyterlab(
+    open_notebook: Open, picture: Picture
+) -> None:
+    space = SPACE.format(pause=0.002, store="paged.zarr")
+    notebook = open_notebook([OUTBREAK, space, CLUSTER, LINK, STATUS, "cluster.close()"])
+    lab = notebook.page
+    for cell in range(3):
+        notebook.run(cell)
+    dashboard = notebook.output(2).inner_text().strip()
+    assert re.fullmatch(r"http://127\.0\.0\.1:\d+/status", dashboard)
+
+    lab.evaluate("() => window.jupyterapp.shell.activateById('dask-dashboard-launcher')")
+    asked = lab.locator(
+        ".dask-DashboardURL input, .dask-URLInput input, input[placeholder*=ashboard]"
+    ).first
+    asked.fill(dashboard)
+    asked.press("Enter")
+    listed = lab.locator(
+        ".dask-DashboardListing-item, .dask-DashboardListing button", has_text="Sweep"
+    )
+    listed.first.wait_for(timeout=RUN_MS)
+
+    notebook.run(3)
+    notebook.run(4)
+    link = notebook.output(3).inner_text().strip()
+    page = lab.context.new_page()
+    page.goto(dashboard)
+    page.wait_for_selector(".bk-Canvas", state="attached")
+    assert page.title() == "Dask: Status"
+
+    page.goto(link)
+    page.wait_for_selector("text=runs have ended", timeout=RUN_MS)
+    page.wait_for_selector("text=States of the runs")
+    text = page.locator("body").inner_text()
+    print(text[:3000])
+    answer = page.request.get(link.replace("/individual-sweep", "/sweep/status.json"))
+    document = answer.json()
+    stored = json.loads(notebook.output(4).inner_text())
+    print(document["counts"], stored)
+    for width in (1400, 700):
+        picture(page, f"page_{width}", width=width, keep=False, full_page=True)

@@ -1,0 +1,166 @@
+"""The widget of a sweep in JupyterLab: alive while other cells run, and in a saved notebook."""
+
+import json
+import re
+from typing import TYPE_CHECKING, Any
+
+from tests.browser.conftest import Open, Picture
+from tests.browser.laboratory import Laboratory
+from tests.browser.notebook import RUN_MS, Notebook
+from tests.browser.studies import FAILED, OUTBREAK, RUNS, SPACE
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Locator
+
+START = "job = sweep.start()\njob"
+BUSY = """import os
+while not os.path.exists("enough"):
+    time.sleep(.02)"""
+TOLD = """import json
+data = job.result(240)
+told = {status.name.lower(): int((data.status == status).sum()) for status in tk.Status}
+print(json.dumps(told))"""
+SLOW = 0.003  # seconds that each run waits: the sweep then takes some
+SLOWER = 0.05
+
+ENDED = re.compile(r"([\d,]+)(?: of [\d,]+)? (done|failed|blocked|stale)")
+WIDGET = ".tk-widget"
+
+
+def ended_in(widget: "Locator") -> dict[str, int]:
+    """Return the runs that have ended by state, as the widget tells them."""
+    text = widget.locator(".tk-counts").inner_text()
+    found = {state: int(number.replace(",", "")) for number, state in ENDED.findall(text)}
+    assert "done" in found, text
+    return found
+
+
+def wait_for_more(notebook: Notebook, than: int) -> None:
+    """Wait until the widget tells more runs that are done."""
+    script = """than => {
+      const text = document.querySelector(".tk-counts").textContent;
+      return Number(text.split(" ")[0].replaceAll(",", "")) > than;
+    }"""
+    notebook.page.wait_for_function(script, arg=than, timeout=RUN_MS)
+
+
+def wait_for_state(notebook: Notebook, state: str) -> None:
+    notebook.page.wait_for_selector(f"{WIDGET}[data-state={state}]", timeout=RUN_MS)
+
+
+def is_running(notebook: Notebook, cell: int) -> bool:
+    return "*" in notebook.cell(cell).locator(".jp-InputPrompt").first.inner_text()
+
+
+def told_by(notebook: Notebook, cell: int) -> dict[str, Any]:
+    """Return the JSON that a cell has printed, without what is zero."""
+    told = json.loads(notebook.output(cell).inner_text())
+    return {state: number for state, number in told.items() if number}
+
+
+def colors_of(canvas: "Locator") -> int:
+    """Return how many colors there are in a picture."""
+    script = """canvas => {
+      const {data} = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+      return new Set(new Uint32Array(data.buffer)).size;
+    }"""
+    return int(canvas.evaluate(script))
+
+
+def test_the_widget_follows_a_sweep_while_another_cell_runs(
+    open_notebook: Open, picture: Picture, laboratory: Laboratory
+) -> None:
+    space = SPACE.format(pause=SLOW, store="followed.zarr")
+    notebook = open_notebook([OUTBREAK, space, START, BUSY, TOLD])
+    page = notebook.page
+    notebook.run_all(wait=False)
+    widget = page.locator(WIDGET)
+    widget.wait_for(timeout=RUN_MS)
+
+    before = ended_in(widget)["done"]
+    wait_for_more(notebook, before)
+    assert is_running(notebook, 3)
+
+    canvas = widget.locator("canvas.tk-map")
+    page.wait_for_selector("canvas.tk-map[data-kind=map][data-output=peak]")
+    widget.locator("select[data-role=output]").select_option("duration")
+    page.wait_for_selector("canvas.tk-map[data-kind=map][data-output=duration]")
+    assert is_running(notebook, 3), "the second map was drawn only after the other cell"
+    wait_for_more(notebook, ended_in(widget)["done"])
+    assert is_running(notebook, 3)
+    picture(notebook.cell(2), "widget_light", width=1400)
+
+    failure = widget.locator("details.tk-failure")
+    failure.first.wait_for(timeout=RUN_MS)
+    failure.locator("summary").click()
+    traceback = failure.locator(".tk-traceback")
+    traceback.wait_for()
+    assert "line 15, in outbreak" in traceback.inner_text()
+    assert "more than are met" in traceback.inner_text()
+    failure.locator("button[data-action=copy]").click()
+    copied = page.evaluate("() => navigator.clipboard.readText()")
+    assert copied.startswith("sweep.reproduce("), copied
+
+    (laboratory.root / "enough").touch()
+    notebook.wait_for()
+    wait_for_state(notebook, "done")
+    assert told_by(notebook, 4) == {"done": RUNS - FAILED, "failed": FAILED} == ended_in(widget)
+    assert traceback.is_visible(), "what was opened stays open"
+    assert colors_of(canvas) > 30
+    for width in (1400, 700):
+        picture(notebook.cell(2), f"widget_end_light_{width}", width=width, keep=False)
+
+
+def test_cancel_cancels_and_the_counts_are_those_of_the_dataset(
+    open_notebook: Open, picture: Picture
+) -> None:
+    space = SPACE.format(pause=SLOWER, store="cancelled.zarr")
+    told = TOLD.replace("job.result(240)", "sweep.dataset()")
+    notebook = open_notebook([OUTBREAK, space, START, told], theme="dark")
+    page = notebook.page
+    for cell in range(3):
+        notebook.run(cell)
+    widget = page.locator(WIDGET)
+    wait_for_state(notebook, "running")
+    page.wait_for_selector("canvas.tk-map[data-kind=map]")
+    wait_for_more(notebook, 40)
+    for width in (1400, 700):
+        picture(notebook.cell(2), f"widget_running_dark_{width}", width=width, keep=False)
+    picture(notebook.cell(2), "widget_dark")
+
+    widget.locator("button[data-action=cancel]").click()
+    wait_for_state(notebook, "cancelled")
+    assert widget.locator("button[data-action=cancel]").is_hidden()
+    ended = ended_in(widget)
+    assert sum(ended.values()) < RUNS
+    notebook.run(3)
+    stored = told_by(notebook, 3)
+    assert stored.pop("pending") == RUNS - sum(ended.values())
+    assert stored == ended == ended_in(widget)
+
+
+def test_a_saved_notebook_shows_how_the_sweep_ended_without_its_kernel(
+    open_notebook: Open, picture: Picture, laboratory: Laboratory
+) -> None:
+    space = SPACE.format(pause=0, store="saved.zarr")
+    notebook = open_notebook([OUTBREAK, space, START, TOLD])
+    page = notebook.page
+    notebook.run_all()
+    wait_for_state(notebook, "done")
+    saved = notebook.save()
+    page.goto("about:blank")
+    laboratory.end_kernels()
+
+    page.goto(laboratory.address(saved.name))
+    notebook.wait_until_open()
+    assert page.locator(WIDGET).count() == 0
+    still = page.locator(".tk-still")
+    still.wait_for()
+    text = still.inner_text()
+    assert f"{RUNS - FAILED:,}" in text
+    assert f"{FAILED:,}" in text
+    assert "infected at the peak" in text
+    assert still.locator("svg image").count() >= 1
+    assert still.locator("script").count() == 0
+    for width in (1400, 700):
+        picture(notebook.cell(2), f"widget_saved_light_{width}", width=width, keep=False)
