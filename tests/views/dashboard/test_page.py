@@ -64,7 +64,7 @@ def _start(command, environment, log):
         )
 
 
-def _wait(is_so, seconds=30.0):
+def _wait(is_so, seconds=60.0):
     until = time.monotonic() + seconds
     while not (found := is_so()):
         assert time.monotonic() < until
@@ -97,9 +97,17 @@ def told(session):
     return json.dumps(session.document.to_json(), default=repr)
 
 
+def drawn(session):
+    """Return all that a page holds, once it has drawn a map."""
+    time.sleep(0.3)
+    shown = told(session)
+    figure = session.document.get_model_by_name("states")
+    return shown if figure is not None and figure.visible else ""
+
+
 def peak(beta, gamma, until):
-    while beta > 0.5 and not os.path.exists(until):
-        time.sleep(0.02)
+    while beta > 0.55 and gamma > 0.095 and not os.path.exists(until):
+        time.sleep(0.02)  # one run, so that the other worker goes on
     time.sleep(0.01)
     if beta < 0.15 and gamma > 0.08:
         raise ValueError(f"beta={beta} {EVIL}")
@@ -123,9 +131,9 @@ def test_page_and_json_follow_a_sweep_and_stay_after_its_client(place, tmp_path)
             1,
             "running",
         )
-        later = _wait(lambda: (found := status(place))["counts"]["done"] >= 90 and found)
+        later = _wait(lambda: (found := status(place))["counts"]["done"] >= 40 and found)
         assert later["counts"]["done"] > first["counts"]["done"]
-        assert later["counts"]["pending"] >= 18
+        assert later["counts"]["pending"] >= 1
         assert job.page_link == f"{place.http}/individual-sweep"
 
         code, page = get(job.page_link)
@@ -137,8 +145,7 @@ def test_page_and_json_follow_a_sweep_and_stay_after_its_client(place, tmp_path)
         assert "individual-sweep" in get(f"{place.http}/status")[1]  # in the menu
 
         session = pull_session(url=job.page_link)
-        _wait(lambda: '"image"' in (found := told(session)) and "ndarray" in found, 20)
-        shown = told(session)
+        shown = _wait(lambda: "beta" in (found := drawn(session)) and found)
         for words in ("peak.zarr", "running", "ValueError at test_page.py", "gamma", "beta"):
             assert words in shown
         assert "&lt;img src=x onerror=alert(1)&gt;" in shown
@@ -261,9 +268,10 @@ def test_where_bokeh_lets_no_page_join_the_page_is_served_beside(monkeypatch):
     ):
         job = tk.Sweep(lambda a: a, tk.grid(a=range(40))).start(client)
         job.result()
-        code, page = get(job.page_link)
-        assert (code, "<title>Sweep</title>" in page) == (200, True)
         port = cluster.scheduler.http_server.port
+        assert job.page_link.endswith(f":{port}/individual-sweep")
+        code, page = get(f"http://127.0.0.1:{port}/individual-sweep")
+        assert (code, "<title>Sweep</title>" in page) == (200, True)
         assert get(f"http://127.0.0.1:{port}/status")[0] == 200
 
 
