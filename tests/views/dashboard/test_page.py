@@ -64,7 +64,7 @@ def _start(command, environment, log):
         )
 
 
-def _wait(is_so, seconds=30.0):
+def _wait(is_so, seconds=60.0):
     until = time.monotonic() + seconds
     while not (found := is_so()):
         assert time.monotonic() < until
@@ -97,10 +97,18 @@ def told(session):
     return json.dumps(session.document.to_json(), default=repr)
 
 
+def drawn(session):
+    """Return all that a page holds, once it has drawn a map."""
+    time.sleep(0.3)
+    shown = told(session)
+    figure = session.document.get_model_by_name("states")
+    return shown if figure is not None and figure.visible else ""
+
+
 def peak(beta, gamma, until):
-    while beta > 0.5 and not os.path.exists(until):
-        time.sleep(0.02)
-    time.sleep(0.01)
+    while beta > 0.55 and gamma > 0.095 and not os.path.exists(until):
+        time.sleep(0.02)  # one run, so that the other worker goes on
+    time.sleep(0.06)
     if beta < 0.15 and gamma > 0.08:
         raise ValueError(f"beta={beta} {EVIL}")
     return beta * gamma
@@ -123,9 +131,9 @@ def test_page_and_json_follow_a_sweep_and_stay_after_its_client(place, tmp_path)
             1,
             "running",
         )
-        later = _wait(lambda: (found := status(place))["counts"]["done"] >= 90 and found)
+        later = _wait(lambda: (found := status(place))["counts"]["done"] >= 70 and found)
         assert later["counts"]["done"] > first["counts"]["done"]
-        assert later["counts"]["pending"] >= 18
+        assert later["counts"]["pending"] >= 1
         assert job.page_link == f"{place.http}/individual-sweep"
 
         code, page = get(job.page_link)
@@ -137,8 +145,7 @@ def test_page_and_json_follow_a_sweep_and_stay_after_its_client(place, tmp_path)
         assert "individual-sweep" in get(f"{place.http}/status")[1]  # in the menu
 
         session = pull_session(url=job.page_link)
-        _wait(lambda: '"image"' in (found := told(session)) and "ndarray" in found, 20)
-        shown = told(session)
+        shown = _wait(lambda: "beta" in (found := drawn(session)) and found)
         for words in ("peak.zarr", "running", "ValueError at test_page.py", "gamma", "beta"):
             assert words in shown
         assert "&lt;img src=x onerror=alert(1)&gt;" in shown
@@ -212,17 +219,18 @@ def test_a_sweep_whose_driver_was_killed_is_interrupted(place, tmp_path):
     assert found["counts"]["pending"] > 0
 
 
-def test_a_scheduler_that_unpickles_nothing_runs_nothing_of_ours_but_does_not_hang(
-    tmp_path, caplog
-):
+def test_a_scheduler_without_this_package_is_told_of_in_one_sentence(tmp_path, caplog):
     from toolkit.views.dashboard.publisher import place_of
 
-    refusing = {"DASK_DISTRIBUTED__SCHEDULER__PICKLE": "False"}
-    with scheduler_elsewhere(tmp_path, workers=0, **refusing) as place, Client(place.address) as it:
-        assert place_of(it) is None
-        assert place_of(it) is None
+    (tmp_path / "toolkit").mkdir()
+    (tmp_path / "toolkit" / "__init__.py").write_text("raise ImportError('there is none here')")
+    bare = {"PYTHONPATH": str(tmp_path)}
+    with scheduler_elsewhere(tmp_path, workers=0, **bare) as place, Client(place.address) as client:
+        assert place_of(client) is None
+        assert place_of(client) is None
     [record] = [each for each in caplog.records if each.name == "toolkit"]
     assert "has no page on the Dask dashboard" in record.getMessage()
+    assert "there is none here" in record.getMessage()
 
 
 def test_the_json_is_there_where_the_dashboard_is_not(tmp_path):
@@ -261,9 +269,10 @@ def test_where_bokeh_lets_no_page_join_the_page_is_served_beside(monkeypatch):
     ):
         job = tk.Sweep(lambda a: a, tk.grid(a=range(40))).start(client)
         job.result()
-        code, page = get(job.page_link)
-        assert (code, "<title>Sweep</title>" in page) == (200, True)
         port = cluster.scheduler.http_server.port
+        assert job.page_link.endswith(f":{port}/individual-sweep")
+        code, page = get(f"http://127.0.0.1:{port}/individual-sweep")
+        assert (code, "<title>Sweep</title>" in page) == (200, True)
         assert get(f"http://127.0.0.1:{port}/status")[0] == 200
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from tests.views import specimens
 from toolkit.views.dashboard import publisher as publishers
-from toolkit.views.dashboard.board import HELLO, POST, Board
+from toolkit.views.dashboard.board import HELLO, POST, WANTED, Board
 from toolkit.views.dashboard.publisher import Publisher, place_of
 
 VIEW = ("fit", "beta", "model")
@@ -20,6 +20,7 @@ class Scheduler:
     def __init__(self, board, page="/individual-sweep", key=None):
         self.board = board
         setattr(self, POST, self.post)
+        setattr(self, WANTED, board.wanted)
         setattr(self, HELLO, lambda: {"page": page, "why": "it is so", "key": key})
 
     def post(self, **posted):
@@ -169,7 +170,9 @@ def test_looks_that_cost_much_are_rare(monkeypatch):
     source.snapshot = costly
     posting = begun(source)
     time.sleep(1.5)
-    assert posting.posts == 2  # the first, which is not counted, and one; then it waits for 4 s
+    assert posting.posts == 3  # two that are not counted, and one; then it waits for 4 s
+    source.client.board.want("a", VIEW)
+    wait_for(lambda: source.drawn)  # but not where somebody begins to look
     posting.end()
 
 

@@ -9,8 +9,8 @@ from typing import Any
 
 PAGE = "/individual-sweep"
 STATUS = "/sweep/status.json"
-POST, HELLO = "toolkit_sweep_post", "toolkit_sweep_hello"
-"""Names of the scheduler's handlers: a driver posts, and asks where the page is."""
+POST, WANTED, HELLO = "toolkit_sweep_post", "toolkit_sweep_wanted", "toolkit_sweep_hello"
+"""The scheduler's handlers: a driver posts, asks what is looked at, and where the page is."""
 
 COOKIE = "toolkit-sweep"
 

@@ -12,7 +12,7 @@ from distributed import SchedulerPlugin
 from tornado.routing import PathMatches, RuleRouter
 from tornado.web import Application, RequestHandler
 
-from toolkit.views.dashboard.board import HELLO, PAGE, POST, STATUS, Board, View
+from toolkit.views.dashboard.board import HELLO, PAGE, POST, STATUS, WANTED, Board, View
 from toolkit.views.dashboard.status_route import StatusRoute
 
 NAME = "toolkit-sweeps"
@@ -45,6 +45,7 @@ class SweepPages(SchedulerPlugin):
         except Exception as error:  # noqa: BLE001 - a page is not worth a scheduler
             self.why = f"the scheduler's dashboard refuses it: {type(error).__name__}: {error}"
         scheduler.handlers[POST] = self.post
+        scheduler.handlers[WANTED] = self.wanted
         scheduler.handlers[HELLO] = self.hello
 
     def remove_client(self, scheduler: Any, client: str) -> None:
@@ -55,6 +56,10 @@ class SweepPages(SchedulerPlugin):
     async def post(self, **posted: Any) -> list[View]:
         """Take what a driver posts; return what somebody looks at."""
         return self.board.post(**posted)
+
+    async def wanted(self, sweep: str) -> list[View]:
+        """Return what somebody looks at."""
+        return self.board.wanted(sweep)
 
     async def hello(self) -> dict[str, str | None]:
         """Return the path of the page, why there is none, and the key where it asks for one."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import urlencode, urljoin
 from weakref import WeakKeyDictionary
 
-from toolkit.views.dashboard.board import HELLO, PAGE, POST, View
+from toolkit.views.dashboard.board import HELLO, PAGE, POST, WANTED, View
 from toolkit.views.snapshot import Snapshot
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ logger = logging.getLogger("toolkit")
 
 _FIRST_SECONDS = 0.3
 _EVERY_SECONDS = 1.0
-_RAREST_SECONDS = 30.0
+_RAREST_SECONDS = 10.0
 _SHARE = 0.005  # of one core, while nobody looks
 _SHARE_WATCHED = 0.1
 _PATIENCE = 5.0
@@ -143,17 +143,33 @@ class Publisher:
         return place.link
 
     def _run(self) -> None:
+        due = 0.0
         wait = _FIRST_SECONDS
         while not self._ended.wait(wait):
             began = time.thread_time()
+            wait = _EVERY_SECONDS
+            if time.monotonic() < due and not self._is_wanted():
+                continue
             self._post(is_last=False)
             took = time.thread_time() - began
             self.seconds += took
             share = _SHARE_WATCHED if self._wanted else _SHARE
-            is_first = self.posts <= 1  # which imports what it needs, and puts the page there
-            wait = _EVERY_SECONDS if is_first else max(_EVERY_SECONDS, took / share)
-            wait = min(wait, _RAREST_SECONDS)
+            pause = min(took / share, _RAREST_SECONDS)
+            if self.posts > 2:  # the first import what they need, and put the page there
+                due = time.monotonic() + pause - _EVERY_SECONDS / 2
         self._post(is_last=True)
+
+    def _is_wanted(self) -> bool:
+        """Whether somebody looks now at what was not drawn before: cheap to ask."""
+        client = self._source.client
+        if client is None or client.status != "running" or self._failed >= _TRIES:
+            return False
+        before = set(self._wanted)
+        try:
+            self._wanted = _views(_ask(client, WANTED, sweep=self.sweep))
+        except Exception:  # noqa: BLE001 - the next post meets the same, and tells it
+            return False
+        return not before.issuperset(self._wanted)
 
     def _post(self, *, is_last: bool) -> None:
         client = self._source.client
@@ -175,7 +191,7 @@ class Publisher:
                 views=views,
                 maps=[(view, self._source.draw(view)) for view in drawn],
             )
-            self._wanted = tuple((str(stage), str(x), str(y)) for stage, x, y in wanted)
+            self._wanted = _views(wanted)
             self._failed = 0
             self.posts += 1
         except Exception as error:  # noqa: BLE001 - a view never harms a sweep
@@ -186,3 +202,7 @@ class Publisher:
                     type(error).__name__,
                     error,
                 )
+
+
+def _views(found: Sequence[Sequence[str]]) -> tuple[View, ...]:
+    return tuple((str(stage), str(x), str(y)) for stage, x, y in found)
