@@ -33,6 +33,10 @@ class FrozenMutatedError(FrozenError):
     """A run wrote to a frozen input, which other runs read."""
 
 
+class SimulationError(ToolkitError):
+    """A model, a network or a population cannot be simulated as described."""
+
+
 class CommandError(ToolkitError):
     """A program did not do what was asked of it: it failed, or did not write its results.
 

@@ -5,13 +5,13 @@ import time
 from types import SimpleNamespace
 
 import pytest
-from distributed.scheduler import KilledWorker
+from distributed.protocol.pickle import loads
 
 import toolkit as tk
 from toolkit.clusters.job_time import JOB_ENDS, JOB_SECONDS
+from toolkit.clusters.retiring import let_go
 from toolkit.execution import dask_executor, leaving
 from toolkit.execution.batch_task import BatchTask, unbegun
-from toolkit.execution.deaths import Deaths
 
 
 @pytest.fixture
@@ -70,40 +70,30 @@ def test_a_worker_with_time_for_shorter_runs_stays(job, monkeypatch, left, insis
 
 
 class Worker:
-    closed_at = None
-    nanny = "tcp://127.0.0.1:1"
+    address = "tcp://127.0.0.1:2"
 
     def __init__(self):
-        self.loop = self
+        self.loop = self.scheduler = self
         self.asyncio_loop = asyncio.get_running_loop()
+        self.asked = []
 
-    def log_event(self, topic, said):
-        assert (topic, said["nanny"]) == (leaving.LEFT_TOPIC, self.nanny)
-
-    async def close_gracefully(self, *, reason):
-        assert reason == "toolkit-job-ends"
-        self.closed_at = time.time()
+    async def run_function(self, *, function, args):
+        self.asked.append((loads(function), loads(args)))
 
 
-def test_a_worker_leaves_when_nothing_runs_in_it(job, monkeypatch):
-    monkeypatch.setattr(leaving, "_LOOK_SECONDS", 0.02)
-
+def test_a_worker_asks_once_to_be_let_go_before_its_job_ends(job, monkeypatch):
     async def play():
         worker = Worker()
-        job(leaving._LAST_SECONDS + 5.0, 1000)
+        job(leaving._LAST_SECONDS + 0.3, 1000)
         monkeypatch.setattr(leaving, "_STAGGER", 0.0)
-        monkeypatch.setattr(leaving, "_LAST_SECONDS", 14.9)
-        leaving.begin()
         leaving.leave_in_time(worker)
         leaving.leave_in_time(worker)  # by another spec: once is enough
         await asyncio.sleep(0.1)
-        monkeypatch.setattr(leaving, "_LAST_SECONDS", 1.0)
-        await asyncio.sleep(0.1)
+        assert worker.asked == []
+        assert leaving.fits(0.0)
+        await asyncio.sleep(0.4)
+        assert worker.asked == [(let_go, ([worker.address],))]
         assert not leaving.fits(0.0)
-        assert worker.closed_at is None
-        leaving.end()
-        await asyncio.sleep(0.1)
-        assert worker.closed_at is not None
 
     asyncio.run(play())
 
@@ -112,29 +102,6 @@ def test_a_worker_leaves_when_nothing_runs_in_it(job, monkeypatch):
 def test_whatever_a_job_lasts_a_new_worker_begins_any_run(job, total):
     job(total - min(4.0, 0.1 * total), total)  # a worker takes some seconds to start
     assert leaving.fits(1e9)
-
-
-class Client:
-    """Knows of one worker that has left."""
-
-    said = ((0.0, {"nanny": "tcp://127.0.0.1:1", "pid": 7}),)
-
-    def register_plugin(self, plugin):
-        self.plugin = plugin
-
-    def get_events(self, topic):
-        return self.said if topic == leaving.LEFT_TOPIC else ()
-
-
-def test_a_worker_that_has_left_is_known_at_once_to_have_left_by_itself():
-    worker = SimpleNamespace(nanny="tcp://127.0.0.1:1", pid=7)
-    error = KilledWorker("fit-1", worker, 0)
-    deaths = Deaths(Client())
-    assert deaths.are_known([error, None, RuntimeError()]) == [True] * 3  # nobody else is asked
-    death = deaths.of(error)
-    assert death.has_left
-    assert death.is_explained
-    assert "the worker left" in death.describe()
 
 
 def test_a_worker_that_leaves_in_time_is_no_death_and_says_nothing(tmp_path, caplog, capfd):

@@ -196,6 +196,15 @@ def test_a_batch_that_was_done_when_its_worker_died_is_no_loss(scene):
     assert not any(set(runs) & set(range(20, 40)) for runs in scene.handed_out())
 
 
+def test_workers_that_die_in_a_run_do_not_count_among_those_that_die_before_any(scene):
+    lost_again_and_again(scene, 15)
+    scene.begin(7, recorded=True)
+    scene.lose(SEGFAULT)
+    lost_again_and_again(scene, 20)
+    with pytest.raises(tk.SweepError, match="21 batches in a row were lost"):
+        scene.lose(SEGFAULT)
+
+
 def test_deaths_are_described():
     assert "signal 11 (SIGSEGV: Segmentation fault)" in SEGFAULT.describe()
     assert "exit code 0" in Death(exit_code=0).describe()

@@ -147,7 +147,7 @@ def test_a_longer_run_of_a_tier_that_waits_for_workers_does_not_wait_with_it() -
 
 def test_what_is_spent_is_told_in_hours_of_cores_and_gpus() -> None:
     catalogue, ids = Catalogue.empty().register(tk.grid(x=np.arange(20.0)))
-    ladder = Ladder([Tier(name="gpu", gpus=1)])
+    ladder = Ladder([Tier(name="gpu", threads=4, gpus=1)])
     needs = Resources(threads=4, gpus=1)
     placement = Placement(ladder, Needs(stage="f", fixed=needs), ("x",))
     placement.register(np.asarray(ids), catalogue)

@@ -291,24 +291,26 @@ def test_a_run_that_takes_long_is_among_the_slowest_while_it_runs(
     gate, path = tmp_path / "gate", tmp_path / "s.zarr"
 
     def waits(x):
-        while x == 3 and not gate.exists():
+        time.sleep(0.005)
+        while x in (0, 50) and not gate.exists():
             time.sleep(0.01)
         return x
 
-    job = tk.Sweep(waits, {"x": range(20)}, store=path).start(cluster)
+    job = tk.Sweep(waits, {"x": range(60)}, store=path).start(cluster, order="given")
     try:
-        wait_for(lambda: any(each.is_running for each in snapshot_of(job).slowest))
-        wait_for(lambda: snapshot_of(job).slowest[0].seconds > 1.0)
-        for found in (snapshot_of(job), snapshot_of_store(path)):
-            first = found.slowest[0]
-            assert (first.run, first.labels, first.is_running) == (3, {"x": 3}, True)
-            assert 0.5 < first.seconds < 60
-            assert found.counts.running >= 1
+        # Of the first nobody knows when it began, for nobody knew that it would take long.
+        wait_for(lambda: sum(each.is_running for each in snapshot_of(job).slowest) == 2)
+        wait_for(lambda: snapshot_of(job).slowest[1].seconds > 1.0)
+        assert {each.run for each in snapshot_of(job).slowest[:2]} == {0, 50}
+        [stored] = [each for each in snapshot_of_store(path).slowest if each.is_running]
+        assert (stored.run, stored.labels) == (50, {"x": 50})
+        assert 1.0 < stored.seconds < 60
+        assert snapshot_of_store(path).counts.running == snapshot_of(job).counts.running == 2
     finally:
         gate.touch()
     job.result(timeout=60)
     assert not any(each.is_running for each in snapshot_of(job).slowest)
-    assert snapshot_of(job).slowest[0].run == 3
+    assert {each.run for each in snapshot_of(job).slowest[:2]} == {0, 50}
 
 
 # ---- parts

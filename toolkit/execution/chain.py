@@ -17,6 +17,7 @@ from toolkit.execution.outdated import (
     mark_made_of,
     mark_made_of_stale,
 )
+from toolkit.execution.outlook import Outlook
 from toolkit.execution.progress import Progress
 from toolkit.execution.requests import Requests
 from toolkit.execution.reuse import Reuse
@@ -205,6 +206,17 @@ class Chain:
         for step in self.steps:
             if step.engine is not None:
                 step.engine.count(is_ended=True)
+
+    def outlook(self) -> Outlook | None:
+        """Return what is expected of the rest, None while nothing honest can be said.
+
+        Before the last stage with runs to go has begun, nothing is known of these.
+        """
+        at = self.steps.index(self._current)
+        engine = self._current.engine
+        if engine is None or any(self._waiting(step)[3] for step in self.steps[at + 1 :]):
+            return None
+        return engine.outlook()
 
     def _let_go(self, ended: Step) -> None:
         """Drop what is not kept and has no consumer left."""

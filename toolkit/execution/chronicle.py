@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from toolkit.execution.batch_task import BatchSummary
 from toolkit.execution.executors import Completed
+from toolkit.execution.outlook import Outlook
 from toolkit.execution.progress import Progress
 from toolkit.resources import Resources
 from toolkit.stores.runs.outcomes import Failed
@@ -27,6 +28,7 @@ class Chronicle:
         self._runs = runs
         self._tiers_at = -_EVERY_SECONDS
         self._is_paused = self._is_stopping = False
+        self._outlook_at = time.monotonic()
         self._begin()
 
     def began(self, *, asked: int, todo: int, threads: int, needs: Resources | None) -> None:
@@ -125,6 +127,27 @@ class Chronicle:
         if now or time.monotonic() - self._tiers_at > _EVERY_SECONDS:
             self._tiers_at = time.monotonic()
             self._runs.note("tiers", tiers=tiers())
+
+    def outlook(self, look: Callable[[], Outlook | None]) -> None:
+        """Note now and then what is expected of the rest.
+
+        Parameters
+        ----------
+        look
+            Called when it is time.
+        """
+        if time.monotonic() - self._outlook_at < _EVERY_SECONDS:
+            return
+        found = look()
+        self._outlook_at = time.monotonic()
+        names = {"low": 1, "high": 1, "core_hours": 4, "gpu_hours": 4}
+        self._runs.note(
+            "outlook",
+            **{
+                name: None if found is None else round(getattr(found, name), digits)
+                for name, digits in names.items()
+            },
+        )
 
     def _begin(self) -> None:
         self._since = time.monotonic()

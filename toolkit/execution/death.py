@@ -37,8 +37,6 @@ class Death:
         The last lines that it wrote.
     host
         Name of the machine.
-    has_left
-        Whether it went by itself, in time before the end of its job.
     ending
         How its job ended, as the queueing system says; None where it was not asked.
     """
@@ -50,13 +48,12 @@ class Death:
     traceback: str = ""
     log: str = ""
     host: str = ""
-    has_left: bool = False
     ending: JobEnding | None = None
 
     @property
     def is_explained(self) -> bool:
         """Whether it is known why the process ended; a signal may have been meant for its job."""
-        if self.out_of_memory or self.has_left:
+        if self.out_of_memory:
             return True
         return self.exit_code not in (None, -signal.SIGTERM, -signal.SIGKILL)
 
@@ -79,8 +76,6 @@ class Death:
         if self.out_of_memory:
             limit = f" of {describe_memory(self.memory_limit)}" if self.memory_limit else ""
             return f"the worker process was ended at its memory limit{limit} in this run"
-        if self.has_left:
-            return "the worker left in this run, before the end of its job"
         if self.ending is not None:
             return f"{self.ending.describe()} in this run"
         if self.exit_code is None:

@@ -21,7 +21,7 @@ from toolkit.clusters.retiring import let_go
 from toolkit.execution import renewal
 from toolkit.execution.alarm import allow_ending
 from toolkit.execution.death import Death
-from toolkit.execution.leaving import LEFT_TOPIC, leave_in_time
+from toolkit.execution.leaving import leave_in_time
 from toolkit.stages.failure import TIER_VARIABLE
 
 _TOPIC = "toolkit-deaths"
@@ -159,8 +159,6 @@ class Deaths:
         return replace(death, ending=ending, host=death.host or said["host"])
 
     def _ask(self) -> None:
-        for _, said in self._client.get_events(LEFT_TOPIC):
-            self._note(said, Death(has_left=True))
         for _, said in self._client.get_events(_TOPIC):
             self._note(said, Death(**{name: said[name] for name in _FIELDS}))
 

@@ -17,11 +17,13 @@ from toolkit.execution.chances import Chances
 from toolkit.execution.chronicle import Chronicle
 from toolkit.execution.executors import Completed, Executor, InProcessExecutor
 from toolkit.execution.failing import Failures
+from toolkit.execution.foresight import Foresight
 from toolkit.execution.grouping import groups_of
 from toolkit.execution.lanes import Lanes
 from toolkit.execution.learning import SLOW_RUN, Learning
 from toolkit.execution.losses import Losses
 from toolkit.execution.observation import Moment
+from toolkit.execution.outlook import Outlook
 from toolkit.execution.pace import Pace
 from toolkit.execution.progress import Progress
 from toolkit.execution.requests import Requests
@@ -107,6 +109,16 @@ class Engine:
         self._session = uuid.uuid4().hex
         self._receipts: list[Receipt] = []
         self._in_progress: Mapping[str, tuple[int, ...]] = {}
+        self._foresight = Foresight(
+            work.runs,
+            tally=self._tally,
+            queue=self.queue,
+            window=self._out,
+            pace=self._pace,
+            needs=self._needs,
+            order=policy.order,
+        )
+        self._places: tuple[int, ...] = ()
         self._started = time.monotonic()
         self._collected_at = 0.0
         self.stopped_because: str | None = None
@@ -125,6 +137,17 @@ class Engine:
         """Count the runs, and let others see how they stand; no worker is asked at the end."""
         self._tally.count()
         self._witness.look(None if is_ended else self.executor)
+
+    def outlook(self) -> Outlook | None:
+        """Return what is expected of the rest, None while nothing honest can be said.
+
+        Computed where it is asked for, in any thread, once a second at most.
+        """
+        places = self._places
+        if self.stopped_because is not None or self.requests.paused or not places:
+            return None
+        began = {} if self._learning is None else self._learning.began
+        return self._foresight.look(self.executor.ladder, places, began)
 
     def follow(self, before: "Engine") -> None:
         """Go on where the engine of another stage ended: the policy's limits hold for both."""
@@ -385,6 +408,8 @@ class Engine:
         if not force and now - self._collected_at < _COLLECT_SECONDS:
             return
         self._collected_at = now
+        self._places = tuple(map(self.executor.room, range(len(self.executor.ladder))))
+        self._chronicle.outlook(self.outlook)
         with self.lock:
             receipts, self._receipts = self._receipts, []
             collected = self.runs.collect(receipts)

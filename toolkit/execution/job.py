@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 from toolkit.errors import InterruptedSweepError
 from toolkit.execution.chain import Chain, Step
 from toolkit.execution.observation import Observation
+from toolkit.execution.outlook import Outlook
 from toolkit.execution.progress import Progress
 from toolkit.execution.workforce import Workforce
 from toolkit.markup import bar, legend, link, view
@@ -78,6 +79,15 @@ class Job:
     def progress(self) -> Progress:
         """Counts by state, elapsed seconds and the estimate of those that are left."""
         return self._chain.progress()
+
+    def outlook(self) -> Outlook | None:
+        """Return between how many seconds are left, most likely, and what runs still cost.
+
+        Computed here and now, once a second at most. None while nothing honest can be said: before
+        10 runs or 5 % of the work are known, while a later stage has not begun, while it is paused
+        or stops, and when it is finished.
+        """
+        return None if self.is_finished else self._chain.outlook()
 
     @property
     def steps(self) -> tuple[Step, ...]:

@@ -42,6 +42,11 @@ class Learning:
         self._seen = 0
         self._began: dict[InProgress, float] = {}
 
+    @property
+    def began(self) -> dict[int, float]:
+        """When the runs in progress were seen first, by their ids."""
+        return {run: began for (_, run), began in self._began.items()}
+
     @classmethod
     def begin(cls, work: Work, ladder: Ladder, needs: Needs, queue: Lanes) -> "Learning":
         """Place all runs of a stage on the tiers of a cluster, and put those that wait there.

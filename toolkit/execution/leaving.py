@@ -13,23 +13,18 @@ from typing import Any
 
 from toolkit.clusters.job_time import JOB_SECONDS, ends_at
 
-LEFT_TOPIC = "toolkit-left"
-"""Where a worker says that it leaves before the end of its job."""
-
 _MARGIN = 1.25  # a run may take so much longer than expected
 _FRESH = 0.8  # of its time that a worker has left: it is as good as a new one
 _START_SECONDS = 5.0  # that may have passed since the start of a new one
 _LAST_SECONDS = 10.0  # for the worker's own end,
 _LAST_SHARE = 0.1  # but no more than this of its job's time
 _STAGGER = 0.05  # of the job's time: workers that began together do not leave together
-_LOOK_SECONDS = 1.0
 
 
 class _Job:
-    """The job that this process belongs to, and who works in it."""
+    """The job that this process belongs to."""
 
     def __init__(self) -> None:
-        self.active = 0
         self.is_leaving = False
 
 
@@ -63,18 +58,8 @@ def fits(seconds: float) -> bool:
     return not _job.is_leaving and left > min(_MARGIN * seconds, fresh)
 
 
-def begin() -> None:
-    """Count a batch in."""
-    _job.active += 1
-
-
-def end() -> None:
-    """Count a batch out."""
-    _job.active -= 1
-
-
 def leave_in_time(worker: Any) -> None:
-    """Have a worker close before its job ends, at a moment when nothing runs in it."""
+    """Have a worker let go before its job ends, at a moment when nothing runs in it."""
     left = seconds_left()
     if left == float("inf") or getattr(worker, "_toolkit_leaves", False):
         return
@@ -87,12 +72,16 @@ def leave_in_time(worker: Any) -> None:
 
 
 async def _leave(worker: Any, seconds: float) -> None:
+    """Ask the scheduler to let this worker go, once nothing runs in it.
+
+    It does not go by itself: the scheduler may let it go at the same time, for the driver has heard
+    from a batch that it leaves, and two at once get in each other's way.
+    """
+    from distributed.protocol.pickle import dumps
+
+    from toolkit.clusters.retiring import let_go
+
     await asyncio.sleep(seconds)
     _job.is_leaving = True
-    # What is left at the end is lost with the process, so that the driver hears of it: Dask gives
-    # what a worker that goes by itself has not done to another, in silence, again and again.
-    while _job.active:
-        await asyncio.sleep(_LOOK_SECONDS)
-    worker.log_event(LEFT_TOPIC, {"nanny": worker.nanny, "pid": os.getpid()})
     with contextlib.suppress(OSError, asyncio.CancelledError):
-        await worker.close_gracefully(reason="toolkit-job-ends")
+        await worker.scheduler.run_function(function=dumps(let_go), args=dumps(([worker.address],)))

@@ -46,7 +46,8 @@ class Losses:
     suspect
         The batch that runs alone now, for one of its runs may have killed a worker.
     in_a_row
-        Batches that were lost with runs unfinished, since the last one that got done.
+        Batches that were lost before one of their runs began, since the last one of which more is
+        known.
     obituaries
         Tell of the workers that died.
     """
@@ -89,14 +90,16 @@ class Losses:
             self.in_a_row = 0
             return []
         is_news = each.death is None or each.death is not self._told  # once, however many it had
-        if is_news and not death.has_left:
+        if is_news:
             self.obituaries.tell(death)
         self._told = each.death
         self.in_a_row += 1
         if self._runs.sink_spec().path is None:  # no journal says which run it was
             return self._take_in_memory(task, left, death)
         culprits = self._culprits(left, in_progress)
-        if self.in_a_row > _LOST_BATCHES and not culprits:
+        if culprits:
+            self.in_a_row = 0
+        if self.in_a_row > _LOST_BATCHES:
             raise SweepError(
                 f"{self.in_a_row} batches in a row were lost with their workers, the last with: "
                 f"{each.error}. The workers die before any run begins; look at their logs."

@@ -1,6 +1,6 @@
 """On which tier each run starts: by what it needs, where it failed, and what its neighbors took."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from toolkit.clusters.tiers import Ladder, Need
+from toolkit.execution.encoding import encoder
 from toolkit.execution.run_times import LEAST_EXAMPLES, RunTimes
 from toolkit.execution.tree import Tree
 from toolkit.resources import Resources
@@ -54,6 +55,8 @@ class Placement:
 
     Attributes
     ----------
+    names
+        As given.
     tier
         The tier where each run is to be run, shape ``(n_runs,)``.
     seconds
@@ -64,7 +67,7 @@ class Placement:
     def __init__(self, ladder: Ladder, needs: Needs, names: Iterable[str]) -> None:
         self.ladder = ladder
         self._needs = needs
-        self._names = tuple(names)
+        self.names = tuple(names)
         self._kinds: list[Resources] = []
         self._cheapest: list[int] = []  # tier of each kind
         self._tags: dict[tuple[int, int], tuple[tuple[str, float], ...]] = {}
@@ -221,10 +224,10 @@ class Placement:
             Whether a run moved, or is expected to take another time.
         """
         self._news = 0
-        if not len(ended.ids) or not len(pending) or not self._names:
+        if not len(ended.ids) or not len(pending) or not self.names:
             return False
         chosen, weights = self._examples(ended.ids)
-        features, is_number, encode = _encoder(catalogue, self._names, ended.ids[chosen])
+        features, is_number, encode = encoder(catalogue, self.names, ended.ids[chosen])
         before = self.tier[pending]
         tiers = self.tier[ended.ids[chosen]]
         votes = {
@@ -326,32 +329,3 @@ def _lengthened(array: NDArray[Any], length: int) -> NDArray[Any]:
     longer = np.zeros(length, array.dtype)
     longer[: len(array)] = array
     return longer
-
-
-def _encoder(
-    catalogue: Catalogue, names: tuple[str, ...], ids: Ids
-) -> tuple[list[Floats], list[bool], Callable[[Ids], list[Floats]]]:
-    """Return the labels of runs as numbers, which of them have an order, and what makes others.
-
-    Names are numbered as they come; where a parameter does not matter there is NaN.
-    """
-    codes: dict[str, dict[object, int]] = {}
-
-    def encode(wanted: Ids) -> list[Floats]:
-        columns = []
-        for name, (labels, is_inactive) in catalogue.labels(wanted, names).items():
-            if labels.dtype.kind in "biufmM":
-                column = labels.astype(np.float64)
-            else:
-                known = codes.setdefault(name, {})
-                distinct, inverse = np.unique(labels, return_inverse=True)
-                numbers = [known.setdefault(each, len(known)) for each in distinct.tolist()]
-                column = np.asarray(numbers, np.float64)[inverse]
-            columns.append(np.where(is_inactive, np.nan, column))
-        return columns
-
-    features = encode(ids)
-    is_number = [
-        labels.dtype.kind in "biufmM" for labels, _ in catalogue.labels(ids[:1], names).values()
-    ]
-    return features, is_number, encode

@@ -19,6 +19,7 @@ class Times:
 
     def __init__(self) -> None:
         self._next = 0.0
+        self._first_seen: dict[int, float] = {}
         self._was_last = False
         self.median: float | None = None
         self._ended: tuple[SlowRun, ...] = ()
@@ -47,11 +48,29 @@ class Times:
         if self._was_last or (begun < self._next and not is_last):
             return
         self._was_last = is_last
-        self._running = _running(moment, began_at)
+        self._running = self._in_progress(moment, began_at)
         if moment.seconds is not None:
             self.median, self._ended = _ended(moment.seconds, moment)
         took = time.monotonic() - begun
         self._next = begun + max(_PAUSE, took / _SHARE)
+
+    def _in_progress(
+        self, moment: Moment, began_at: Callable[[str, int], float | None]
+    ) -> tuple[SlowRun, ...]:
+        """Return the runs in progress: for how long, or at least since they were first seen."""
+        now = time.time()
+        seen: dict[int, float] = {}
+        for journal, runs in moment.in_progress.items():
+            for run in runs:
+                if moment.status[run] == Status.PENDING:
+                    since = began_at(journal, run)
+                    seen[run] = self._first_seen.get(run, now) if since is None else since
+        self._first_seen = seen
+        longest_first = sorted(seen, key=lambda run: seen[run])[:MOST_SLOW]
+        return tuple(
+            SlowRun(run=run, seconds=max(0.0, now - seen[run]), is_running=True)
+            for run in longest_first
+        )
 
 
 def longest(seconds: NDArray[np.float32], most: int) -> NDArray[np.int64]:
@@ -98,14 +117,3 @@ def _run(moment: Moment, at: int) -> int:
             return int(ids.start + at) if isinstance(ids, slice) else int(ids[at])
         at -= size
     raise IndexError(at)
-
-
-def _running(moment: Moment, began_at: Callable[[str, int], float | None]) -> tuple[SlowRun, ...]:
-    now = time.time()
-    found = [
-        SlowRun(run=run, seconds=max(0.0, now - since), is_running=True)
-        for journal, runs in moment.in_progress.items()
-        for run in runs
-        if moment.status[run] == Status.PENDING and (since := began_at(journal, run)) is not None
-    ]
-    return tuple(sorted(found, key=lambda each: -each.seconds)[:MOST_SLOW])

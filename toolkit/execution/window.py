@@ -136,6 +136,11 @@ class Window:
         """Return how many batches are out on a tier."""
         return len(self._out[tier])
 
+    @property
+    def seconds_spent(self) -> float:
+        """For how long batches have held their places by now, those that got lost included."""
+        return sum([*self._spent.values()]) / self._threads
+
     def tiers(self, executor: Executor) -> dict[str, dict[str, float | str]]:
         """Return by the name of each tier what is left for it, who is there, and what is spent.
 

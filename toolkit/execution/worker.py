@@ -81,7 +81,6 @@ def execute(task: BatchTask, leave: Callable[[], None] = lambda: None) -> BatchS
     n = spec.context.threads
     if not leaving.fits(task.expected) or not renewal.begin_batch():
         return unbegun(task)
-    leaving.begin()
     try:
         allow_children()
         with held_cores(n), listening(spec.context.log_level):
@@ -95,7 +94,6 @@ def execute(task: BatchTask, leave: Callable[[], None] = lambda: None) -> BatchS
             leave()
         return batch.summary()
     finally:
-        leaving.end()
         renewal.end_batch()
 
 

@@ -108,8 +108,11 @@ def snapshot_of(job: Job) -> Snapshot:
 
 def _outlook(job: Job) -> tuple[Span | None, Cost | None]:
     """Return the time that is left and what it will cost, None where that cannot be said."""
-    del job
-    return None, None
+    found = job.outlook()
+    if found is None:
+        return None, None
+    cost = Cost(core_hours=found.core_hours, gpu_hours=found.gpu_hours)
+    return Span(low=found.low, high=found.high), cost
 
 
 def _state(job: Job, seen: Observation) -> tuple[State, str]:

@@ -243,4 +243,4 @@ def test_a_million_runs_are_a_small_file(tmp_path: Path, report: Report) -> None
     page = read(html)
     check(page)
     assert page.pictures == 5
-    assert "means of blocks of 3 × 3 cells (a × b)" in page.captions[0]
+    assert "means of blocks of 4 × 4 cells (a × b)" in page.captions[0]

@@ -14,7 +14,7 @@ from toolkit.views.report.drawing import safe
 if TYPE_CHECKING:
     import xarray as xr
 
-MOST_ALONG = 400  # cells along an axis: more than a picture of this size shows
+MOST_ALONG = 300  # cells along an axis: more than a picture of this size shows
 MOST_POINTS = 2_000  # along a line
 MOST_READ = 1 << 25  # values that are read for one picture
 

@@ -36,8 +36,7 @@ _STYLE: Any = {
     "figure.facecolor": "none",
     "savefig.facecolor": "none",
     "legend.framealpha": 0.0,
-    "figure.dpi": 100,
-    "savefig.dpi": 150,
+    "figure.dpi": 150,
     **dict.fromkeys(
         (
             "text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color",
@@ -98,8 +97,12 @@ class Picture:
 
     def finish(self, figure: "Figure") -> None:
         """Take over what was drawn."""
+        from matplotlib.backends.backend_svg import FigureCanvasSVG
+
         out = io.StringIO()
-        figure.savefig(out, format="svg", metadata={"Date": None})
+        # One pass, which lays out and draws; savefig makes two.
+        canvas: Any = FigureCanvasSVG(figure)
+        canvas.print_svg(out, metadata={"Date": None})
         self._svg = _in_page(out.getvalue(), f"p{self._number}-")
 
     def svg(self, title: str) -> str:

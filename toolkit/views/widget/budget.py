@@ -6,17 +6,19 @@ from collections.abc import Callable
 FASTEST = 0.25
 SLOWEST = 30.0
 
-_FREE = 0.015  # seconds of CPU for the first looks
-_OF_TIME = 0.005
+_FREE = 0.008  # seconds of CPU for the first looks
+_OF_TIME = 0.0025
 _OF_CPU = 0.005
+_SENDING = 1.5  # what other threads use to send it, as a multiple of what a look costs
 _REMEMBERED = 0.6  # weight of the looks before the last
 
 
 class Budget:
     """Says when the next look may be, so that all looks together take little.
 
-    They may use half a hundredth of the time, and as much again of the CPU that this process has
-    used: a driver that is busy has a share to give, one that waits is looked at all the same.
+    They may use a quarter of a hundredth of the time, and half a hundredth of the CPU that this
+    process has used: a driver that is busy has more to give, one that waits is looked at all the
+    same.
 
     Parameters
     ----------
@@ -36,6 +38,7 @@ class Budget:
 
     def note(self, seconds: float) -> None:
         """Note what a look has cost, in seconds of CPU."""
+        seconds *= _SENDING
         self._spent += seconds
         known = self._expected or seconds
         self._expected = _REMEMBERED * known + (1 - _REMEMBERED) * seconds

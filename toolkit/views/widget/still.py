@@ -19,6 +19,8 @@ _WIDE, _TALL = 560, 300
 _LEFT, _TOP, _RIGHT, _BOTTOM = 78, 10, 96, 48
 _TICKS = 6
 
+_GRADED = np.concatenate([viridis()[:254], viridis()[-1:], viridis()[-1:]])
+
 _STATES = {
     Status.PENDING: "#9a9a9a",
     Status.DONE: "#0072b2",
@@ -74,12 +76,25 @@ def picture_svg(picture: Picture) -> str:
     )
 
 
-def png(rgba: npt.NDArray[np.uint8]) -> bytes:
-    """Return colors of shape ``(ny, nx, 4)``, the first row at the top, as a PNG."""
-    tall, wide, _ = rgba.shape
-    rows = np.concatenate([np.zeros((tall, 1), np.uint8), rgba.reshape(tall, -1)], axis=1)
-    header = struct.pack(">IIBBBBB", wide, tall, 8, 6, 0, 0, 0)
-    parts = ((b"IHDR", header), (b"IDAT", zlib.compress(rows.tobytes(), 6)), (b"IEND", b""))
+def png(index: npt.NDArray[np.uint8], colors: npt.NDArray[np.uint8]) -> bytes:
+    """Return an image of 256 colors as a PNG; the last of them is none.
+
+    Parameters
+    ----------
+    index
+        Which color each pixel has, shape ``(ny, nx)``, the first row at the top.
+    colors
+        Shape ``(256, 3)``.
+    """
+    tall, wide = index.shape
+    rows = np.concatenate([np.zeros((tall, 1), np.uint8), index], axis=1)
+    parts = (
+        (b"IHDR", struct.pack(">IIBBBBB", wide, tall, 8, 3, 0, 0, 0)),
+        (b"PLTE", colors.tobytes()),
+        (b"tRNS", 255 * b"\xff" + b"\0"),
+        (b"IDAT", zlib.compress(rows.tobytes(), 3)),
+        (b"IEND", b""),
+    )
     found = b"\x89PNG\r\n\x1a\n"
     for kind, data in parts:
         found += struct.pack(">I", len(data)) + kind + data
@@ -87,25 +102,22 @@ def png(rgba: npt.NDArray[np.uint8]) -> bytes:
     return found
 
 
-def colored(picture: Picture) -> npt.NDArray[np.uint8]:
-    """Return the color of each value, shape ``(ny, nx, 4)``; where there is none, no color."""
+def colored(picture: Picture) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
+    """Return the number of the color of each value, 255 where there is none, and the colors."""
     values = picture.values
     there = ~np.isnan(values)
     if picture.words:
-        table = np.zeros((256, 3), np.uint8)
+        colors = np.zeros((256, 3), np.uint8)
         for status, color in _STATES.items():
-            table[status] = [int(color[at : at + 2], 16) for at in (1, 3, 5)]
-        index = np.where(there, values, 0).astype(np.int64)
-    else:
-        low, high = picture.low or 0.0, picture.high or 0.0
-        table = viridis()
-        share = np.where(there, values, low).astype(np.float64) - low
-        share = share / (high - low) if high > low else np.full_like(share, 0.5)
-        index = np.clip(np.nan_to_num(share) * 255, 0, 255).round().astype(np.int64)
-    rgba = np.zeros((*values.shape, 4), np.uint8)
-    rgba[..., :3] = table[index]
-    rgba[..., 3] = np.where(there, 255, 0)
-    return rgba
+            colors[status] = [int(color[at : at + 2], 16) for at in (1, 3, 5)]
+        index = np.where(there, values, 255).astype(np.uint8)
+        return index, colors
+    low, high = picture.low or 0.0, picture.high or 0.0
+    share = np.where(there, values, low).astype(np.float64) - low
+    share = share / (high - low) if high > low else np.full_like(share, 0.5)
+    index = np.clip(np.nan_to_num(share) * 254, 0, 254).round().astype(np.uint8)
+    index[~there] = 255
+    return index, _GRADED
 
 
 def _places(side: Along) -> npt.NDArray[np.float64]:
@@ -142,8 +154,8 @@ def _image(picture: Picture) -> str:
     assert picture.y is not None
     columns = _nearest(picture.x, _WIDE)
     rows = _nearest(picture.y, _TALL)[::-1]
-    rgba = colored(picture)
-    data = base64.b64encode(png(rgba[rows][:, columns])).decode()
+    index, colors = colored(picture)
+    data = base64.b64encode(png(index[rows][:, columns], colors)).decode()
     return (
         f"<image x='{_LEFT}' y='{_TOP}' width='{_WIDE}' height='{_TALL}' "
         f"preserveAspectRatio='none' style='image-rendering:pixelated' "
@@ -163,16 +175,18 @@ def _marks(picture: Picture, x_ends: tuple[float, float], ends: tuple[float, flo
     xs = _LEFT + (_places(picture.x) - x_ends[0]) / (x_ends[1] - x_ends[0]) * _WIDE
     if picture.kind == "scatter":
         step = -(-len(xs) // 3000)
-        colors = colored(picture)[0]
+        index, colors = colored(picture)
         if picture.y is None:
             ys = _height(picture.values[0], ends)
         else:
             ys = _height(_places(picture.y), _ends(picture.y))
-        fills = ["#0072b2" if picture.y is None else f"#{bytes(c[:3]).hex()}" for c in colors]
+        fills = [
+            "#0072b2" if picture.y is None else f"#{bytes(colors[at]).hex()}" for at in index[0]
+        ]
         return "".join(
             f"<circle cx='{x:.1f}' cy='{y:.1f}' r='3' fill='{fill}'/>"
-            for x, y, fill, c in list(zip(xs, ys, fills, colors, strict=True))[::step]
-            if c[3]
+            for x, y, fill, at in list(zip(xs, ys, fills, index[0], strict=True))[::step]
+            if at != 255
         )
     ys = _height(picture.values[0], ends)
     found = ""
@@ -260,8 +274,8 @@ def _sideways(title: str, x: float) -> str:
 def _scale(picture: Picture) -> list[str]:
     if picture.low is None or picture.high is None:
         return []
-    bar = np.concatenate([viridis()[::-1, None], np.full((256, 1, 1), 255, np.uint8)], axis=2)
-    data = base64.b64encode(png(bar)).decode()
+    bar = np.arange(254, -1, -1, dtype=np.uint8)[:, np.newaxis]
+    data = base64.b64encode(png(bar, _GRADED)).decode()
     left = _LEFT + _WIDE + 14
     found = [
         f"<image x='{left}' y='{_TOP}' width='12' height='{_TALL}' preserveAspectRatio='none' "

@@ -26,6 +26,11 @@ from toolkit.views.widget.still import still_html
 if TYPE_CHECKING:
     from toolkit.execution.job import Job
 
+_WHILE_IT_RUNS = (240, 360)
+"""Cells of a picture that changes; what is sent is the larger part of what a look costs."""
+
+_AT_REST = (480, 720)
+
 VIEW = "application/vnd.jupyter.widget-view+json"
 
 
@@ -160,7 +165,13 @@ class JobView:
         if chosen["x"] is None or chosen["x"] not in dims:
             return {}
         where = {name: dims[name].labels[at] for name, at in chosen["where"].items()}
-        picture = self._pictures.draw(chosen["output"], chosen["x"], chosen["y"], where=where)
+        picture = self._pictures.draw(
+            chosen["output"],
+            chosen["x"],
+            chosen["y"],
+            where=where,
+            most=_AT_REST if self.job.is_finished else _WHILE_IT_RUNS,
+        )
         return self._changed(picture, dims)
 
     def _changed(self, picture: Picture, dims: Mapping[str, Along]) -> dict[str, Any]:

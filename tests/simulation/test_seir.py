@@ -1,0 +1,247 @@
+"""SIR and SEIR: the same bits in every way of running them, and what they are compared with."""
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+import torch
+
+import toolkit as tk
+from tests.simulation.networks import complete_network, random_network
+from toolkit.errors import SimulationError
+from toolkit.simulation import SEIR, SIR, ContactNetwork, Runner
+
+WAYS = [
+    {"mode": "dense"},
+    {"mode": "active", "contacts": "push"},
+    {"mode": "active", "contacts": "pull"},
+    {"mode": "active", "contacts": "auto"},
+]
+
+
+def layered(n=400, *, symmetric=True):
+    return ContactNetwork.stacked(
+        [
+            random_network(n, 3, 1, name="household", weight=2.0, symmetric=symmetric),
+            random_network(n, 6, 2, name="community", weight=0.5, symmetric=symmetric),
+        ]
+    )
+
+
+MODELS = {
+    "SEIR": lambda: SEIR(random_network(400, 6), beta=0.08, initial_infected=5),
+    "SIR": lambda: SIR(random_network(400, 6), beta=0.05, initial_infected=[3, 17, 399]),
+    "layers": lambda: SEIR(layered(), beta=0.1, incubation_steps=1, initial_infected=4),
+    "one way": lambda: SIR(layered(symmetric=False), beta=0.1, initial_infected=4),
+}
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_each_way_gives_the_same_bits_alone_and_in_any_batch(name):
+    model = MODELS[name]()
+    varied = {"beta": [0.0, 0.05, 0.08, 0.11, 0.3], "infectious_steps": [7, 1, 7, 12, 3]}
+    seeds = [9, 4, 2**62, 4, 0]
+    batches = [Runner(model, device="cpu", **way).run_batch(40, varied, seeds) for way in WAYS]
+    for other in batches[1:]:
+        assert batches[0].identical(other)
+    assert int(batches[0].new_infections.sum()) > 100
+    for run, seed in enumerate(seeds):
+        chosen = {each: values[run] for each, values in varied.items()}
+        alone = Runner(model, device="cpu").run(40, chosen, seed)
+        for variable in alone.data_vars:
+            assert (alone[variable].values == batches[0][variable].isel(run=run).values).all()
+    again = Runner(model, device="cpu").run_batch(40, varied, seeds)
+    assert again.identical(batches[0])
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("name", MODELS)
+def test_a_gpu_gives_the_bits_of_a_cpu(name):
+    model = MODELS[name]()
+    here = Runner(model, device="cpu").run_batch(40, {"beta": [0.05, 0.1]}, [1, 2])
+    there = Runner(model, device="cuda").run_batch(40, {"beta": [0.05, 0.1]}, [1, 2])
+    assert here.identical(there)
+
+
+def test_large_batches_are_run_in_parts(monkeypatch):
+    from toolkit.simulation import runner
+
+    model = MODELS["SEIR"]()
+    whole = Runner(model, device="cpu").run_batch(20, {"beta": np.linspace(0, 0.2, 7)})
+    monkeypatch.setattr(runner, "_CELLS_AT_ONCE", 900)
+    parts = Runner(model, device="cpu").run_batch(20, {"beta": np.linspace(0, 0.2, 7)})
+    assert whole.identical(parts)
+
+
+def test_the_draws_are_those_of_the_toolkit():
+    """One contact: who is infected when is told by the published generator alone."""
+    network = ContactNetwork.from_edges([0], [1], 2)
+    for seed in range(20):
+        model = SIR(network, beta=0.3, infectious_steps=5, initial_infected=[0])
+        found = Runner(model, device="cpu").run(8, seed=seed).new_infections.values
+        draws = [float(tk.draws(seed).uniform("infection", at=(t, 1))) for t in range(5)]
+        wanted = next((t for t, u in enumerate(draws) if u < 1 - (1 - 0.3)), None)
+        assert found.nonzero()[0].tolist() == ([] if wanted is None else [wanted])
+
+
+def plain(network, beta, incubation, infectious, first, steps, rng):
+    """Return new infections of a loop over agents, as one would write it down."""
+    n = network.n_agents
+    offsets, columns = network.rows()
+    stage, until = ["S"] * n, [None] * n
+    for agent in first:
+        stage[agent], until[agent] = "I", infectious
+    found = []
+    for t in range(steps):
+        for agent in range(n):
+            if until[agent] == t and stage[agent] == "E":
+                stage[agent], until[agent] = "I", t + infectious
+            elif until[agent] == t and stage[agent] == "I":
+                stage[agent], until[agent] = "R", None
+        new = [
+            contact
+            for agent in range(n)
+            if stage[agent] == "I"
+            for contact in columns[offsets[agent] : offsets[agent + 1]].tolist()
+            if stage[contact] == "S" and rng.random() < beta
+        ]
+        new = set(new)
+        for agent in new:
+            stage[agent], until[agent] = "E", t + incubation
+        found.append(len(new))
+    return found
+
+
+def test_mean_trajectories_are_those_of_a_plain_loop():
+    network = random_network(150, 6)
+    rng = np.random.default_rng(5)
+    theirs = np.array(
+        [plain(network, 0.06, 2, 4, range(5), 25, rng) for _ in range(200)], dtype=float
+    ).cumsum(1)
+    model = SEIR(
+        network, beta=0.06, incubation_steps=2, infectious_steps=4, initial_infected=range(5)
+    )
+    ours = Runner(model, device="cpu").run_batch(25, seeds=np.arange(200) + 1000)
+    mine = ours.new_infections.values.T.astype(float).cumsum(1)
+    error = np.sqrt((theirs.var(0) + mine.var(0)) / 200)
+    apart = np.abs(theirs.mean(0) - mine.mean(0))
+    assert (apart <= 3 * error + 1e-12).all()
+
+
+def test_the_well_mixed_limit_is_the_deterministic_epidemic():
+    """Everybody meets everybody, with durations in steps: a renewal equation, exact for large n."""
+    n, r0, infectious = 1_500, 2.5, 4
+    beta = r0 / (n * infectious)
+    model = SIR(
+        complete_network(n), beta=beta, infectious_steps=infectious, initial_infected=range(60)
+    )
+    runs = Runner(model, device="cpu").run_batch(60, seeds=range(30))
+    susceptible, new = float(n - 60), []
+    for t in range(60):
+        ill = (60.0 if t < infectious else 0.0) + sum(new[max(0, t - infectious) : t])
+        new.append(susceptible * (1 - math.exp(ill * math.log1p(-beta))))
+        susceptible -= new[-1]
+    mean = runs.new_infections.mean("run").values
+    assert np.abs(mean.cumsum() - np.cumsum(new)).max() < 0.02 * n
+    # The final size solves log(s) = -R0 (1 - s / (1 + first)), W. Kermack and A. McKendrick, 1927.
+    size = runs.new_infections.sum("step").mean().item() / n
+    s0, s = 1 - 60 / n, 0.5
+    for _ in range(200):
+        s = s0 * math.exp(-r0 * (1 - s))
+    assert size == pytest.approx(s0 - s, abs=0.02)
+
+
+def test_r0_and_generation_interval_are_as_set():
+    """One case among many who are susceptible: whom it infects, and when."""
+    n, degree = 4_001, 10
+    hub = ContactNetwork.from_edges(
+        np.repeat(np.arange(400), degree), np.arange(4_000) + 400, 4_400
+    )
+    model = SIR(hub, beta=0.05, infectious_steps=6, initial_infected=range(400))
+    found = Runner(model, device="cpu").run_batch(6, seeds=range(10)).new_infections
+    expected = degree * (1 - 0.95**6)
+    per_case = found.sum("step").mean().item() / 400
+    assert n > degree
+    assert per_case == pytest.approx(expected, rel=0.05)
+    when = (found.mean("run") * np.arange(6)).sum().item() / found.mean("run").sum().item()
+    weights = 0.95 ** np.arange(6)
+    assert when == pytest.approx((weights * np.arange(6)).sum() / weights.sum(), abs=0.1)
+
+
+def test_agents_are_conserved_and_pass_through_the_stages_in_order():
+    runs = Runner(MODELS["SEIR"](), device="cpu").run_batch(60, {"beta": [0.05, 0.2]})
+    total = runs.susceptible + runs.exposed + runs.infectious + runs.recovered
+    assert (total == 400).all()
+    assert (runs.susceptible.diff("step") == -runs.new_infections.isel(step=slice(1, None))).all()
+    assert (runs.recovered.diff("step") >= 0).all()
+
+
+def test_the_first_cases_are_as_many_as_asked_for_whatever_else_is_in_the_batch():
+    model = SIR(random_network(60, 4), beta=0.0, initial_infected=1, infectious_steps=3)
+    counts = [0, 1, 30, 60]
+    runs = Runner(model, device="cpu").run_batch(1, {"initial_infected": counts}, [5] * 4)
+    assert runs.infectious.values.tolist() == [counts]
+
+
+def test_runs_are_labelled():
+    model = MODELS["SIR"]()
+    runs = Runner(model, device="cpu").run_batch(3, {"beta": [0.1, 0.2]}, seeds=[7, 8])
+    assert runs.new_infections.dims == ("step", "run")
+    assert runs.beta.values.tolist() == [0.1, 0.2]
+    assert runs.seed.values.tolist() == [7, 8]
+    assert "exposed" not in runs
+    one = Runner(model, device="cpu").run(3, {"beta": 0.1}, seed=7)
+    assert one.new_infections.dims == ("step",)
+    assert float(one.beta) == 0.1
+
+
+def test_three_bytes_are_held_for_each_agent_and_run():
+    from toolkit.simulation.step_draws import StepDraws
+
+    state = MODELS["SEIR"]().initial_state(StepDraws(torch.arange(8)))
+    held = sum(each.element_size() for each in (state.stage, state.until))
+    assert held == 3
+    assert state.stage.shape == state.until.shape == (400, 8)
+
+
+@pytest.mark.parametrize(
+    ("run", "message"),
+    [
+        (lambda model: Runner(model).run(0), "steps=0"),
+        (lambda model: Runner(model).run(2.5), "steps=2.5"),
+        (lambda model: Runner(model).run(2, {"bta": 0.1}), "no parameter 'bta'. It has: beta, inc"),
+        (lambda model: Runner(model).run(2, {"beta": [0.1]}), "run.. takes one number"),
+        (lambda model: Runner(model).run(2, {"beta": float("nan")}), "not finite"),
+        (lambda model: Runner(model).run(2, {"beta": -0.1}), "beta=-0.1: it must be from 0 to 1"),
+        (lambda model: Runner(model).run(2, {"beta": 1.5}), "beta=1.5"),
+        (lambda model: Runner(model).run(2, {"infectious_steps": 2.5}), "give whole numbers"),
+        (lambda model: Runner(model).run(2, {"infectious_steps": 40_000}), "from 1 to 32767"),
+        (lambda model: Runner(model).run_batch(2, {"beta": [[0.1]]}), r"shape \(1, 1\)"),
+        (lambda model: Runner(model).run_batch(2, {"beta": [0.1]}, [1, 2]), "beta: 1, seeds: 2"),
+        (lambda model: Runner(model).run_batch(2, seeds=[0.5]), "seeds must be whole numbers"),
+        (lambda model: Runner(model).run_batch(2, seeds=np.zeros(0, int)), "arrays are empty"),
+        (lambda model: Runner(model, mode="fast"), "mode='fast': it must be one of 'auto'"),
+        (
+            lambda model: SIR(model.network, beta=0.1, initial_infected=9_999),
+            "initial_infected=9999",
+        ),
+        (lambda model: SIR(model.network, beta=0.1, initial_infected=[400]), "there are 400"),
+        (lambda model: SIR(model.network, beta=0.1, initial_infected=0.5), "no whole number"),
+        (lambda _: SIR(layered(), beta=0.7), "beta=0.7 times the weight 2 of a layer"),
+    ],
+)
+def test_bad_input_is_refused_in_words(run, message):
+    with pytest.raises(SimulationError, match=message):
+        run(MODELS["SEIR"]())
+
+
+def test_what_a_call_took_is_told():
+    runner = Runner(MODELS["SEIR"](), device="cpu", contacts="push")
+    runner.run_batch(10, seeds=range(3))
+    stats = runner.stats()
+    assert (stats.steps, stats.runs, stats.agent_steps) == (10, 3, 12_000)
+    assert (stats.pushed, stats.pulled, stats.dense) == (10, 0, 0)
+    assert set(stats.seconds) == {"init", "step", "record", "label"}
+    assert all(seconds > 0 for seconds in stats.seconds.values())
+    assert list(itertools.islice(stats.device, 3)) == ["c", "p", "u"]

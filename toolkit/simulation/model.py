@@ -1,0 +1,88 @@
+"""What a simulation model is: a state, a step, and what is observed of it."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from toolkit.simulation.step_draws import StepDraws
+
+State = Any
+"""A dataclass of tensors: of agents ``(n_agents, n_runs)``, of runs ``(n_runs,)``."""
+
+
+class SimulationModel(nn.Module, ABC):
+    """Base class of models of many agents that change step by step.
+
+    A model writes three methods. What may be varied are its parameters, ``nn.Parameter``, of no
+    dims; in a batch of runs a varied one has shape ``(n_runs,)`` and broadcasts with the trailing
+    run dim of the state. What is fixed are buffers, which move with the model to its device.
+
+    ``step`` is pure: it returns a new state and changes nothing, reads no value back to the host,
+    and draws from ``rng`` alone.
+    """
+
+    n_agents: int
+
+    @abstractmethod
+    def initial_state(self, rng: "StepDraws") -> State:
+        """Return the state before step 0 for ``rng.n_runs`` runs."""
+
+    @abstractmethod
+    def step(self, state: State, t: int, rng: "StepDraws") -> State:
+        """Return the state after step ``t``, which counts from 0."""
+
+    @abstractmethod
+    def observe(self, state: State, t: int) -> Mapping[str, Tensor]:
+        """Return what is recorded after step ``t``, each of shape ``(n_runs,)``."""
+
+    def forward(self, body: Any, *arguments: Any) -> Any:
+        """Call a function while ``torch.func.functional_call`` has put other parameters in."""
+        return body(*arguments)
+
+
+class Stepper(Protocol):
+    """Steps many runs in place; ``state`` is that of the latest step."""
+
+    state: State
+
+    def step(self, t: int, rng: "StepDraws") -> None:
+        """Go on by step ``t``."""
+
+    def observe(self, t: int) -> Mapping[str, Tensor]:
+        """Return what the model's ``observe`` returns, maybe without a look at each agent."""
+
+
+@runtime_checkable
+class HasActiveSet(Protocol):
+    """A model that can step only those agents with which something may happen."""
+
+    def stepper(self, state: State, t: int, contacts: str) -> Stepper:
+        """Return what goes on from a state; its tensors are changed in place.
+
+        Parameters
+        ----------
+        state
+            Before step ``t``, on the CPU.
+        t
+            The next step.
+        contacts
+            ``"push"``, ``"pull"`` or ``"auto"``: how neighbors are counted.
+        """
+
+
+class DenseStepper:
+    """Steps all agents by the model's own ``step``."""
+
+    def __init__(self, model: SimulationModel, state: State) -> None:
+        self._model, self.state = model, state
+
+    def step(self, t: int, rng: "StepDraws") -> None:
+        """Go on by step ``t``."""
+        self.state = self._model.step(self.state, t, rng)
+
+    def observe(self, t: int) -> Mapping[str, Tensor]:
+        """Return what the model observes."""
+        return self._model.observe(self.state, t)

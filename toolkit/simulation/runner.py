@@ -1,0 +1,283 @@
+"""Runs simulation models: one run, or many with other parameters and seeds in one call."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike
+from torch import Tensor
+
+from toolkit.errors import SimulationError
+from toolkit.simulation.model import DenseStepper, HasActiveSet, SimulationModel, Stepper
+from toolkit.simulation.step_draws import StepDraws
+from toolkit.stages.torch_batch import device as worker_device
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+_CELLS_AT_ONCE = 2**26  # agents times runs that are stepped together
+
+
+@dataclass
+class RunStats:
+    """What the latest call of a runner took.
+
+    Attributes
+    ----------
+    device
+        Where.
+    seconds
+        By phase: ``init``, ``step``, ``record``, ``label``.
+    steps, runs, agent_steps
+        How many; ``agent_steps`` is agents times runs times steps.
+    pushed, pulled, dense
+        Steps that counted contacts from the infectious, to all agents, or stepped all agents.
+    """
+
+    device: str
+    seconds: dict[str, float] = field(default_factory=dict)
+    steps: int = 0
+    runs: int = 0
+    agent_steps: int = 0
+    pushed: int = 0
+    pulled: int = 0
+    dense: int = 0
+
+
+class Runner:
+    """Runs a simulation model.
+
+    Parameters
+    ----------
+    model
+        What to run; it is moved to the device.
+    device
+        Such as ``"cpu"`` or ``"cuda:1"``; ``"auto"``: that of this worker, see ``tk.device()``.
+    mode
+        ``"active"``: step those with whom something may happen; ``"dense"``: all agents;
+        ``"auto"``: active on the CPU, where the model can. Results are the same bits.
+    contacts
+        ``"push"``, ``"pull"`` or ``"auto"``, for models on networks.
+
+    Raises
+    ------
+    SimulationError
+        If a word is not one of these, or the model cannot be stepped so.
+
+    Examples
+    --------
+    >>> from toolkit.simulation import SEIR, ContactNetwork
+    >>> network = ContactNetwork.from_edges([0, 1, 2], [1, 2, 3], n_agents=4)
+    >>> model = SEIR(
+    ...     network, beta=1.0, incubation_steps=1, infectious_steps=2, initial_infected=[0]
+    ... )
+    >>> Runner(model, device="cpu").run(4)["new_infections"].values
+    array([1, 1, 1, 0])
+    """
+
+    def __init__(
+        self,
+        model: SimulationModel,
+        device: "str | torch.device" = "auto",
+        *,
+        mode: str = "auto",
+        contacts: str = "auto",
+    ) -> None:
+        _check_word("mode", mode, ("auto", "active", "dense"))
+        _check_word("contacts", contacts, ("auto", "push", "pull"))
+        self.device = worker_device() if device == "auto" else torch.device(device)
+        self.model = model.to(self.device)
+        is_able = isinstance(model, HasActiveSet) and self.device.type == "cpu"
+        if mode == "active" and not is_able:
+            raise SimulationError(
+                f"{type(model).__name__} on {self.device} has no active set: pass mode='dense'."
+            )
+        self._is_active = is_able and mode != "dense"
+        self._contacts = contacts
+        self._stats = RunStats(device=str(self.device))
+
+    def stats(self) -> RunStats:
+        """Return what the latest call took."""
+        return self._stats
+
+    def run(
+        self, steps: int, params: Mapping[str, Any] | None = None, seed: int = 0
+    ) -> "xr.Dataset":
+        """Return one run.
+
+        Parameters
+        ----------
+        steps
+            How many, at least 1.
+        params
+            By name, in place of the model's own: one number each.
+        seed
+            Of all random numbers.
+
+        Returns
+        -------
+        xr.Dataset
+            What the model observes, with the dim ``step``.
+
+        Raises
+        ------
+        SimulationError
+            If a name is not a parameter of the model, or a number is out of its range.
+        """
+        for name, value in (params or {}).items():
+            if np.ndim(value):
+                raise SimulationError(
+                    f"params[{name!r}] has shape {np.shape(value)}: run() takes one number. "
+                    "run_batch() takes one for each run."
+                )
+        return self.run_batch(steps, params, seeds=[seed]).isel(run=0).drop_vars("run")
+
+    def run_batch(
+        self,
+        steps: int,
+        params: Mapping[str, ArrayLike] | None = None,
+        seeds: ArrayLike | None = None,
+    ) -> "xr.Dataset":
+        """Return many runs, each the same bits as alone.
+
+        Parameters
+        ----------
+        steps
+            How many, at least 1.
+        params
+            By name: one number for all runs, or shape ``(n_runs,)``.
+        seeds
+            One for each run; None: 0, 1, 2, …
+
+        Returns
+        -------
+        xr.Dataset
+            What the model observes, with the dims ``step`` and ``run``; parameters and seeds are
+            coords along ``run``.
+
+        Raises
+        ------
+        SimulationError
+            If a name is not a parameter of the model, lengths differ, or a number is out of range.
+        """
+        if not isinstance(steps, int) or steps < 1:
+            raise SimulationError(f"steps={steps!r}: give a whole number from 1 on.")
+        given = self._parameters(params or {})
+        chosen = _seeds(seeds, given)
+        n_runs = len(chosen)
+        self._stats = RunStats(device=str(self.device), steps=steps, runs=n_runs)
+        self._stats.agent_steps = steps * n_runs * self.model.n_agents
+        at_once = max(1, _CELLS_AT_ONCE // max(1, self.model.n_agents))
+        parts = []
+        for first in range(0, n_runs, at_once):
+            some = slice(first, first + at_once)
+            values = {name: each if each.ndim == 0 else each[some] for name, each in given.items()}
+            seeds_there = torch.from_numpy(chosen[some]).to(self.device)
+            with torch.no_grad():
+                parts.append(
+                    torch.func.functional_call(self.model, values, (self._play, steps, seeds_there))
+                )
+        begun = time.perf_counter()
+        found = {name: np.concatenate([part[name] for part in parts], axis=1) for name in parts[0]}
+        labelled = self._labelled(found, given, chosen)
+        self._spent("label", begun)
+        return labelled
+
+    def _play(self, steps: int, seeds: Tensor) -> dict[str, Any]:
+        """Run with the parameters that are in the model now."""
+        check = getattr(self.model, "check", None)
+        if check is not None:
+            check()
+        begun = time.perf_counter()
+        rng = StepDraws(seeds)
+        stepper = self._stepper(self.model.initial_state(rng))
+        begun = self._spent("init", begun)
+        recorded: dict[str, Tensor] = {}
+        in_steps = 0.0
+        for t in range(steps):
+            since = time.perf_counter()
+            stepper.step(t, rng.at(t))
+            in_steps += time.perf_counter() - since
+            for name, value in stepper.observe(t).items():
+                if name not in recorded:
+                    recorded[name] = value.new_empty((steps, *value.shape))
+                recorded[name][t] = value
+        self._stats.seconds["step"] = self._stats.seconds.get("step", 0.0) + in_steps
+        self._spent("record", begun + in_steps)
+        self._stats.pushed += getattr(stepper, "pushed", 0)
+        self._stats.pulled += getattr(stepper, "pulled", 0)
+        self._stats.dense += steps * isinstance(stepper, DenseStepper)
+        return {name: each.cpu().numpy() for name, each in recorded.items()}
+
+    def _stepper(self, state: Any) -> Stepper:
+        if self._is_active and isinstance(self.model, HasActiveSet):
+            return self.model.stepper(state, 0, self._contacts)
+        return DenseStepper(self.model, state)
+
+    def _parameters(self, params: Mapping[str, Any]) -> dict[str, Tensor]:
+        known = dict(self.model.named_parameters())
+        found = {}
+        for name, value in params.items():
+            if name not in known:
+                raise SimulationError(
+                    f"{type(self.model).__name__} has no parameter {name!r}. It has: "
+                    f"{', '.join(sorted(known))}."
+                )
+            own = known[name]
+            each = np.asarray(value)
+            if each.ndim > 1:
+                raise SimulationError(
+                    f"params[{name!r}] has shape {each.shape}: give one number, or one for each "
+                    "run."
+                )
+            if not own.dtype.is_floating_point and each.dtype.kind not in "iub":
+                raise SimulationError(f"params[{name!r}] is of {each.dtype}: give whole numbers.")
+            tensor = torch.as_tensor(each).to(own.dtype)
+            if not bool(torch.isfinite(tensor).all()):
+                raise SimulationError(f"params[{name!r}] holds a number that is not finite.")
+            found[name] = tensor.to(self.device)
+        return found
+
+    def _labelled(
+        self, found: Mapping[str, Any], given: Mapping[str, Tensor], seeds: Any
+    ) -> "xr.Dataset":
+        import xarray as xr
+
+        coords: dict[str, Any] = {"seed": ("run", seeds)}
+        for name, value in given.items():
+            each = value.cpu().numpy()
+            coords[name] = ("run", np.broadcast_to(each, len(seeds)).copy())
+        steps = len(next(iter(found.values())))
+        return xr.Dataset(
+            {name: (("step", "run"), values) for name, values in found.items()},
+            coords={"step": np.arange(steps), "run": np.arange(len(seeds)), **coords},
+        )
+
+    def _spent(self, phase: str, since: float) -> float:
+        now = time.perf_counter()
+        self._stats.seconds[phase] = self._stats.seconds.get(phase, 0.0) + now - since
+        return now
+
+
+def _seeds(seeds: ArrayLike | None, given: Mapping[str, Tensor]) -> Any:
+    lengths = {name: len(each) for name, each in given.items() if each.ndim}
+    if seeds is not None:
+        array = np.asarray(seeds)
+        if array.ndim != 1 or array.dtype.kind not in "iu":
+            raise SimulationError("seeds must be whole numbers, one for each run.")
+        lengths["seeds"] = len(array)
+    if len(set(lengths.values())) > 1:
+        told = ", ".join(f"{name}: {n:,}" for name, n in lengths.items())
+        raise SimulationError(f"These must be one for each run, and differ in length: {told}.")
+    n_runs = next(iter(lengths.values()), 1)
+    if not n_runs:
+        raise SimulationError("There is no run: the arrays are empty.")
+    return np.arange(n_runs) if seeds is None else array.astype(np.int64)
+
+
+def _check_word(name: str, given: str, known: tuple[str, ...]) -> None:
+    if given not in known:
+        raise SimulationError(f"{name}={given!r}: it must be one of {', '.join(map(repr, known))}.")

@@ -1,0 +1,84 @@
+"""The random numbers of many runs at one step, by agent: no state, no order, no batch."""
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from toolkit.stages.draws_by_counter import Draws
+
+Floats = NDArray[np.float64]
+Ids = NDArray[np.int64]
+
+
+class StepDraws:
+    """Random numbers keyed by seed, step, stream and agent, those of ``tk.draws``.
+
+    ``uniform("infection", agents)`` at step 7 of the run with seed 3 is
+    ``tk.draws(3).uniform("infection", at=(7, agent))``: the same in any batch, on any device, and
+    whichever other agents are asked for.
+
+    Parameters
+    ----------
+    seeds
+        Of the runs, int64, shape ``(n_runs,)``.
+    step
+        From 0 on.
+    """
+
+    def __init__(self, seeds: Tensor, step: int = 0) -> None:
+        self.seeds, self.step = seeds, step
+        self._draws = Draws(seeds)
+        self._rows = Draws(seeds.numpy()) if seeds.device.type == "cpu" else None
+
+    @property
+    def n_runs(self) -> int:
+        """How many runs there are."""
+        return len(self.seeds)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the numbers are made."""
+        return self.seeds.device
+
+    def at(self, step: int) -> "StepDraws":
+        """Return the numbers of another step."""
+        other = StepDraws.__new__(StepDraws)
+        other.seeds, other.step = self.seeds, step
+        other._draws, other._rows = self._draws, self._rows
+        return other
+
+    def uniform(self, stream: str, agents: Tensor | int) -> Tensor:
+        """Return floats in [0, 1), float64, shape ``(n_agents, n_runs)``.
+
+        Parameters
+        ----------
+        stream
+            A word that says what they are for.
+        agents
+            Whole numbers, shape ``(n_agents,)``; a number stands for all agents below it.
+        """
+        if isinstance(agents, int):
+            agents = torch.arange(agents, device=self.device)
+        if self._rows is not None:  # numpy goes through pieces that the cache holds
+            places = (np.int64(self.step), agents.numpy()[:, None])
+            return torch.from_numpy(np.ascontiguousarray(self._rows.uniform(stream, at=places)))
+        step = torch.tensor(self.step, device=self.device)
+        found: Tensor = self._draws.uniform(stream, at=(step, agents[:, None]))
+        return found
+
+    def each(self, stream: str, agents: Ids, runs: Ids | None) -> Floats:
+        """Return one float for each pair of an agent and a run, on the CPU.
+
+        Parameters
+        ----------
+        stream
+            As for :meth:`uniform`.
+        agents, runs
+            Whole numbers, shape ``(n,)``; None where there is one run.
+        """
+        assert self._rows is not None
+        seeds = self._rows.seed
+        draws = Draws(seeds if runs is None else seeds[runs])
+        found: Floats = draws.uniform(stream, at=(np.int64(self.step), agents))
+        return found
