@@ -39,6 +39,9 @@ ARGUMENTS = (
     "--force-color-profile=srgb",
 )
 
+# What JupyterLab shows of the cell that has its attention is left out of pictures.
+_STYLE = ".jp-cell-toolbar, .jp-Collapser { visibility: hidden }"
+
 Open = Callable[..., Notebook]
 Picture = Callable[..., Path]
 
@@ -161,7 +164,7 @@ def open_notebook(laboratory: Laboratory, page: "Page") -> Iterator[Open]:
 
 @pytest.fixture
 def picture(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, page: "Page"
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Picture:
     """Take a picture: to docs/images with ``--pictures``, else to the folder of temporary files."""
     keeps = request.config.getoption("--pictures")
@@ -172,9 +175,11 @@ def picture(
         of: "Page | Locator", name: str, *, width: int = 1400, keep: bool = True, **given: Any
     ) -> Path:
         path = (IMAGES if keeps and keep else folder) / f"{name}.png"
-        page.set_viewport_size({"width": width, "height": HEIGHT})
-        page.wait_for_function("() => document.fonts.status === 'loaded'")
-        of.screenshot(path=path, animations="disabled", **given)
+        shown = getattr(of, "page", of)
+        shown.bring_to_front()
+        shown.set_viewport_size({"width": width, "height": HEIGHT})
+        shown.wait_for_function("() => document.fonts.status === 'loaded'")
+        of.screenshot(path=path, animations="disabled", style=_STYLE, **given)
         return path
 
     return picture

@@ -28,32 +28,43 @@ def test_the_page_of_sweeps_on_the_dashboard_and_in_the_list_of_jupyterlab(
     assert re.fullmatch(r"http://127\.0\.0\.1:\d+/status", dashboard)
 
     lab.evaluate("() => window.jupyterapp.shell.activateById('dask-dashboard-launcher')")
-    asked = lab.locator(
-        ".dask-DashboardURL input, .dask-URLInput input, input[placeholder*=ashboard]"
-    ).first
+    asked = lab.locator(".dask-URLInput input")
     asked.fill(dashboard)
     asked.press("Enter")
-    listed = lab.locator(
-        ".dask-DashboardListing-item, .dask-DashboardListing button", has_text="Sweep"
-    )
+    listed = lab.locator(".dask-DashboardListing-item", has_text="Sweep")
     listed.first.wait_for(timeout=RUN_MS)
+    assert "Sweep" in listed.all_inner_texts()
 
-    notebook.run(3)
-    notebook.run(4)
-    link = notebook.output(3).inner_text().strip()
     page = lab.context.new_page()
     page.goto(dashboard)
     page.wait_for_selector(".bk-Canvas", state="attached")
     assert page.title() == "Dask: Status"
 
+    lab.bring_to_front()
+    notebook.run(3)
+    notebook.run(4)
+    link = notebook.output(3).inner_text().strip()
     page.goto(link)
-    page.wait_for_selector("text=runs have ended", timeout=RUN_MS)
+    page.bring_to_front()
+    page.wait_for_selector(f"text={RUNS:,} of {RUNS:,} runs have ended", timeout=RUN_MS)
     page.wait_for_selector("text=States of the runs")
-    text = page.locator("body").inner_text()
-    print(text[:3000])
-    answer = page.request.get(link.replace("/individual-sweep", "/sweep/status.json"))
-    document = answer.json()
+    ended = {"done": RUNS - FAILED, "failed": FAILED}
+    for state, number in ended.items():
+        page.wait_for_selector(f"text={number:,} {state}")
+
+    document = page.request.get(link.replace("/individual-sweep", "/sweep/status.json")).json()
     stored = json.loads(notebook.output(4).inner_text())
-    print(document["counts"], stored)
+    for told in (document["counts"], stored["total"]):
+        assert {name: told[name] for name in (*ended, "pending")} == {**ended, "pending": 0}
+
+    traceback = page.locator("pre", has_text="more than are met")
+    assert not traceback.is_visible()
+    page.locator("button", has_text="OverflowError").click()
+    traceback.wait_for()
     for width in (1400, 700):
-        picture(page, f"page_{width}", width=width, keep=False, full_page=True)
+        picture(page, f"page_light_{width}", width=width, keep=False, full_page=True)
+        wide = page.evaluate("() => document.documentElement.scrollWidth")
+        assert wide <= width, "the page is wider than the window"
+    page.close()
+    lab.bring_to_front()
+    notebook.run(5)

@@ -54,4 +54,3 @@ def test_the_report_opens_as_a_file(
         assert taken.stat().st_size > 20_000
         wide = page.evaluate("() => document.documentElement.scrollWidth")
         assert wide <= width, "the page is wider than the window"
-    picture(page, f"report_{theme}")
