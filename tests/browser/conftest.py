@@ -163,9 +163,7 @@ def open_notebook(laboratory: Laboratory, page: "Page") -> Iterator[Open]:
 
 
 @pytest.fixture
-def picture(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Picture:
+def picture(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Picture:
     """Take a picture: to docs/images with ``--pictures``, else to the folder of temporary files."""
     keeps = request.config.getoption("--pictures")
     folder = tmp_path_factory.getbasetemp() / "pictures"
