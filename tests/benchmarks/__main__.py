@@ -34,6 +34,7 @@ STUDIES = {
     "replay": ("replay.py",),
     "saving": ("torch_batches.py", "--saving"),
     "widget": ("widget.py",),
+    "first-map": ("first_map.py",),
 }
 """Comparisons of one feature each, with other competitors; each is a script of its own."""
 

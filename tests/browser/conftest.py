@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from tests.browser.chromium import launch
 from tests.browser.doorkeeper import Doorkeeper
 from tests.browser.laboratory import Laboratory
 from tests.browser.notebook import WAIT_MS, Notebook, write
@@ -21,23 +22,6 @@ HERE = Path(__file__).parent
 IMAGES = HERE.parents[1] / "docs" / "images"
 HEIGHT = 1000
 LOOPBACK = re.compile(r"localhost|127(\.\d+){3}|::1")
-
-CLOSED = "http://127.0.0.1:9"  # nobody listens there
-
-# Root needs --no-sandbox; the others keep Chromium from asking its makers for anything.
-ARGUMENTS = (
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--no-first-run",
-    f"--autofill-server-url={CLOSED}/",
-    f"--gaia-url={CLOSED}",
-    f"--component-updater=url-source={CLOSED}/",
-    "--force-color-profile=srgb",
-)
 
 # What JupyterLab shows of the cell that has its attention is left out of pictures.
 _STYLE = ".jp-cell-toolbar, .jp-Collapser { visibility: hidden }"
@@ -81,11 +65,7 @@ def playwright() -> Iterator["Playwright"]:
 @pytest.fixture(scope="module")
 def browser(playwright: "Playwright", doorkeeper: Doorkeeper) -> Iterator["Browser"]:
     """Start Chromium, which hands all but loopback to the doorkeeper."""
-    # Not by playwright's own option, which has loopback go through the proxy as well.
-    browser = playwright.chromium.launch(
-        executable_path=shutil.which("chromium"),
-        args=[*ARGUMENTS, f"--proxy-server={doorkeeper.address}"],
-    )
+    browser = launch(playwright, doorkeeper.address)
     yield browser
     browser.close()
 

@@ -5,7 +5,7 @@ import re
 
 from tests.browser.conftest import Open, Picture
 from tests.browser.notebook import RUN_MS
-from tests.browser.studies import OUTBREAK, SPACE
+from tests.browser.studies import FAILED, OUTBREAK, RUNS, SPACE
 
 CLUSTER = """cluster = tk.cluster("local", workers=2)
 job = sweep.start(cluster)
@@ -33,7 +33,7 @@ def test_the_page_of_sweeps_on_the_dashboard_and_in_the_list_of_jupyterlab(
     asked.press("Enter")
     listed = lab.locator(".dask-DashboardListing-item", has_text="Sweep")
     listed.first.wait_for(timeout=RUN_MS)
-    assert "Sweep" in listed.all_inner_texts()
+    assert [text.lower() for text in listed.all_inner_texts()] == ["sweep"]
 
     page = lab.context.new_page()
     page.goto(dashboard)
