@@ -86,7 +86,7 @@ def test_a_job_tells_its_outlook(tmp_path):
     with tk.cluster("local", workers=2, threads=1, dashboard=None) as cluster:
         job = sweep.start(cluster, progress=False)
         found = []
-        while not job.is_finished:
+        while not job.is_finished and len(found) < 1000:
             found.append(job.outlook())
             time.sleep(0.1)
         job.result()
