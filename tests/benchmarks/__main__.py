@@ -32,6 +32,7 @@ STUDIES = {
     "engine": ("engine.py",),
     "durability": ("durability.py",),
     "replay": ("replay.py",),
+    "outlook": ("outlook.py",),
     "saving": ("torch_batches.py", "--saving"),
 }
 """Comparisons of one feature each, with other competitors; each is a script of its own."""
