@@ -22,8 +22,7 @@ _LEAST_TIMED = 2
 _MOST_EXAMPLES = 1024
 _NEWS = 1.1  # times as many runs as were known before are worth a new fit
 _LEAST_RATIO = 1.28  # of the ends, however sure a fit is of itself
-_LASTING = 1.8  # times what the oldest run in progress has taken, and
-_LONGER = 1.3  # than the longest seen no run is believed to be
+_LONGER = 1.1  # times the longest seen no run is believed to exceed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -193,7 +192,9 @@ class Forecaster:
         rng = np.random.default_rng(len(ids))
         more = lasting(self._fit.errors, self._logs(known, self._fit, running), elapsed, 1, rng)[0]
         features, is_number = known.features(np.concatenate([ids, running]))
-        longest = max(_LONGER * float(took.max()), _LASTING * float(elapsed.max(initial=0.0)))
+        left = len(known.pending) / (n_done + len(known.pending))
+        bound = max(float(took.max()), (1 + left) * float(elapsed.max(initial=0.0)))
+        longest = _LONGER * bound
         more = np.minimum(more, longest)
         self._fit = Expecting.fit(np.concatenate([took, more]), features, is_number, longest)
         self._n_fitted, self._fitted_at = n_done, known.at
