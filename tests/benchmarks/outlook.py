@@ -22,7 +22,7 @@ from tests.execution.play import Play, Scenario, alike, own_clock, uneven
 from toolkit.execution.outlook import Forecaster
 
 SHARE = 0.8  # of the time, in which the truth should lie in the range
-TUNING = 10  # seeds below this one were used to choose constants
+TUNING = 12  # seeds below this one were looked at when constants were chosen
 
 
 def scenarios(seed: int) -> Iterator[Scenario]:
