@@ -59,6 +59,7 @@ def _start(command, environment, log):
         return subprocess.Popen(
             [sys.executable, "-m", "dask", *command],
             env=environment,
+            cwd=log.parent,
             stdout=out,
             stderr=subprocess.STDOUT,
         )
