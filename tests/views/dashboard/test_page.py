@@ -32,12 +32,12 @@ class Place:
 
 
 @contextmanager
-def scheduler_elsewhere(folder, *, workers=2, **configuration) -> Iterator[Place]:
+def scheduler_elsewhere(folder, *, workers=2, cwd=None, **configuration) -> Iterator[Place]:
     file = folder / "scheduler.json"
     environment = {**QUIET, **configuration}
     command = ["scheduler", "--host", "127.0.0.1", "--port", "0", "--scheduler-file", str(file)]
     command += ["--dashboard-address", "127.0.0.1:0"]
-    ours = [_start(command, environment, folder / "scheduler.log")]
+    ours = [_start(command, environment, folder / "scheduler.log", cwd)]
     try:
         _wait(lambda: file.exists() and file.read_text().strip(), 60)
         _wait(lambda: "dashboard" in json.loads(file.read_text())["services"], 60)
@@ -54,12 +54,12 @@ def scheduler_elsewhere(folder, *, workers=2, **configuration) -> Iterator[Place
             each.wait()
 
 
-def _start(command, environment, log):
+def _start(command, environment, log, cwd=None):
     with log.open("wb") as out:
         return subprocess.Popen(
             [sys.executable, "-m", "dask", *command],
             env=environment,
-            cwd=log.parent,
+            cwd=cwd,
             stdout=out,
             stderr=subprocess.STDOUT,
         )
@@ -93,17 +93,16 @@ def status(place, query=""):
     return json.loads(text) if code == 200 else None
 
 
-def told(session):
-    session.pull()
-    return json.dumps(session.document.to_json(), default=repr)
+def shown(url, **arguments):
+    """Return all that the page holds when it opens, as text, and whether there is a map."""
+    from bokeh.client import pull_session
 
-
-def drawn(session):
-    """Return all that a page holds, once it has drawn a map."""
-    time.sleep(0.3)
-    shown = told(session)
-    figure = session.document.get_model_by_name("states")
-    return shown if figure is not None and figure.visible else ""
+    session = pull_session(url=url, arguments=arguments)
+    has_map = session.document.get_model_by_name("states").visible
+    text = json.dumps(session.document.to_json(), default=repr)
+    session.close()
+    time.sleep(0.2)
+    return text, has_map
 
 
 def peak(beta, gamma, until):
@@ -121,8 +120,6 @@ def sweep_of(folder, **more):
 
 
 def test_page_and_json_follow_a_sweep_and_stay_after_its_client(place, tmp_path):
-    from bokeh.client import pull_session
-
     sweep = sweep_of(tmp_path)
     with Client(place.address) as client:
         job = sweep.start(client, order="given")
@@ -145,12 +142,10 @@ def test_page_and_json_follow_a_sweep_and_stay_after_its_client(place, tmp_path)
         assert plots["Individual Sweep"] == "/individual-sweep"
         assert "individual-sweep" in get(f"{place.http}/status")[1]  # in the menu
 
-        session = pull_session(url=job.page_link)
-        shown = _wait(lambda: "beta" in (found := drawn(session)) and found)
+        page = _wait(lambda: (found := shown(job.page_link))[1] and found[0])
         for words in ("peak.zarr", "running", "ValueError at test_page.py", "gamma", "beta"):
-            assert words in shown
-        assert "&lt;img src=x onerror=alert(1)&gt;" in shown
-        session.close()
+            assert words in page
+        assert "&lt;img src=x onerror=alert(1)&gt;" in page
 
         (tmp_path / "go").touch()
         data = job.result()
@@ -163,24 +158,20 @@ def test_page_and_json_follow_a_sweep_and_stay_after_its_client(place, tmp_path)
     assert ended["counts"]["failed"] == 2
     assert EVIL in ended["failures"][0]["message"]
 
-    session = pull_session(url=f"{place.http}/individual-sweep")
-    assert "110 of 110 runs have ended" in told(session)
-    session.close()
+    page, has_map = shown(f"{place.http}/individual-sweep")
+    assert "110 of 110 runs have ended" in page
+    assert has_map
 
 
 def test_the_newest_of_several_sweeps_is_shown_and_the_others_can_be_chosen(place):
-    from bokeh.client import pull_session
-
     with Client(place.address) as client:
         for name in ("first", "second"):
             stage = tk.stage(lambda a: a, name=name)
             tk.Sweep(stage, tk.grid(a=range(30))).run(client, progress=False)
     assert [stage["name"] for stage in status(place)["stages"]] == ["second"]
-    session = pull_session(url=f"{place.http}/individual-sweep")
-    shown = told(session)
-    session.close()
-    assert "The newest of" in shown
-    assert "first (done)" in shown
+    page, _ = shown(f"{place.http}/individual-sweep")
+    assert "The newest of" in page
+    assert "first (done)" in page
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH"])
@@ -225,7 +216,7 @@ def test_a_scheduler_without_this_package_is_told_of_in_one_sentence(tmp_path, c
 
     (tmp_path / "toolkit").mkdir()
     (tmp_path / "toolkit" / "__init__.py").write_text("raise ImportError('there is none here')")
-    bare = {"PYTHONPATH": str(tmp_path)}
+    bare = {"cwd": tmp_path, "PYTHONPATH": str(tmp_path)}
     with scheduler_elsewhere(tmp_path, workers=0, **bare) as place, Client(place.address) as client:
         assert place_of(client) is None
         assert place_of(client) is None
@@ -278,8 +269,6 @@ def test_where_bokeh_lets_no_page_join_the_page_is_served_beside(monkeypatch):
 
 
 def test_the_dashboards_of_our_clusters_show_values_to_who_has_the_key_only():
-    from bokeh.client import pull_session
-
     def fruit(name):
         if name == "quince":
             raise ValueError("quince is sour")
@@ -296,10 +285,8 @@ def test_the_dashboards_of_our_clusters_show_values_to_who_has_the_key_only():
         assert plots["Individual Sweep"] == "/individual-sweep"
         for query, is_told in (("", False), ("?key=wrong", False), (f"?key={key}", True)):
             assert ("quince" in get(f"{origin}/sweep/status.json{query}")[1]) == is_told
-            arguments = {"key": query.partition("=")[2]} if query else None
-            session = pull_session(url=bare, arguments=arguments)
-            shown = told(session)
-            session.close()
-            assert "ValueError at test_page.py" in shown
-            assert ("quince" in shown) == ("kumquat" in shown) == is_told
-            assert ("job.page_link" in shown) != is_told
+            page, has_map = shown(bare, **({"key": query.partition("=")[2]} if query else {}))
+            assert has_map
+            assert "ValueError at test_page.py" in page
+            assert ("quince" in page) == ("kumquat" in page) == is_told
+            assert ("job.page_link" in page) != is_told
