@@ -32,6 +32,7 @@ STUDIES = {
     "engine": ("engine.py",),
     "durability": ("durability.py",),
     "replay": ("replay.py",),
+    "outlook": ("outlook.py",),
     "saving": ("torch_batches.py", "--saving"),
     "widget": ("widget.py",),
     "first-map": ("first_map.py",),

@@ -1,8 +1,9 @@
 """What the widget costs the driver: pairs of a sweep of fast runs with it and without.
 
-Run as ``python tests/benchmarks/widget.py``. A run takes 45 us. Both run in the kernel of a notebook on a local
-cluster that is there before. CPU is that of the kernel's process, with its threads: the driver, the
-scheduler of Dask, and what sends messages to the browser. A first pair, which imports, is left out.
+Run as ``python tests/benchmarks/widget.py``. A run takes 45 us. Both run in the kernel of a
+notebook on a local cluster that is there before. CPU is that of the kernel's process, with its
+threads: the driver, the scheduler of Dask, and what sends messages to the browser. A first pair,
+which imports, is left out.
 """
 
 import argparse

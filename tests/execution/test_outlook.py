@@ -1,13 +1,19 @@
 """The range of the remaining time: how often the truth lies in it, and how wide it is."""
 
+import json
 import time
+from pathlib import Path
 
+import jsonschema
 import numpy as np
 import pytest
 
 import toolkit as tk
 from tests.execution.play import Play, alike, own_clock, uneven
+from toolkit.execution import chronicle
 from toolkit.execution.outlook import Forecaster, Outlook, Rates, cap
+
+SCHEMA = json.loads((Path(tk.__file__).parent / "commands" / "schemas" / "event.json").read_text())
 
 
 def played(scenario, seed=0):
@@ -76,6 +82,23 @@ def test_time_that_has_passed_is_taken_off():
     assert (outlook.low, outlook.high, outlook.core_hours) == (7.5, 15.0, 0.75)
 
 
+def test_the_log_tells_the_outlook(tmp_path, monkeypatch):
+    monkeypatch.setattr(chronicle, "_EVERY_SECONDS", 0.5)
+    store = tmp_path / "naps.zarr"
+    tk.Sweep(sleep_a_little, {"x": range(150)}, store=store).run(progress=False)
+    lines = (store / ".journal" / "events.jsonl").read_text().splitlines()
+    said = [each for each in map(json.loads, lines) if each["event"] == "outlook"]
+    assert any(each["low"] is not None for each in said)
+    for each in said:
+        jsonschema.validate(each, SCHEMA)
+        assert each["low"] is None or each["low"] <= each["high"]
+
+
+def sleep_a_little(x):
+    time.sleep(0.012)
+    return x
+
+
 def nap(x):
     time.sleep(0.02 + 0.02 * (x % 3))
     return x
@@ -86,7 +109,7 @@ def test_a_job_tells_its_outlook(tmp_path):
     with tk.cluster("local", workers=2, threads=1, dashboard=None) as cluster:
         job = sweep.start(cluster, progress=False)
         found = []
-        while not job.is_finished:
+        while not job.is_finished and len(found) < 1000:
             found.append(job.outlook())
             time.sleep(0.1)
         job.result()

@@ -24,6 +24,7 @@ from toolkit.execution.learning import SLOW_RUN, Learning
 from toolkit.execution.losses import Losses
 from toolkit.execution.observation import Moment
 from toolkit.execution.outlook import Outlook
+from toolkit.execution.overdue import Overdue
 from toolkit.execution.pace import Pace
 from toolkit.execution.progress import Progress
 from toolkit.execution.requests import Requests
@@ -97,13 +98,15 @@ class Engine:
         self._out = Window(self.queue, self._pace, threads, gpus)
         self._witness = Witness(work.runs, self._tally, self.queue, self._out, self._needs.fixed)
         self._wave = 0  # batches of the first wave
+        # A vectorized call holds several runs.
+        stage = work.binding.stage
+        self._overdue = None if stage.vectorized else Overdue(self._out, self.queue)
         self._failures = Failures(work.runs, policy.max_failures)
         self._walltime = self._needs if self._needs.may_limit_time else None
         self._learning: Learning | None = None
         self._draws: set[str] = set()
         self._settled = self._draining = False
         self._chronicle = Chronicle(work.runs)
-        stage = work.binding.stage
         self._chances = Chances(work.runs, stage, self.queue, self._chronicle.climbed)
         self._losses = Losses(work.runs, self.queue, stage, self._walltime, self._chances)
         self._session = uuid.uuid4().hex
@@ -373,7 +376,7 @@ class Engine:
             time.sleep(_COLLECT_SECONDS / 2)
 
     def _take(self, each: Completed) -> None:
-        self._out.back(each.task)
+        each = replace(each, task=self._out.back(each.task))
         if each.summary is None:
             self._take_lost(each)
             return
@@ -414,6 +417,8 @@ class Engine:
             receipts, self._receipts = self._receipts, []
             collected = self.runs.collect(receipts)
             self._in_progress = collected.started
+            if self._overdue is not None:
+                self._overdue.look(self._in_progress)
             self._resettle()
             if fold:
                 self.runs.fold()
@@ -539,8 +544,7 @@ class Engine:
 
     def _take_back(self) -> None:
         for task in self.executor.cancel(now=False):
-            self._out.back(task)
-            self.queue.give_back(task, 0)
+            self.queue.give_back(self._out.back(task), 0)
 
     def _end_now(self) -> None:
         for task in self.executor.cancel(now=True):

@@ -22,7 +22,7 @@ _LEAST_TIMED = 2
 _MOST_EXAMPLES = 1024
 _NEWS = 1.1  # times as many runs as were known before are worth a new fit
 _LEAST_RATIO = 1.28  # of the ends, however sure a fit is of itself
-_LONGER = 1.3  # than the longest seen no run is believed to be
+_LONGER = 1.1  # times the longest seen no run is believed to exceed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -160,7 +160,7 @@ class Forecaster:
         left = work.mean(axis=0)
         share = done / max(done + left.sum(), 1e-9)
         most = cap(share)
-        least = min(most, _LEAST_RATIO * math.exp(float(fit.errors.residuals.std())))
+        least = min(most, _LEAST_RATIO * math.exp(2 * float(fit.errors.residuals.std())))
         low, high = likeliest(ends, least=least, most=most)
         cores = float(left.sum()) * known.threads / 3600
         gpus = float(sum(np.multiply(left, known.gpus or 0.0)))
@@ -192,7 +192,9 @@ class Forecaster:
         rng = np.random.default_rng(len(ids))
         more = lasting(self._fit.errors, self._logs(known, self._fit, running), elapsed, 1, rng)[0]
         features, is_number = known.features(np.concatenate([ids, running]))
-        longest = _LONGER * max(float(took.max()), float(elapsed.max(initial=0.0)))
+        left = len(known.pending) / (n_done + len(known.pending))
+        bound = max(float(took.max()), (1 + left) * float(elapsed.max(initial=0.0)))
+        longest = _LONGER * bound
         more = np.minimum(more, longest)
         self._fit = Expecting.fit(np.concatenate([took, more]), features, is_number, longest)
         self._n_fitted, self._fitted_at = n_done, known.at
@@ -306,5 +308,5 @@ def cap(share: float) -> float:
     """
     if share < 0.1:
         return _WIDE * math.sqrt(0.1 / max(share, 0.02))
-    at = min(1.0, (share - 0.1) / 0.3)
+    at = min(1.0, (share - 0.1) / 0.35)
     return _WIDE * math.pow(_NARROW / _WIDE, at)

@@ -356,8 +356,9 @@ def likeliest(samples: Floats, *, least: float, most: float) -> tuple[float, flo
 
     Examples
     --------
-    >>> likeliest(np.array([1.0, 10.0, 11.0, 12.0, 13.0]), least=1.1, most=1.5)
-    (9.5742..., 13.57...)
+    >>> low, high = likeliest(np.array([1.0, 10.0, 11.0, 12.0, 13.0]), least=1.1, most=1.5)
+    >>> round(low, 1), round(high, 1)
+    (9.3, 14.0)
     """
     logs = np.sort(np.log(np.maximum(samples, 1e-9)))
     n = len(logs)

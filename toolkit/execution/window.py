@@ -5,6 +5,8 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass
 from itertools import islice
 
+import numpy as np
+
 from toolkit.clusters.demand import Demand
 from toolkit.execution.batch_task import BatchTask
 from toolkit.execution.executors import Executor
@@ -60,6 +62,8 @@ class Window:
         self._out: dict[int, dict[BatchTask, float]] = defaultdict(dict)  # with expected seconds
         self._helping: Counter[int] = Counter()  # of these, the work of cheaper tiers
         self._helpers: set[BatchTask] = set()
+        self._shortened: dict[BatchTask, BatchTask] = {}  # that are out, by what they were
+        self._is_past_wave = False
         self._runs: Counter[int] = Counter()
         self._spare_since: dict[int, float] = {}  # when a tier ran out of work of its own
         self._began = self._hurried = self._readmitted = time.monotonic()
@@ -110,13 +114,29 @@ class Window:
         self._out[task.tier][task] = self._cost(task)
         self._runs[task.tier] += task.n_runs
 
-    def back(self, task: BatchTask) -> None:
-        """Count one that came back, or was taken back."""
+    def back(self, task: BatchTask) -> BatchTask:
+        """Count one that came back, or was taken back; return what it was at the end."""
         del self._out[task.tier][task]
-        self._runs[task.tier] -= task.n_runs
         if self._helpers and task in self._helpers:
             self._helpers.discard(task)
             self._helping[task.tier] -= 1
+        task = self._shortened.pop(task, task)
+        self._runs[task.tier] -= task.n_runs
+        return task
+
+    def first_batches(self) -> list[BatchTask]:
+        """Return batches of the first wave that are out with more than their first run."""
+        if self._is_past_wave:
+            return []
+        out = [task for tier in self._out.values() for task in tier if task.first_wave]
+        self._is_past_wave = not out
+        return [task for task in out if task.n_runs > 1 and task not in self._shortened]
+
+    def shorten(self, task: BatchTask) -> None:
+        """Leave a batch that is out nothing but its first run: the others were taken back."""
+        first = task.run_ids()[:1].astype(np.int64).tobytes()
+        self._shortened[task] = task._replace(lo=0, hi=0, runs=first)
+        self._runs[task.tier] -= task.n_runs - 1
 
     def spent(self, task: BatchTask, seconds: float) -> None:
         """Count the seconds that a batch took its worker, with all threads and GPUs of a run."""

@@ -93,7 +93,9 @@ class MapFigure:
             self._scale(values)
         names = (_name(x, is_closed), _name(y, is_closed) if y else "")
         is_points = drawn["kind"] == "points"
-        self._image.visible, self._circles.visible = not is_points, is_points
+        for renderer, is_shown in ((self._image, not is_points), (self._circles, is_points)):
+            if renderer.visible != is_shown:
+                renderer.visible = is_shown
         show = self._show_points if is_points else self._show_cells
         bounds = show(values, x, y, is_closed)
         what = (names, is_points, None if is_points else values.shape)
@@ -139,9 +141,10 @@ class MapFigure:
             low, high = (float(at.min()), float(at.max())) if count else (0.0, 1.0)
             margin = 0.04 * (high - low) or 0.5
             bounds.append((low - margin, high + margin))
-            axis.ticker = self._models.BasicTicker(desired_num_ticks=_TICKS)
-            axis.major_label_overrides = {}
-            axis.major_label_orientation = "horizontal"
+            if axis.major_label_overrides or not isinstance(axis.ticker, self._models.BasicTicker):
+                axis.ticker = self._models.BasicTicker(desired_num_ticks=_TICKS)
+                axis.major_label_overrides = {}
+                axis.major_label_orientation = "horizontal"
         self._points.data = data
         return bounds
 
@@ -167,6 +170,8 @@ class MapFigure:
         low, high = (float(found.min()), float(found.max())) if len(found) else (0.1, 1.0)
         if high < 1.05 * low:
             low, high = low / 1.5, high * 1.5
+        if (self._mapper.low, self._mapper.high) == (low, high):
+            return
         self._mapper.update(low=low, high=high)
         ticks = ticks_between(low, high)
         self._bar.ticker.ticks = ticks
@@ -240,6 +245,8 @@ def _mark(axis: Any, texts: list[str], *, may_turn: bool) -> None:
     """Label some of the cells along an axis."""
     step = max(1, -(-len(texts) // _TICKS))
     labels = {at + 0.5: _cut(texts[at]) for at in range(0, len(texts), step)}
+    if axis.major_label_overrides == labels:  # another ticker makes Bokeh look at all that it has
+        return
     axis.ticker = list(labels)
     axis.major_label_overrides = labels
     is_long = max(map(len, labels.values()), default=0) > 7

@@ -149,6 +149,7 @@ def tiers(document: Mapping[str, Any]) -> str:
 
 def slowest(document: Mapping[str, Any]) -> str:
     """Return a table of the runs that took longest."""
+    has_tiers = any(each.get("tier") for each in document.get("slowest") or ())
     rows = [
         [
             text(each["stage"]),
@@ -161,7 +162,7 @@ def slowest(document: Mapping[str, Any]) -> str:
     ]
     if not rows:
         return ""
-    heads = ["stage", "run", "time", "labels", "tier"]
+    heads = ["stage", "run", "time", "labels", *(["tier"] if has_tiers else [])]
     return f"<h2>Slowest runs</h2>{table(heads, rows, numbers=(1, 2))}"
 
 

@@ -34,7 +34,7 @@ _STATES = {
 _STYLE = (
     "<style>"
     ".jp-OutputArea-child:has(.tk-widget) + .jp-OutputArea-child:has(.tk-still){display:none}"
-    ".jp-OutputArea-child:has(+ .jp-OutputArea-child .tk-still):has(.jupyter-widgets)"
+    ".jp-OutputArea-child:has(+ .jp-OutputArea-child .tk-still)"
     ":not(:has(.tk-widget)){display:none}"
     "</style>"
 )

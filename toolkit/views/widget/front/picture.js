@@ -66,7 +66,7 @@ function drawPicture(canvas, picture, sides, grid, palette) {
     : picture.kind === "map" ? axisOf(sides.y, tall, 26) : pointAxis(sides.y, tall, 40);
   box.left = 34 + Math.max(...y.ticks.map((tick) => pen.measureText(tick.text).width), 10);
   box.right = !isColored ? 16 : picture.words ? 90
-    : 46 + Math.max(20, ...scaleSteps(picture, tall).map((v) => pen.measureText(number(v)).width));
+    : 58 + Math.max(16, ...scaleSteps(picture, tall).map((v) => pen.measureText(number(v)).width));
   const wide = width - box.left - box.right;
   const x = picture.kind === "scatter" ? pointAxis(sides.x, wide, 70) : axisOf(sides.x, wide, 70);
   pen.fillStyle = theme.ground;
