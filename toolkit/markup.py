@@ -25,7 +25,7 @@ STYLE = (
 )
 
 COLORS = {
-    "done": "#009e73",
+    "done": "#0072b2",
     "stale": "#cc79a7",
     "failed": "#d55e00",
     "blocked": "#e69f00",

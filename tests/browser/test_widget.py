@@ -88,7 +88,6 @@ def test_the_widget_follows_a_sweep_while_another_cell_runs(
     assert is_running(notebook, 3), "the second map was drawn only after the other cell"
     wait_for_more(notebook, ended_in(widget)["done"])
     assert is_running(notebook, 3)
-    picture(notebook.cell(2), "widget_light", width=1400)
 
     failure = widget.locator("details.tk-failure")
     failure.first.wait_for(timeout=RUN_MS)
@@ -100,6 +99,8 @@ def test_the_widget_follows_a_sweep_while_another_cell_runs(
     failure.locator("button[data-action=copy]").click()
     copied = page.evaluate("() => navigator.clipboard.readText()")
     assert copied.startswith("sweep.reproduce("), copied
+    wait_for_more(notebook, RUNS // 3)
+    picture(notebook.cell(2), "widget_light")
 
     (laboratory.root / "enough").touch()
     notebook.wait_for()
@@ -123,7 +124,7 @@ def test_cancel_cancels_and_the_counts_are_those_of_the_dataset(
     widget = page.locator(WIDGET)
     wait_for_state(notebook, "running")
     page.wait_for_selector("canvas.tk-map[data-kind=map]")
-    wait_for_more(notebook, 40)
+    wait_for_more(notebook, RUNS // 16)
     for width in (1400, 700):
         picture(notebook.cell(2), f"widget_running_dark_{width}", width=width, keep=False)
     picture(notebook.cell(2), "widget_dark")
@@ -162,5 +163,8 @@ def test_a_saved_notebook_shows_how_the_sweep_ended_without_its_kernel(
     assert "infected at the peak" in text
     assert still.locator("svg image").count() >= 1
     assert still.locator("script").count() == 0
+    unknown = page.locator(".jupyter-widgets", has_text="model not found")
+    unknown.wait_for(state="attached")
+    assert unknown.is_hidden(), "what JupyterLab says of the lost widget takes its place"
     for width in (1400, 700):
         picture(notebook.cell(2), f"widget_saved_light_{width}", width=width, keep=False)

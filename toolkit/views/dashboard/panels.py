@@ -12,8 +12,8 @@ COLORS = {
     "done": "#0072B2",
     "running": "#56B4E9",
     "failed": "#D55E00",
-    "blocked": "#CC79A7",
-    "stale": "#E69F00",
+    "blocked": "#E69F00",
+    "stale": "#CC79A7",
     "pending": "#DDDDDD",
     "skipped": "#FFFFFF",
 }

@@ -14,10 +14,10 @@ _HEADING = re.compile(r'^<section id="([^"]*)"><h2>(.*?)</h2>')
 
 _STYLE = """
 :root{color-scheme:light dark;--page:#fff;--ink:#1b1f24;--dim:#5a636e;--line:#d5dae0;
---soft:#f4f6f8;--link:#0b5cad;--done:#0072b2;--stale:#56b4e9;--failed:#d55e00;--blocked:#e69f00;
+--soft:#f4f6f8;--link:#0b5cad;--done:#0072b2;--stale:#cc79a7;--failed:#d55e00;--blocked:#e69f00;
 --pending:#c9ced5}
 @media (prefers-color-scheme:dark){:root{--page:#15181c;--ink:#e4e7eb;--dim:#9aa4b0;--line:#363c44;
---soft:#1e2329;--link:#7cb8f2;--done:#3f9fdc;--stale:#8fd0f2;--failed:#f0803c;--blocked:#f2b53a;
+--soft:#1e2329;--link:#7cb8f2;--done:#3f9fdc;--stale:#e0a3c8;--failed:#f0803c;--blocked:#f2b53a;
 --pending:#4a525c}}
 *{box-sizing:border-box}
 html{-webkit-text-size-adjust:100%}
@@ -76,7 +76,7 @@ footer{margin-top:3rem;padding-top:.8rem;border-top:1px solid var(--line);color:
 font-size:.86rem}
 @media (max-width:560px){body{padding:1.4rem 1rem 3rem}.facts th{white-space:normal}}
 @media print{:root{--page:#fff;--ink:#000;--dim:#444;--line:#bbb;--soft:#f6f6f6;--link:#000;
---done:#0072b2;--stale:#56b4e9;--failed:#d55e00;--blocked:#e69f00;--pending:#c9ced5}
+--done:#0072b2;--stale:#cc79a7;--failed:#d55e00;--blocked:#e69f00;--pending:#c9ced5}
 body{font-size:10pt;padding:0;max-width:none}nav{display:none}
 h2,h3{break-after:avoid}figure,.failure,tr,.numbers{break-inside:avoid}
 .pictures{grid-template-columns:1fr 1fr}pre{white-space:pre-wrap}
