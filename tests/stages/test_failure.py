@@ -1,4 +1,6 @@
-from toolkit.stages.failure import describe_failure
+import pytest
+
+from toolkit.stages.failure import describe_failure, own_frame
 
 
 class SilentError(Exception):
@@ -30,3 +32,21 @@ def test_tracebacks_are_bounded():
     assert len(failure.message) < 4_100
     assert len(failure.traceback) < 20_100
     assert "characters left out" in failure.traceback
+
+
+@pytest.mark.parametrize(
+    ("frames", "place"),
+    [
+        (["/home/me/study.py", "/env/lib/python3.12/site-packages/numpy/linalg.py"], "study.py:1"),
+        (["/home/me/study.py", "/usr/lib/python3.11/json/decoder.py"], "study.py:1"),
+        (["/env/lib/python3.12/site-packages/model/a.py"], "a.py:1"),
+        (["/home/me/study.py", "/home/me/model.py"], "model.py:2"),
+        (["/tmp/ipykernel_71/3079582654.py"], "notebook cell:1"),
+        ([], ""),
+    ],
+)
+def test_the_place_of_an_error_is_in_the_users_own_code(frames, place):
+    traceback = "".join(
+        f'  File "{file}", line {at}, in f\n' for at, file in enumerate(frames, start=1)
+    )
+    assert own_frame(traceback) == (f"{place} in f" if place else "")

@@ -28,6 +28,7 @@ REASONS = (
     "worker died",
 )
 _FRAME = re.compile(r'^\s*File "(?P<file>[^"]*)", line (?P<line>\d+), in (?P<name>.*)$', re.M)
+_LIBRARY = re.compile(r"[/\\](site-packages|dist-packages|lib[/\\]python3[^/\\]*)[/\\]|^<frozen ")
 # Frames of what interrupts or listens to a run, wherever the package was installed.
 _OURS = re.compile(r"[/\\]toolkit[/\\](execution|stages)[/\\]\w+\.py$")
 _OUR_FOLDER = os.path.dirname(os.path.abspath(__file__)) + os.sep
@@ -149,6 +150,8 @@ def type_name(kind: type) -> str:
 def own_frame(traceback: str) -> str:
     """Return the innermost line of the user's code, such as ``study.py:12 in simulate``.
 
+    Installed libraries are the user's code only where nothing else is.
+
     Parameters
     ----------
     traceback
@@ -158,12 +161,23 @@ def own_frame(traceback: str) -> str:
     --------
     >>> own_frame('  File "/home/me/study.py", line 12, in simulate')
     'study.py:12 in simulate'
+    >>> own_frame('  File "/tmp/ipykernel_7/307.py", line 3, in fit')
+    'notebook cell:3 in fit'
     """
     frames = [each for each in _FRAME.finditer(traceback) if not _OURS.search(each["file"])]
     if not frames:
         return ""
-    last = frames[-1]
-    return f"{PurePath(last['file']).name}:{last['line']} in {last['name']}"
+    own = [each for each in frames if not _LIBRARY.search(each["file"])]
+    last = (own or frames)[-1]
+    name = "notebook cell" if is_cell(last["file"]) else PurePath(last["file"]).name
+    return f"{name}:{last['line']} in {last['name']}"
+
+
+def is_cell(file: str) -> bool:
+    """Whether a file is what a kernel keeps of a cell, under a name that says nothing."""
+    return file.startswith("<ipython-input-") or any(
+        part.startswith("ipykernel_") for part in PurePath(file).parts[:-1]
+    )
 
 
 def _text(error: BaseException) -> str:

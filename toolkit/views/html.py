@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from toolkit.errors import ToolkitError
 from toolkit.markup import folded, rows, view
+from toolkit.stages.failure import is_cell
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -69,18 +70,11 @@ def _function(stage: "Stage") -> str:
     name = getattr(stage.function, "__name__", type(stage.function).__name__)
     code = getattr(inspect.unwrap(stage.function), "__code__", None)
     place = ""
-    if code is not None and _is_cell(code.co_filename):
+    if code is not None and is_cell(code.co_filename):
         place = "a notebook cell"
     elif code is not None and not code.co_filename.startswith("<"):
         place = f"{os.path.basename(code.co_filename)}, line {code.co_firstlineno}"
     return f"{escape(name + signature)} <span class='tk-dim'>{escape(place)}</span>"
-
-
-def _is_cell(file: str) -> bool:
-    """Whether a file is what a kernel keeps of a cell, under a name that says nothing."""
-    return file.startswith("<ipython-input-") or any(
-        part.startswith("ipykernel_") for part in Path(file).parts[:-1]
-    )
 
 
 def _stored(sweep: SweepLike) -> str:
