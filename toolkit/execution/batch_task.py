@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from toolkit.spaces.seeds import Streams
 from toolkit.stages.call import StageCall
+from toolkit.stages.cell_source import Sources
 from toolkit.stages.current import RunContext
 from toolkit.stages.needs import Needs
 from toolkit.stores.catalogues.catalogue import Catalogue
@@ -28,6 +29,7 @@ class BatchSpec:
     inputs: tuple[Input, ...] = ()
     measure_memory: bool = True
     walltime: Needs | None = None
+    sources: Sources = ()  # of cells of a notebook
 
 
 class BatchTask(NamedTuple):

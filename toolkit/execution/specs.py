@@ -9,6 +9,7 @@ from toolkit.execution.chances import CHECKPOINTS
 from toolkit.execution.work import Policy, Work
 from toolkit.resources import Resources
 from toolkit.spaces.seeds import Streams
+from toolkit.stages.cell_source import sources_of
 from toolkit.stages.current import RunContext
 from toolkit.stages.needs import Needs
 from toolkit.stages.stage import Stage
@@ -49,6 +50,7 @@ def make_spec(
         inputs=work.inputs,
         measure_memory=policy.measure_memory,
         walltime=walltime,
+        sources=sources_of(work.binding.stage.function),
     )
 
 

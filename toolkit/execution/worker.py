@@ -22,6 +22,7 @@ from toolkit.execution.threads import (
 )
 from toolkit.run_status import Status
 from toolkit.stages.batch import BatchResult, run_batch
+from toolkit.stages.cell_source import remember
 from toolkit.stages.columns import cast, concatenate, empty_columns, take
 from toolkit.stages.failure import RunTooLong
 from toolkit.stages.frozen_arguments import frozen_in, thaw
@@ -49,6 +50,7 @@ _left_outs: dict[str, NDArray[np.int64]] = {}
 def add_spec(spec: BatchSpec) -> None:
     """Make a spec known in this process."""
     _specs[spec.token] = spec
+    remember(spec.sources)
 
 
 def drop_spec(token: str) -> None:
