@@ -10,7 +10,15 @@ import torch
 import toolkit as tk
 from tests.simulation.networks import complete_network, random_network
 from toolkit.errors import SimulationError
-from toolkit.simulation import SEIR, SIR, ContactNetwork, Runner
+from toolkit.simulation import (
+    SEIR,
+    SEIRD,
+    SIR,
+    ContactNetwork,
+    Isolation,
+    Runner,
+    Vaccination,
+)
 
 WAYS = [
     {"mode": "dense"},
@@ -34,6 +42,35 @@ MODELS = {
     "SIR": lambda: SIR(random_network(400, 6), beta=0.05, initial_infected=[3, 17, 399]),
     "layers": lambda: SEIR(layered(), beta=0.1, incubation_steps=1, initial_infected=4),
     "one way": lambda: SIR(layered(symmetric=False), beta=0.1, initial_infected=4),
+    "groups": lambda: SEIRD(
+        layered(),
+        beta=0.2,
+        fatality=[0.0, 0.1, 0.6],
+        group=np.arange(400) % 3,
+        susceptibility=[0.5, 1.0, 1.5],
+        initial_infected=6,
+    ),
+    "vaccinated": lambda: SEIR(
+        random_network(400, 6),
+        beta=0.1,
+        vaccination=Vaccination(start=3, per_step=0.04, efficacy=0.7, coverage=0.6),
+        initial_infected=8,
+    ),
+    "isolated": lambda: SIR(
+        random_network(400, 6),
+        beta=0.15,
+        isolation=Isolation(detection=0.2, start=2),
+        initial_infected=8,
+    ),
+    "all": lambda: SEIRD(
+        layered(),
+        beta=0.2,
+        fatality=[0.2, 0.5],
+        group=np.arange(400) % 2,
+        vaccination=Vaccination(per_step=0.1, efficacy=1.0, coverage=0.3),
+        isolation=Isolation(detection=0.1),
+        initial_infected=10,
+    ),
 }
 
 
@@ -177,6 +214,75 @@ def test_agents_are_conserved_and_pass_through_the_stages_in_order():
     assert (runs.recovered.diff("step") >= 0).all()
 
 
+@pytest.mark.parametrize("name", ["groups", "vaccinated", "isolated", "all"])
+def test_agents_are_conserved_whatever_is_done(name):
+    model = MODELS[name]()
+    runs = Runner(model, device="cpu").run_batch(60, seeds=range(3))
+    assert (sum(runs[each] for each in model.codes) == 400).all()
+
+
+def test_the_dead_are_a_share_of_those_whose_illness_has_ended():
+    n = 3_000
+    model = SEIRD(
+        random_network(n, 8),
+        beta=0.2,
+        fatality=[0.0, 0.4],
+        group=np.arange(n) % 2,
+        initial_infected=50,
+    )
+    runs = Runner(model, device="cpu").run_batch(120, {"severity": [0.0, 0.5, 1.0]}, [1, 1, 1])
+    last = runs.isel(step=-1)
+    assert (last.infectious + last.exposed == 0).all()
+    assert (last.recovered + last.dead > 0.98 * n).all()
+    assert last.dead.values[0] == 0
+    # Half of those who were ill are of the group of which some die.
+    assert last.dead.values[1:] / n == pytest.approx([0.1, 0.2], abs=0.02)
+
+
+def test_vaccines_go_out_as_said_and_protect():
+    n = 4_000
+    plan = Vaccination(start=5, per_step=0.05, efficacy=1.0, coverage=0.4)
+    quiet = SIR(random_network(n, 6), beta=0.0, initial_infected=1, vaccination=plan)
+    share = Runner(quiet, device="cpu").run(20).vaccinated.values / n
+    assert share[:5].max() == 0
+    assert share[5] == pytest.approx(0.05, abs=0.01)
+    assert share[8] == pytest.approx(0.2, abs=0.02)
+    assert share[-1] == pytest.approx(0.4, abs=0.02)
+    cases = [
+        Runner(
+            SIR(random_network(n, 6), beta=0.05, initial_infected=20, vaccination=each),
+            device="cpu",
+        ).run(80, seed=3)
+        for each in (None, Vaccination(per_step=1.0, efficacy=1.0, coverage=0.6))
+    ]
+    sizes = [int(each.new_infections.sum()) for each in cases]
+    assert sizes[1] < 0.5 * sizes[0]
+    # Nobody who is protected for certain is infected.
+    assert int(cases[1].vaccinated[-1]) == int(cases[1].vaccinated.max())
+
+
+def test_who_is_isolated_infects_nobody():
+    network = random_network(500, 6)
+    at_once = SIR(network, beta=0.5, initial_infected=20, isolation=Isolation(detection=1.0))
+    runs = Runner(at_once, device="cpu").run(12)
+    assert int(runs.new_infections.sum()) == 0
+    assert runs.isolated.values[:7].tolist() == [20] * 7
+    assert runs.recovered.values[7:].tolist() == [20] * 5
+
+
+def test_groups_that_are_immune_stay_well():
+    n = 600
+    model = SIR(
+        random_network(n, 10),
+        beta=0.3,
+        group=np.arange(n) % 2,
+        susceptibility=[1.0, 0.0],
+        initial_infected=range(0, 40, 2),
+    )
+    runs = Runner(model, device="cpu").run(60)
+    assert 200 < int(runs.new_infections.sum()) <= n // 2 - 20
+
+
 def test_the_first_cases_are_as_many_as_asked_for_whatever_else_is_in_the_batch():
     model = SIR(random_network(60, 4), beta=0.0, initial_infected=1, infectious_steps=3)
     counts = [0, 1, 30, 60]
@@ -228,7 +334,21 @@ def test_three_bytes_are_held_for_each_agent_and_run():
         ),
         (lambda model: SIR(model.network, beta=0.1, initial_infected=[400]), "there are 400"),
         (lambda model: SIR(model.network, beta=0.1, initial_infected=0.5), "no whole number"),
-        (lambda _: SIR(layered(), beta=0.7), "beta=0.7 times the weight 2 of a layer"),
+        (lambda _: SIR(layered(), beta=0.7), "beta=0.7 times 2, the largest weight"),
+        (lambda _: SIR(layered(), beta=0.1, group=[0, 1]), r"group is of int64 with shape \(2,\)"),
+        (lambda _: SIR(layered(), beta=0.1, group=np.full(400, 256)), "from 0 to 255"),
+        (lambda _: SIR(layered(), beta=0.1, susceptibility=[-1.0]), "give numbers from 0 on"),
+        (
+            lambda _: SEIRD(layered(), beta=0.1, fatality=[0.1], group=np.arange(400) % 2),
+            "there are 2 groups: give a number for each",
+        ),
+        (
+            lambda _: SEIRD(layered(), beta=0.1, fatality=[0.6], severity=2.0),
+            "largest fatality=1.2",
+        ),
+        (lambda _: Vaccination(per_step=0.0, efficacy=0.5), "per_step=0: it must be above 0 to 1"),
+        (lambda _: Vaccination(per_step=0.1, efficacy=1.5), "efficacy=1.5: it must be from 0 to 1"),
+        (lambda _: Isolation(detection=0.1, start=-1), "start=-1: give a step"),
     ],
 )
 def test_bad_input_is_refused_in_words(run, message):
