@@ -26,6 +26,7 @@ STUDIES = {
     "frozen": ("frozen.py",),
     "graphs": ("graphs.py",),
     "torch": ("torch_batches.py",),
+    "simulation": ("simulation.py",),
     "factorial": ("factorial.py",),
     "scale": ("scale.py",),
     "trees": ("trees.py",),
