@@ -117,7 +117,8 @@ class Publisher:
 
     def __init__(self, sweep: str, source: Source) -> None:
         self.sweep = sweep
-        self._source = source
+        self._source: Source | None = source
+        self._link: str | None = None
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, name="toolkit-page", daemon=True)
         self._failed = 0
@@ -133,11 +134,16 @@ class Publisher:
         """Post how the sweep has ended, and no more."""
         self._ended.set()
         self._thread.join(_LAST_SECONDS)
+        self._link = self.link
+        self._source = None  # it refers to the job, and with it to all that the sweep holds
 
     @property
     def link(self) -> str | None:
         """Address of the page, None where there is none."""
-        client = self._source.client
+        source = self._source
+        if source is None:
+            return self._link
+        client = source.client
         if client is None or client.status != "running" or (place := place_of(client)) is None:
             return None
         return place.link
@@ -161,7 +167,7 @@ class Publisher:
 
     def _is_wanted(self) -> bool:
         """Whether somebody looks now at what was not drawn before: cheap to ask."""
-        client = self._source.client
+        client = None if self._source is None else self._source.client
         if client is None or client.status != "running" or self._failed >= _TRIES:
             return False
         before = set(self._wanted)
@@ -172,24 +178,27 @@ class Publisher:
         return not before.issuperset(self._wanted)
 
     def _post(self, *, is_last: bool) -> None:
-        client = self._source.client
-        if client is None or client.status != "running" or self._failed >= _TRIES:
+        source = self._source
+        client = None if source is None else source.client
+        if source is None or client is None or client.status != "running":
+            return
+        if self._failed >= _TRIES:
             return
         if place_of(client) is None:
             self._failed = _TRIES
             return
         try:
-            views = tuple(self._source.views())
+            views = tuple(source.views())
             drawn = views if is_last else [view for view in self._wanted if view in views]
             wanted = _ask(
                 client,
                 POST,
                 sweep=self.sweep,
-                title=self._source.title,
+                title=source.title,
                 client=client.id,
-                document=self._source.snapshot().document(),
+                document=source.snapshot().document(),
                 views=views,
-                maps=[(view, self._source.draw(view)) for view in drawn],
+                maps=[(view, source.draw(view)) for view in drawn],
             )
             self._wanted = _views(wanted)
             self._failed = 0
