@@ -13,7 +13,9 @@ print(job.dashboard_link)"""
 LINK = """data = job.result(240)
 print(job.page_link)"""
 # What a shell would print, from the store alone.
-STATUS = "print(__import__('subprocess').getoutput('toolkit status --json paged.zarr'))"
+STATUS = """import subprocess, sys
+command = [sys.executable, "-m", "toolkit", "status", "--json", "paged.zarr"]
+print(subprocess.check_output(command, text=True))"""
 
 
 def test_the_page_of_sweeps_on_the_dashboard_and_in_the_list_of_jupyterlab(
