@@ -11,6 +11,7 @@ import pytest
 import toolkit as tk
 from tests.execution.play import Play, alike, own_clock, uneven
 from toolkit.execution import chronicle
+from toolkit.execution.foresight import Foresight
 from toolkit.execution.outlook import Forecaster, Outlook, Rates, cap
 
 SCHEMA = json.loads((Path(tk.__file__).parent / "commands" / "schemas" / "event.json").read_text())
@@ -120,3 +121,13 @@ def test_a_job_tells_its_outlook(tmp_path):
     assert all(each.gpu_hours == 0 for each in said)
     assert said[-1].high < 60
     assert job.outlook() is None
+
+
+def test_a_forecast_that_fails_ends_no_sweep(monkeypatch):
+    def fail(*_):
+        raise ValueError("no")
+
+    monkeypatch.setattr(Foresight, "_look", fail)
+    job = tk.Sweep(abs, {"x": range(50)}).start()
+    assert job.outlook() is None
+    assert len(job.result(timeout=60).x) == 50

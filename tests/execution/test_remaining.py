@@ -52,6 +52,12 @@ def test_workers_of_a_larger_tier_help_and_those_of_a_smaller_one_do_not():
     assert ends(rest_of(np.ones(8), [1, 1], tiers=[1] * 8))[0] == pytest.approx(8.0)
 
 
+def test_what_climbs_to_a_tier_without_workers_waits_for_one():
+    found, work = ends(rest_of(np.ones(8), [4, 0], climbs=1.0, lost=0.5))
+    assert found == pytest.approx(8.0)
+    assert work[:, 1] == pytest.approx(8.0)
+
+
 def test_a_run_that_climbs_holds_two_places_one_after_the_other():
     found, work = ends(rest_of(np.ones(8), [4, 2], climbs=1.0, lost=0.5))
     assert found == pytest.approx(4.0, abs=1.1)

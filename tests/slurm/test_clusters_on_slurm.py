@@ -338,4 +338,4 @@ def test_why_a_tier_waits_is_said(
     for number in jobs(slurm):
         slurm.run("scontrol", "update", f"JobId={number}", "StartTime=now")
     assert job.result().tier.values.tolist() == ["held"] * 3
-    assert "waits" not in repr(cluster)
+    wait_until(lambda: "waits" not in repr(cluster))

@@ -1,5 +1,6 @@
 """What the engine of a stage knows, asked now and then by whoever wants to look ahead."""
 
+import logging
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -22,6 +23,8 @@ from toolkit.stores.catalogues.catalogue import Catalogue
 from toolkit.stores.runs.stage_runs import StageRuns
 
 Ids = NDArray[np.int64]
+
+logger = logging.getLogger("toolkit")
 
 _PAUSE_S, _LONGEST_PAUSE_S = 1.0, 10.0
 _SHARE = 0.02  # of the time that may be spent on this where runs differ
@@ -78,7 +81,11 @@ class Foresight:
             if now < self._next:
                 return self._moved_on(now)
             spent = time.thread_time()
-            self._said = self._look(now, ladder, places, began)
+            try:
+                self._said = self._look(now, ladder, places, began)
+            except Exception:
+                logger.debug("What is left cannot be estimated.", exc_info=True)
+                self._said = None
             spent = time.thread_time() - spent
             self._said_at = now
             self._next = now + min(max(_PAUSE_S, spent / _SHARE), _LONGEST_PAUSE_S)

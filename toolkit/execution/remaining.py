@@ -150,7 +150,10 @@ def futures(
             for above in range(tier + 1, n_tiers):
                 if rest.lends[above]:
                     helped |= owner == above
-            free[:, helped], last = lane.play(free[:, helped])
+            is_there = bool(helped.any())  # else one worker will come for what climbs
+            room, last = lane.play(free[:, helped] if is_there else np.zeros((n, 1)))
+            if is_there:
+                free[:, helped] = room
             ends = np.maximum(ends, last)
             work[:, tier] += lane.held.sum(axis=1) + lane.water
     return ends, work

@@ -1,5 +1,6 @@
 """On the driver: posts how a sweep stands to the scheduler that its runs are on."""
 
+import contextlib
 import logging
 import threading
 import time
@@ -134,7 +135,8 @@ class Publisher:
         """Post how the sweep has ended, and no more."""
         self._ended.set()
         self._thread.join(_LAST_SECONDS)
-        self._link = self.link
+        with contextlib.suppress(Exception):  # a view never harms a sweep
+            self._link = self.link
         self._source = None  # it refers to the job, and with it to all that the sweep holds
 
     @property
@@ -167,27 +169,27 @@ class Publisher:
 
     def _is_wanted(self) -> bool:
         """Whether somebody looks now at what was not drawn before: cheap to ask."""
-        client = None if self._source is None else self._source.client
-        if client is None or client.status != "running" or self._failed >= _TRIES:
-            return False
         before = set(self._wanted)
         try:
+            client = None if self._source is None else self._source.client
+            if client is None or client.status != "running" or self._failed >= _TRIES:
+                return False
             self._wanted = _views(_ask(client, WANTED, sweep=self.sweep))
         except Exception:  # noqa: BLE001 - the next post meets the same, and tells it
             return False
         return not before.issuperset(self._wanted)
 
     def _post(self, *, is_last: bool) -> None:
-        source = self._source
-        client = None if source is None else source.client
-        if source is None or client is None or client.status != "running":
-            return
-        if self._failed >= _TRIES:
-            return
-        if place_of(client) is None:
-            self._failed = _TRIES
-            return
         try:
+            source = self._source
+            client = None if source is None else source.client
+            if source is None or client is None or client.status != "running":
+                return
+            if self._failed >= _TRIES:
+                return
+            if place_of(client) is None:
+                self._failed = _TRIES
+                return
             views = tuple(source.views())
             drawn = views if is_last else [view for view in self._wanted if view in views]
             wanted = _ask(
