@@ -21,6 +21,9 @@ import toolkit as tk
 QUIET = {**os.environ, "PYTHONWARNINGS": "ignore"}
 EVIL = "<img src=x onerror=alert(1)>"
 
+# Bokeh's client, by which the tests look at the page, asks asyncio for a loop that there is not.
+pytestmark = pytest.mark.filterwarnings("ignore:There is no current event loop:DeprecationWarning")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Place:
