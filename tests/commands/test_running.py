@@ -63,8 +63,30 @@ def test_run_of_a_part_says_how_that_part_went(toolkit: Toolkit) -> None:
         "done": 6,
         "stale": 0,
         "failed": 0,
+        "blocked": 0,
         "pending": 0,
     }
+
+
+def test_runs_that_wait_for_a_failed_one_are_blocked_and_nothing_is_left_to_go_on_with(
+    toolkit: Toolkit, folder: Path
+) -> None:
+    (folder / "two.py").write_text(
+        "import toolkit as tk\n"
+        "@tk.stage(outputs=['base'])\n"
+        "def base(beta):\n"
+        "    if beta > 2:\n        raise ValueError('too much')\n"
+        "    return beta * 2.0\n"
+        "@tk.stage(outputs=['error'])\n"
+        "def fit(base, gamma):\n    return base - gamma\n"
+        "space = tk.grid(beta=[1.0, 2.0, 3.0], gamma=[1.0, 2.0])\n"
+        "sweep = tk.Sweep([base, fit], space, store='two.zarr')\n"
+    )
+    done = toolkit("run two.py", code=1)
+    assert "6 of 9 runs done, 1 failed, 2 blocked, 7 executed now" in done.stdout
+    assert "Go on:" not in done.stdout
+    again = document(toolkit("run two.py --json", code=1))
+    assert (again["blocked"], again["pending"], again["executed"]) == (2, 0, 0)
 
 
 def test_set_adds_runs_to_the_same_store(toolkit: Toolkit) -> None:

@@ -32,8 +32,11 @@ from toolkit.commands.outcome import (
 )
 from toolkit.commands.streams import results_apart
 from toolkit.errors import RunsFailedError, StoreError, ToolkitError
+from toolkit.run_status import Status
 
 if TYPE_CHECKING:
+    import xarray as xr
+
     from toolkit.execution.plan import Plan
 
 _cluster_option = click.option(
@@ -160,15 +163,21 @@ def _run(
     suggest(f"toolkit status {typed}", after=StoreError)
     suggest(f"toolkit errors {typed} --group", after=RunsFailedError)
     with _stopped_by_sigterm(), results_apart():
-        described.sweep.run(rerun=rerun, **options)
-    counts = _counts(before, described.sweep.explain(), rerun)
+        data = described.sweep.run(rerun=rerun, **options)
+    counts = _counts(before, described.sweep.explain(), rerun, blocked=_n_blocked(data))
     if as_json:
         echo_json("run", {"sweep": described.typed, "store": _store_path(described), **counts})
     else:
         _tell(described, counts)
     if counts["pending"]:
         return ExitCode.INTERRUPTED
-    return ExitCode.RUNS_FAILED if counts["failed"] else ExitCode.DONE
+    return ExitCode.RUNS_FAILED if counts["failed"] or counts["blocked"] else ExitCode.DONE
+
+
+def _n_blocked(data: "xr.Dataset") -> int:
+    """Count the runs that wait for one that failed, over all stages."""
+    names = [name for name in map(str, data.coords) if name.split("_")[0] == "status"]
+    return sum(int((data[name] == Status.BLOCKED).sum()) for name in names)
 
 
 def _take_out(store: Path) -> None:
@@ -191,7 +200,9 @@ def _seconds(text: str) -> float:
         ) from None
 
 
-def _counts(before: "Plan", after: "Plan", rerun: tuple[str, ...]) -> dict[str, int]:
+def _counts(
+    before: "Plan", after: "Plan", rerun: tuple[str, ...], *, blocked: int
+) -> dict[str, int]:
     """Count runs of the sweep, and those that were executed between two plans."""
     was = {name: int(before.total[name]) for name in ("runs", "missing", "failed", "stale")}
     now = {
@@ -206,14 +217,16 @@ def _counts(before: "Plan", after: "Plan", rerun: tuple[str, ...]) -> dict[str, 
         "done": now["stored"],
         "stale": now["stale"],
         "failed": now["failed"],
-        "pending": now["missing"],
+        "blocked": blocked,
+        "pending": now["missing"] - blocked,
     }
 
 
 def _tell(described: Described, counts: dict[str, int]) -> None:
     store = described.store
     parts = [f"{counts['done']:,} of {counts['runs']:,} runs done"]
-    parts += [f"{counts[name]:,} {name}" for name in ("stale", "failed", "pending") if counts[name]]
+    not_done = ("stale", "failed", "blocked", "pending")
+    parts += [f"{counts[name]:,} {name}" for name in not_done if counts[name]]
     parts.append(f"{counts['executed']:,} executed now")
     click.echo(f"{store}: {', '.join(parts)}")
     if counts["pending"]:
