@@ -23,6 +23,15 @@ print(json.dumps(told))"""
 SLOW = 0.003  # seconds that each run waits: the sweep then takes some
 SLOWER = 0.05
 
+SHY = """from pathlib import Path
+
+def shy(x, folder):
+    if x >= 10 and not (Path(folder) / "mended").exists():
+        raise RuntimeError("not yet")
+    return x
+
+tk.Sweep(shy, tk.grid(x=range(30), folder=str(Path.cwd()))).start()"""
+
 ENDED = re.compile(r"([\d,]+)(?: of [\d,]+)? (done|failed|blocked|stale)")
 WIDGET = ".tk-widget"
 
@@ -67,6 +76,29 @@ def colors_of(canvas: "Locator") -> int:
     return int(canvas.evaluate(script))
 
 
+def when_still(notebook: Notebook, widget: "Locator") -> dict[str, int]:
+    """Return the runs that have ended, once none has for three seconds: what was sent has ended."""
+    for _ in range(10):
+        before = ended_in(widget)
+        notebook.page.wait_for_timeout(3000)
+        if (now := ended_in(widget)) == before:
+            return now
+    raise AssertionError(f"runs go on ending: {before}, then {now}")
+
+
+def share_in(canvas: "Locator", color: tuple[int, int, int]) -> float:
+    """Return which part of a picture has a color."""
+    script = """(canvas, [r, g, b]) => {
+      const {data} = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+      let found = 0;
+      for (let i = 0; i < data.length; i += 4) {
+        if (data[i] === r && data[i + 1] === g && data[i + 2] === b) found++;
+      }
+      return found / (data.length / 4);
+    }"""
+    return float(canvas.evaluate(script, list(color)))
+
+
 def test_the_widget_follows_a_sweep_while_another_cell_runs(
     open_notebook: Open, picture: Picture, laboratory: Laboratory
 ) -> None:
@@ -108,6 +140,9 @@ def test_the_widget_follows_a_sweep_while_another_cell_runs(
     assert told_by(notebook, 4) == {"done": RUNS - FAILED, "failed": FAILED} == ended_in(widget)
     assert traceback.is_visible(), "what was opened stays open"
     assert colors_of(canvas) > 30
+    assert share_in(canvas, (0xD5, 0x5E, 0x00)) > 0.5 * FAILED / RUNS
+    note = widget.locator(".tk-note").inner_text()
+    assert note.endswith(f"{FAILED // 2} failed"), note
     for width in (1400, 700):
         picture(notebook.cell(2), f"widget_end_light_{width}", width=width, keep=False)
 
@@ -138,6 +173,55 @@ def test_cancel_cancels_and_the_counts_are_those_of_the_dataset(
     stored = told_by(notebook, 3)
     assert stored.pop("pending") == RUNS - sum(ended.values())
     assert stored == ended == ended_in(widget)
+
+
+def test_the_mouse_and_the_buttons_pause_focus_resume_and_retry(
+    open_notebook: Open, laboratory: Laboratory
+) -> None:
+    space = SPACE.format(pause=SLOWER, store="steered.zarr")
+    notebook = open_notebook([OUTBREAK, space, START, SHY])
+    page = notebook.page
+    for cell in range(3):
+        notebook.run(cell)
+    widget = page.locator(WIDGET)
+    wait_for_state(notebook, "running")
+    page.wait_for_selector("canvas.tk-map[data-kind=map][data-output=peak]")
+    widget.locator("button[data-action=pause]").click()
+    wait_for_state(notebook, "paused")
+    paused = when_still(notebook, widget)
+    assert sum(paused.values()) < RUNS / 8
+
+    canvas = widget.locator("canvas.tk-map")
+    canvas.scroll_into_view_if_needed()
+    box = canvas.bounding_box()
+    assert box is not None
+    across, down = (box["x"], box["width"]), (box["y"], box["height"])
+    page.mouse.move(across[0] + 0.5 * across[1], down[0] + 0.3 * down[1])
+    page.mouse.down()
+    page.mouse.move(across[0] + 0.7 * across[1], down[0] + 0.6 * down[1], steps=5)
+    page.mouse.up()
+    said = widget.locator(".tk-said")
+    said.filter(has_text="come first").wait_for()
+    assert re.search(r"Runs with beta from 0\.\d+ to 0\.\d+ and gamma from", said.inner_text())
+
+    widget.locator("button[data-action=resume]").click()
+    wait_for_state(notebook, "running")
+    wait_for_more(notebook, sum(paused.values()) + 20)
+    said.locator("button[data-action=unfocus]").click()
+    said.filter(has_text="come first").wait_for(state="detached")
+    widget.locator("button[data-action=cancel]").click()
+    wait_for_state(notebook, "cancelled")
+
+    notebook.run(3)
+    widget = notebook.cell(3).locator(WIDGET)
+    failure = widget.locator("details.tk-failure")
+    failure.wait_for()
+    assert ended_in(widget)["failed"] == 20
+    (laboratory.root / "mended").touch()
+    widget.locator("button[data-action=retry]").click()
+    widget.locator(".tk-counts", has_text=re.compile(r"^30\b")).wait_for(timeout=RUN_MS)
+    assert ended_in(widget) == {"done": 30}
+    assert failure.count() == 0
 
 
 def test_a_saved_notebook_shows_how_the_sweep_ended_without_its_kernel(

@@ -58,6 +58,23 @@ def test_turned_sides_turn_the_picture(stored: Path) -> None:
     np.testing.assert_array_equal(one.values, other.values.T)
 
 
+def test_cells_whose_runs_all_failed_are_marked_and_no_others(stored: Path) -> None:
+    pictures = Pictures.of_store(stored)
+    status = tk.open(stored).status.transpose("gamma", "beta", "trial")
+    expected = (status == Status.FAILED).all("trial").values
+    assert expected.sum() == 1
+    picture = pictures.draw("peak", "beta", "gamma")
+    np.testing.assert_array_equal(picture.failed, expected)
+    np.testing.assert_array_equal(pictures.draw("peak", "gamma", "beta").failed, expected.T)
+    line = pictures.draw("peak", "beta", where={"gamma": 0.2})
+    np.testing.assert_array_equal(line.failed, expected[1:])
+    assert pictures.draw("peak", "beta").failed is None  # others of the mean have a value
+    assert pictures.draw("seconds", "beta", "gamma").failed is None
+    coarse = pictures.draw("peak", "beta", "gamma", most=(2, 3))
+    np.testing.assert_array_equal(coarse.failed, [[False] * 3, [False, False, True]])
+    assert coarse.n_failed == 1
+
+
 def test_slices_of_an_output_share_their_scale(stored: Path) -> None:
     pictures = Pictures.of_store(stored)
     slices = [pictures.draw("peak", "beta", "gamma", where={"trial": n}) for n in range(4)]

@@ -84,6 +84,9 @@ class Picture:
     values
         float32, NaN where pending, failed or left out. A map: shape ``(ny, nx)``. A line:
         ``(1, nx)``. Points: ``(1, n)``, with ``x`` and ``y`` of as many labels.
+    failed
+        Where there is no value because a run failed, of the shape of ``values``; None where that is
+        nowhere so.
     band
         The least and the greatest of what a line is the mean of, shape ``(2, nx)``; None where
         it is no mean.
@@ -104,6 +107,7 @@ class Picture:
     x: Along
     y: Along | None
     values: npt.NDArray[np.float32]
+    failed: npt.NDArray[np.bool_] | None = None
     band: npt.NDArray[np.float32] | None = None
     low: float | None = None
     high: float | None = None
@@ -116,6 +120,11 @@ class Picture:
     def title(self) -> str:
         """Long name and unit as a color bar shows them."""
         return titled(self.long_name or self.name, self.units)
+
+    @property
+    def n_failed(self) -> int:
+        """How many cells have no value because a run failed."""
+        return 0 if self.failed is None else int(self.failed.sum())
 
     @property
     def n_missing(self) -> int:

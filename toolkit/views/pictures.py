@@ -17,7 +17,7 @@ from toolkit.stages.schema import Variable
 from toolkit.stores.reading.live import LiveStage, is_drawn
 from toolkit.stores.zarr_store import ZarrStore
 from toolkit.views.picture import Along, Picture
-from toolkit.views.reduction import block_mean, bounds, leading_state, mean_over
+from toolkit.views.reduction import any_of, block_mean, bounds, leading_state, mean_over
 from toolkit.views.sides import (
     home,
     in_blocks,
@@ -243,7 +243,8 @@ def _grid(
             with np.errstate(all="ignore"):
                 band = np.stack([np.fmin.reduce(values, axes), np.fmax.reduce(values, axes)])
         drawn = block_mean(means, sizes[::-1] if is_turned else sizes)
-    drawn = drawn.T if is_turned else drawn
+    failed = _failed(output, indices, axes, sizes[::-1] if is_turned else sizes, drawn)
+    drawn, failed = (drawn.T, failed.T) if is_turned else (drawn, failed)
     each = dict(zip(sides, sizes, strict=True))
     units, long_name = texts_of(variable.attrs)
     return Picture(
@@ -253,6 +254,7 @@ def _grid(
         x=in_blocks(dims[x], each[x]),
         y=None if y is None else in_blocks(dims[y], each[y]),
         values=_single(drawn.reshape(1, -1) if y is None else drawn),
+        failed=_marked(failed.reshape(1, -1) if y is None else failed),
         band=None if band is None or each[x] > 1 else _single(band),
         low=None if scale is None else scale[0],
         high=None if scale is None else scale[1],
@@ -314,6 +316,27 @@ def _values(output: _Output, names: Sequence[str], indices: Mapping[str, Ints | 
     return block
 
 
+def _failed(
+    output: _Output,
+    indices: Mapping[str, Ints | None],
+    axes: tuple[int, ...],
+    sizes: Sequence[int],
+    drawn: Array,
+) -> Array:
+    """Return where nothing is drawn because a run failed, of the shape of what is drawn."""
+    stage = output.stage
+    has_failed = stage.status() == Status.FAILED
+    if output.is_state or not has_failed.any():
+        return np.zeros(drawn.shape, bool)
+    cells = stage.cells(has_failed, [indices[name] for name in stage.frame.dims])
+    cells = cells.reshape(*cells.shape, *(1 for _ in output.variable.dims))
+    return np.isnan(drawn) & any_of(cells, axes, sizes)
+
+
+def _marked(failed: Array) -> npt.NDArray[np.bool_] | None:
+    return np.ascontiguousarray(failed) if failed.any() else None
+
+
 def _scale(
     output: _Output,
     dims: Mapping[str, Along],
@@ -351,6 +374,7 @@ def _points(
     values = _values(output, names, indices)
     is_status = output.is_state and variable.name == "status"
     drawn = leading_state(values, axes, (1,)) if is_status else mean_over(values, axes)
+    failed = _failed(output, indices, axes, (1,), drawn)
     step = -(-len(drawn) // _MOST_POINTS) or 1
     scale = (0.0, float(len(Status) - 1)) if is_status else bounds(drawn)
     units, long_name = texts_of(variable.attrs)
@@ -375,6 +399,7 @@ def _points(
         x=thinned(dims[x]),
         y=None if y is None else thinned(dims[y]),
         values=_single(drawn[::step].reshape(1, -1)),
+        failed=_marked(failed[::step].reshape(1, -1)),
         low=None if scale is None else scale[0],
         high=None if scale is None else scale[1],
         units=units,

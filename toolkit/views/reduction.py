@@ -86,6 +86,15 @@ def leading_state(status: Array, axes: tuple[int, ...], sizes: Sequence[int]) ->
     return found
 
 
+def any_of(marked: Array, axes: tuple[int, ...], sizes: Sequence[int]) -> Array:
+    """Return where any of several cells is marked; arguments as for :func:`leading_state`."""
+    found: Array = np.asarray(marked.any(axis=axes))
+    for axis, size in enumerate(sizes):
+        if size > 1 and found.shape[axis] > 1:
+            found = np.logical_or.reduceat(found, np.arange(0, found.shape[axis], size), axis=axis)
+    return found
+
+
 def bounds(values: Array) -> tuple[float, float] | None:
     """Return the least and the greatest finite value, None where there is none."""
     if not values.size:

@@ -1,5 +1,6 @@
 """The parts of the widget: how often it looks, what it is told, its front, what stays of it."""
 
+import dataclasses
 import json
 import re
 import struct
@@ -13,7 +14,12 @@ from tests.views.specimens import at_the_end, in_the_middle
 from toolkit.views.picture import Along, Picture
 from toolkit.views.widget.budget import FASTEST, SLOWEST, Budget
 from toolkit.views.widget.colors import viridis
-from toolkit.views.widget.document import failure_documents, grid_bytes, state_document
+from toolkit.views.widget.document import (
+    failure_documents,
+    grid_bytes,
+    picture_document,
+    state_document,
+)
 from toolkit.views.widget.model import MODULES, front, style
 from toolkit.views.widget.still import colored, picture_svg, png, still_html
 
@@ -131,8 +137,28 @@ def test_a_still_picture_has_axes_units_and_a_color_bar() -> None:
 def test_pending_cells_have_no_color_and_the_largest_the_lightest() -> None:
     index, colors = colored(picture())
     assert index[0, 0] == 255
-    assert index[2, 3] == 254
-    np.testing.assert_array_equal(colors[254], viridis()[-1])
+    assert index[2, 3] == 253
+    np.testing.assert_array_equal(colors[253], viridis()[-1])
+
+
+@pytest.mark.parametrize("kind", ["map", "line"])
+def test_failed_cells_have_a_color_of_their_own_and_are_counted(kind: str) -> None:
+    drawn = picture(kind)
+    failed = np.zeros(drawn.values.shape, bool)
+    failed[0, 0] = True
+    values = drawn.values.copy()
+    values[0, 0] = np.nan
+    marked = dataclasses.replace(drawn, values=values, failed=failed)
+    assert "#d55e00" not in picture_svg(drawn)
+    assert "#d55e00" in picture_svg(marked)
+    assert "1 failed" in picture_svg(marked)
+    assert picture_document(marked)["n_failed"] == 1
+    index, colors = colored(marked)
+    assert bytes(colors[index[0, 0]]).hex() == "d55e00"
+    sent = np.frombuffer(grid_bytes(marked), np.uint32)
+    assert np.flatnonzero(sent == 0x7FC00001).tolist() == [0]
+    assert np.isnan(sent.view(np.float32)[0])
+    assert 0x7FC00001 not in np.frombuffer(grid_bytes(drawn), np.uint32)
 
 
 def test_an_image_is_a_png_whose_last_color_is_none() -> None:

@@ -15,6 +15,7 @@ _STAGES = 40
 _LONGEST = 8_000  # characters of a traceback
 _LONGEST_MESSAGE = 600
 _WORDS = 500
+_FAILED = 0x7FC0_0001  # the bits of a NaN that carries a 1
 
 
 def state_document(snapshot: Snapshot) -> dict[str, Any]:
@@ -68,13 +69,21 @@ def picture_document(picture: Picture) -> dict[str, Any]:
         "band": picture.band is not None,
         "words": {str(code): word for code, word in picture.words.items()} or None,
         "n_missing": picture.n_missing,
+        "n_failed": picture.n_failed,
         "size": picture.values.size + (0 if picture.band is None else picture.band.size),
     }
 
 
 def grid_bytes(picture: Picture) -> bytes:
-    """Return the values as float32, row by row from the first label of y; then the band."""
-    parts = [picture.values] if picture.band is None else [picture.values, picture.band]
+    """Return the values as float32, row by row from the first label of y; then the band.
+
+    Where a run failed lies a NaN of its own, which the front tells by its bits.
+    """
+    values = picture.values
+    if picture.failed is not None:
+        values = values.copy()
+        values.view(np.uint32)[picture.failed] = _FAILED
+    parts = [values] if picture.band is None else [values, picture.band]
     return b"".join(part.tobytes() for part in parts)
 
 

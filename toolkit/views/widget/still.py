@@ -19,7 +19,11 @@ _WIDE, _TALL = 560, 300
 _LEFT, _TOP, _RIGHT, _BOTTOM = 78, 10, 96, 48
 _TICKS = 6
 
-_GRADED = np.concatenate([viridis()[:254], viridis()[-1:], viridis()[-1:]])
+_FAILED = np.array([[0xD5, 0x5E, 0x00]], np.uint8)
+_GRADED = np.concatenate(
+    [viridis()[np.linspace(0, 255, 254).round().astype(int)], _FAILED, _FAILED]
+)
+"""By number: 254 colors from dark to light, that of failed runs, and none."""
 
 _STATES = {
     Status.PENDING: "#9a9a9a",
@@ -67,12 +71,15 @@ def picture_svg(picture: Picture) -> str:
         body += _states(picture) if picture.words else _scale(picture)
     width, height = _LEFT + _WIDE + _RIGHT, _TOP + _TALL + _BOTTOM
     caption = " · ".join(filter(None, [picture.title, picture.note]))
+    legend = escape(caption)
+    if picture.failed is not None:
+        legend += f" · <span style='color:#d55e00'>■</span> {picture.n_failed:,} failed"
     return (
         f"<figure style='margin:8px 0;max-width:{width}px'>"
         f"<svg viewBox='0 0 {width} {height}' width='100%' role='img' "
         f"aria-label='{escape(caption, quote=True)}' font-size='12' "
         f"font-family='sans-serif' fill='currentColor'>{''.join(body)}</svg>"
-        f"<figcaption>{escape(caption)}</figcaption></figure>"
+        f"<figcaption>{legend}</figcaption></figure>"
     )
 
 
@@ -115,8 +122,10 @@ def colored(picture: Picture) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uin
     low, high = picture.low or 0.0, picture.high or 0.0
     share = np.where(there, values, low).astype(np.float64) - low
     share = share / (high - low) if high > low else np.full_like(share, 0.5)
-    index = np.clip(np.nan_to_num(share) * 254, 0, 254).round().astype(np.uint8)
+    index = np.clip(np.nan_to_num(share) * 253, 0, 253).round().astype(np.uint8)
     index[~there] = 255
+    if picture.failed is not None:
+        index[picture.failed] = 254
     return index, _GRADED
 
 
@@ -183,6 +192,11 @@ def _marks(picture: Picture, x_ends: tuple[float, float], ends: tuple[float, flo
         fills = [
             "#0072b2" if picture.y is None else f"#{bytes(colors[at]).hex()}" for at in index[0]
         ]
+        if picture.y is None and picture.failed is not None:  # they have no height: at the floor
+            ys = np.where(picture.failed[0], _TOP + _TALL, ys)
+            fills = [
+                "#d55e00" if at == 254 else fill for fill, at in zip(fills, index[0], strict=True)
+            ]
         return "".join(
             f"<circle cx='{x:.1f}' cy='{y:.1f}' r='3' fill='{fill}'/>"
             for x, y, fill, at in list(zip(xs, ys, fills, index[0], strict=True))[::step]
@@ -196,6 +210,11 @@ def _marks(picture: Picture, x_ends: tuple[float, float], ends: tuple[float, flo
         lower = zip(xs[there], _height(picture.band[0], ends)[there], strict=True)
         corners = " ".join(f"{x:.1f},{y:.1f}" for x, y in [*upper, *list(lower)[::-1]])
         found = f"<polygon points='{corners}' fill='#0072b2' fill-opacity='.18'/>"
+    if picture.failed is not None:
+        found += "".join(
+            f"<rect x='{x - 2.5:.1f}' y='{_TOP + _TALL - 5}' width='5' height='5' fill='#d55e00'/>"
+            for x in xs[picture.failed[0]]
+        )
     there = ~np.isnan(ys)
     dots = " ".join(f"{x:.1f},{y:.1f}" for x, y in zip(xs[there], ys[there], strict=True))
     return found + f"<polyline points='{dots}' fill='none' stroke='#0072b2' stroke-width='1.6'/>"
@@ -274,7 +293,7 @@ def _sideways(title: str, x: float) -> str:
 def _scale(picture: Picture) -> list[str]:
     if picture.low is None or picture.high is None:
         return []
-    bar = np.arange(254, -1, -1, dtype=np.uint8)[:, np.newaxis]
+    bar = np.arange(253, -1, -1, dtype=np.uint8)[:, np.newaxis]
     data = base64.b64encode(png(bar, _GRADED)).decode()
     left = _LEFT + _WIDE + 14
     found = [

@@ -123,6 +123,11 @@ function render({ model, el }) {
     Object.assign(canvas.dataset,
       { kind: picture.kind, output: picture.name, version: picture.version });
     say(note, [picture.title, picture.note, missingText(picture)].filter(Boolean).join(" · "));
+    if (picture.n_failed) {
+      const sign = made("span", "tk-sign");
+      sign.style.background = STATE_COLORS.failed;
+      note.append(note.textContent ? " · " : "", sign, `${count(picture.n_failed)} failed`);
+    }
   }
   let palette = null;
 
@@ -177,11 +182,12 @@ function render({ model, el }) {
 }
 
 function missingText(picture) {
-  if (!picture.n_missing) return "";
+  const missing = picture.n_missing - picture.n_failed;
+  if (!missing) return "";
   const what = picture.kind === "scatter" ? "runs" : picture.kind === "line" ? "labels" : "cells";
   const total = picture.size / (picture.band ? 3 : 1);
-  return picture.n_missing === total ? `no ${what} have a value yet`
-    : `${count(picture.n_missing)} of ${count(total)} ${what} have no value`;
+  return missing === total ? `no ${what} have a value yet`
+    : `${count(missing)} of ${count(total)} ${what} have no value`;
 }
 
 function selector(role, title, names, chosen, take) {
@@ -293,9 +299,11 @@ function watchMouse(stage, canvas, frame, tip, look, ask) {
 }
 
 function tipText({ picture, sides, grid, x, y, tall }, [px, py]) {
-  const value = (v) => {
-    if (Number.isNaN(v)) return picture.words ? "left out" : "no value";
-    return picture.words ? picture.words[v] : number(v);
+  const isFailed = failedIn(grid);
+  const value = (i) => {
+    if (isFailed(i)) return "failed";
+    if (Number.isNaN(grid[i])) return picture.words ? "left out" : "no value";
+    return picture.words ? picture.words[grid[i]] : number(grid[i]);
   };
   if (picture.kind === "scatter") {
     let best = -1;
@@ -308,14 +316,14 @@ function tipText({ picture, sides, grid, x, y, tall }, [px, py]) {
     if (best < 0) return "";
     const lines = [`${sides.x.name} = ${labelText(sides.x, best)}`];
     if (sides.y) lines.push(`${sides.y.name} = ${labelText(sides.y, best)}`);
-    return [...lines, `${picture.name}: ${value(grid[best])}`].join("\n");
+    return [...lines, `${picture.name}: ${value(best)}`].join("\n");
   }
   const i = x.indexAt(px);
   const lines = [`${sides.x.name} = ${labelText(sides.x, i)}`];
-  if (picture.kind === "line") return [...lines, `${picture.name}: ${value(grid[i])}`].join("\n");
+  if (picture.kind === "line") return [...lines, `${picture.name}: ${value(i)}`].join("\n");
   const j = y.indexAt(tall - py);
   lines.push(`${sides.y.name} = ${labelText(sides.y, j)}`);
-  return [...lines, `${picture.name}: ${value(grid[j * sides.x.labels.length + i])}`].join("\n");
+  return [...lines, `${picture.name}: ${value(j * sides.x.labels.length + i)}`].join("\n");
 }
 
 export default { render };

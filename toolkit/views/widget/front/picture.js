@@ -15,6 +15,14 @@ function rgba(color) {
   return [at(1), at(3), at(5), color.length > 7 ? at(7) : 255];
 }
 
+/** A NaN with this in its bits stands where a run failed. */
+const FAILED_BITS = 0x7fc00001;
+
+function failedIn(grid) {
+  const bits = new Uint32Array(grid.buffer, grid.byteOffset, grid.length);
+  return (i) => bits[i] === FAILED_BITS;
+}
+
 function colorsOf(picture, palette) {
   if (picture.words) {
     const table = {};
@@ -135,8 +143,10 @@ function drawCells(pen, box, x, y, grid, color, ratio) {
   const table = new Uint32Array(grid.length);
   const pack = new Uint8ClampedArray(4);
   const packed = new Uint32Array(pack.buffer);
+  const isFailed = failedIn(grid);
+  const failed = rgba(STATE_COLORS.failed);
   for (let i = 0; i < grid.length; i++) {
-    const found = color(grid[i]);
+    const found = isFailed(i) ? failed : color(grid[i]);
     if (found) {
       pack.set(found);
       table[i] = packed[0];
@@ -183,6 +193,11 @@ function drawLine(pen, box, x, y, picture, grid, theme) {
       }
     }
   });
+  const isFailed = failedIn(grid);
+  pen.fillStyle = STATE_COLORS.failed;
+  for (let i = 0; i < n; i++) {
+    if (isFailed(i)) pen.fillRect(across(i) - 2.5, box.top + y.pixels - 5, 5, 5);
+  }
 }
 
 function stretches(values, take) {
@@ -199,13 +214,20 @@ function stretches(values, take) {
 
 function drawPoints(pen, box, x, y, sides, grid, color, theme) {
   const radius = grid.length > 5000 ? 1.6 : grid.length > 800 ? 2.4 : 3.6;
+  const isFailed = failedIn(grid);
   for (let i = 0; i < grid.length; i++) {
     const value = grid[i];
     const isBlank = Number.isNaN(value);
-    if (isBlank && !sides.y) continue;
-    const at = [box.left + x.middle[i], box.top + y.pixels - (sides.y ? y.middle[i] : y.place(value))];
+    if (isBlank && !sides.y && !isFailed(i)) continue;
+    const up = sides.y ? y.middle[i] : isBlank ? radius : y.place(value);
+    const at = [box.left + x.middle[i], box.top + y.pixels - up];
     pen.beginPath();
     pen.arc(at[0], at[1], radius, 0, 7);
+    if (isFailed(i)) {
+      pen.fillStyle = STATE_COLORS.failed;
+      pen.fill();
+      continue;
+    }
     if (isBlank) {
       pen.strokeStyle = theme.faint;
       pen.lineWidth = 1;
