@@ -5,7 +5,7 @@ from typing import Any
 
 from toolkit.markup import bar, folded, legend, link, rows, view
 from toolkit.views.plain import printable
-from toolkit.views.snapshot import Cost, FailureGroup, Snapshot, StageState
+from toolkit.views.snapshot import FailureGroup, Snapshot, StageState
 from toolkit.views.terminal import mark
 from toolkit.views.text import between, duration
 
@@ -71,15 +71,10 @@ def _outlook(snapshot: Snapshot) -> list[str]:
     if snapshot.elapsed is not None:
         found.append(f"{duration(snapshot.elapsed)} elapsed")
     if snapshot.spent is not None:
-        found.append(f"{_cost(snapshot.spent)} spent")
+        found.append(f"{snapshot.spent} spent")
     if snapshot.to_spend is not None and snapshot.counts.pending:
-        found.append(f"about {_cost(snapshot.to_spend)} to come")
+        found.append(f"about {snapshot.to_spend} to come")
     return found
-
-
-def _cost(cost: Cost) -> str:
-    gpus = f" and {cost.gpu_hours:.3g} GPU-hours" if cost.gpu_hours else ""
-    return f"{cost.core_hours:.3g} core-hours{gpus}"
 
 
 def _failures(snapshot: Snapshot) -> str:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any, Literal
 
 from toolkit.views.plain import plain
+from toolkit.views.text import cost_text
 
 VERSION = 1
 
@@ -77,6 +78,10 @@ class Cost:
 
     core_hours: float = 0.0
     gpu_hours: float = 0.0
+
+    def __str__(self) -> str:
+        """Return it as people read it."""
+        return cost_text(self.core_hours, self.gpu_hours)
 
 
 @dataclass(frozen=True, kw_only=True)

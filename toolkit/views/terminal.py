@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from toolkit.markup import COLORS
 from toolkit.views.plain import printable
-from toolkit.views.snapshot import Cost, Counts, Snapshot, StageState
-from toolkit.views.text import between, duration
+from toolkit.views.snapshot import Counts, Snapshot, StageState
+from toolkit.views.text import amount, between, duration
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -267,9 +267,9 @@ class _Drawing:
             left = between(snapshot.left.low, snapshot.left.high)
             items.append((f"{left} left", "bold"))
         if snapshot.spent is not None:
-            items.append((f"{_cost(snapshot.spent)} spent", ""))
+            items.append((f"{snapshot.spent} spent", ""))
         if snapshot.to_spend is not None and snapshot.counts.pending:
-            items.append((f"about {_cost(snapshot.to_spend)} to come", ""))
+            items.append((f"about {snapshot.to_spend} to come", ""))
         if snapshot.workers and not snapshot.is_ended:
             many = len(snapshot.workers)
             threads = sum(each.threads for each in snapshot.workers)
@@ -414,21 +414,12 @@ def _percent(counts: Counts) -> str:
 def _rate(rate: float) -> str:
     for factor, unit in ((1, "s"), (60, "min"), (3600, "h")):
         if rate * factor >= 1 or unit == "h":
-            return f"{_digits(rate * factor)} runs/{unit}"
+            return f"{amount(rate * factor)} runs/{unit}"
     raise AssertionError
 
 
-def _digits(value: float) -> str:
-    return f"{value:,.0f}" if value >= 99.5 else f"{value:.3g}"
-
-
-def _cost(cost: Cost) -> str:
-    gpus = f" and {_digits(cost.gpu_hours)} GPU-hours" if cost.gpu_hours else ""
-    return f"{_digits(cost.core_hours)} core-hours{gpus}"
-
-
 def _hours(hours: float | None) -> str:
-    return "?" if hours is None else _digits(hours)
+    return "?" if hours is None else amount(hours)
 
 
 def _many(count: int, what: str) -> str:

@@ -82,6 +82,31 @@ def between(low: float, high: float) -> str:
     return f"{first} to {last} {unit}"
 
 
+def amount(value: float) -> str:
+    """Return three digits, or the whole number where it has more.
+
+    Examples
+    --------
+    >>> amount(0.03813), amount(38.13), amount(3813.4)
+    ('0.0381', '38.1', '3,813')
+    """
+    return f"{value:,.0f}" if value >= 99.5 else f"{value:.3g}"
+
+
+def cost_text(core_hours: float, gpu_hours: float) -> str:
+    """Return what was or will be held of cores and GPUs.
+
+    Examples
+    --------
+    >>> cost_text(43.21, 3.0), cost_text(0.0058, 0.0)
+    ('43.2 core-hours and 3 GPU-hours', '21 s of one core')
+    """
+    gpus = f" and {amount(gpu_hours)} GPU-hours" if gpu_hours else ""
+    if core_hours < 0.1:
+        return f"{duration(core_hours * 3600)} of one core{gpus}"
+    return f"{amount(core_hours)} core-hours{gpus}"
+
+
 # Seconds, the unit, and up to how many of it are said.
 _UNITS = (
     (1.0, "s", 90),

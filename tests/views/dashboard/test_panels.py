@@ -44,7 +44,7 @@ def test_the_header_says_how_it_stands():
     assert "65,006 of 150,000 runs have ended" in told
     assert "41.5 runs/s" in told
     assert "25 min to 48 min left" in told
-    assert "43.2 core-hours, 3 GPU-hours spent" in told
+    assert "43.2 core-hours and 3 GPU-hours spent" in told
     ended = panels.header("sir.zarr", specimens.at_the_end().document())
     assert "4,000 of 4,000 runs have ended" in ended
     assert "left" not in ended

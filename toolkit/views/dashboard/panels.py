@@ -5,7 +5,7 @@ from html import escape
 from typing import Any
 
 from toolkit.views.plain import printable
-from toolkit.views.text import duration
+from toolkit.views.text import amount, cost_text, duration
 
 # Okabe and Ito's colors, which color-blind people tell apart; gray and white: nothing yet.
 COLORS = {
@@ -69,7 +69,7 @@ def header(title: str, document: Mapping[str, Any], *, note: str = "") -> str:
     ended = counts["total"] - counts["pending"]
     told = [f"{ended:,} of {counts['total']:,} runs have ended"]
     if (rates := [each["rate"] for each in document["stages"] if each.get("rate")]) and sum(rates):
-        told.append(f"{_number(sum(rates))} runs/s")
+        told.append(f"{amount(sum(rates))} runs/s")
     if document.get("elapsed") is not None:
         told.append(f"{duration(document['elapsed'])} elapsed")
     if (left := document.get("left")) is not None and counts["pending"]:
@@ -135,7 +135,7 @@ def tiers(document: Mapping[str, Any]) -> str:
                 text(tier["name"] or "all workers"),
                 text(tier["stage"]),
                 *(f"{number:,}" for number in (tier["running"], waits, tier["workers"])),
-                *("–" if cost is None else _number(cost) for cost in costs),
+                *("–" if cost is None else amount(cost) for cost in costs),
                 text(tier.get("waits") or ""),
             ]
         )
@@ -242,16 +242,11 @@ def _about(seconds: float) -> str:
 def _cost(cost: Mapping[str, float] | None) -> str:
     if not cost:
         return ""
-    told = f"{_number(cost['core_hours'])} core-hours"
-    return told + (f", {_number(cost['gpu_hours'])} GPU-hours" if cost["gpu_hours"] else "")
+    return cost_text(cost["core_hours"], cost["gpu_hours"])
 
 
 def _plural(count: int, word: str) -> str:
     return f"{count:,} {word}" + ("" if count == 1 else "s")
-
-
-def _number(value: float) -> str:
-    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def _short(value: object) -> str:

@@ -69,7 +69,7 @@ def costs_section(material: Material) -> str:
     """Return the core- and GPU-hours that were spent, and those to come."""
     shown = material.snapshot
     lines = [
-        ("spent", "" if shown.spent is None else _cost(shown.spent)),
+        ("spent", "" if shown.spent is None else text(shown.spent)),
         ("expected still", _to_come(shown)),
     ]
     parts = [facts(lines)]
@@ -173,17 +173,11 @@ def _tiers(tiers: tuple[TierState, ...]) -> str:
 
 
 def _to_come(shown: Snapshot) -> str:
-    said = "" if shown.to_spend is None else _cost(shown.to_spend)
+    said = "" if shown.to_spend is None else text(shown.to_spend)
     if shown.left is not None:
         low, high = took(shown.left.low), took(shown.left.high)
         said += (", in " if said else "in ") + f"{low} to {high}"
     return said
-
-
-def _cost(cost: Cost) -> str:
-    said = f"{hours(cost.core_hours)} core-hours"
-    said += f" and {hours(cost.gpu_hours)} GPU-hours" if cost.gpu_hours else ""
-    return text(said)
 
 
 def _share(part: int, whole: int) -> str:

@@ -39,7 +39,7 @@ function countsText(counts) {
 
 function timesText(state) {
   const parts = [];
-  if (state.rate && !state.is_ended) parts.push(`${number(state.rate)} runs/s`);
+  if (state.rate && !state.is_ended) parts.push(`${amount(state.rate)} runs/s`);
   if (state.elapsed !== null) parts.push(`${duration(state.elapsed)} elapsed`);
   if (state.left && !state.is_ended) {
     const [low, high] = [duration(state.left.low), duration(state.left.high)];
@@ -52,9 +52,9 @@ function timesText(state) {
 
 function costText(cost) {
   const hours = cost.core_hours;
-  const parts = [hours >= 0.1 ? `${number(hours)} core-hours` : `${duration(hours * 3600)} of CPU`];
+  const parts = [hours >= 0.1 ? `${number(hours)} core-hours` : `${duration(hours * 3600)} of one core`];
   if (cost.gpu_hours) parts.push(`${number(cost.gpu_hours)} GPU-hours`);
-  return parts.join(", ");
+  return parts.join(" and ");
 }
 
 function showStages(home, state) {
@@ -69,7 +69,7 @@ function showStages(home, state) {
       home.append(row);
     }
     fillBar(row.children[1], stage.counts);
-    const rate = stage.rate && !state.is_ended ? `, ${number(stage.rate)} runs/s` : "";
+    const rate = stage.rate && !state.is_ended ? `, ${amount(stage.rate)} runs/s` : "";
     say(row.children[2], countsText(stage.counts) + rate);
   }
 }

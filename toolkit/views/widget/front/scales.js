@@ -11,6 +11,10 @@ function number(value) {
   return String(Number(value.toPrecision(4)));
 }
 
+function amount(value) {
+  return value >= 99.5 ? count(value) : String(Number(value.toPrecision(3)));
+}
+
 function count(value) {
   return Math.round(value).toLocaleString("en-US");
 }
