@@ -14,6 +14,7 @@ from toolkit.simulation.interventions import Isolation, Vaccination
 from toolkit.simulation.model import SimulationModel
 from toolkit.simulation.network import ContactNetwork
 from toolkit.simulation.outbreak import Outbreak
+from toolkit.simulation.transmission import GONE, NEVER
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from toolkit.simulation.step_draws import StepDraws
 
 SUSCEPTIBLE = 0
-NEVER = -1
 MOST_STEPS = 2**15 - 1
 
 
@@ -59,7 +59,8 @@ class EpidemicState:
     stage
         The number of a compartment, uint8, shape ``(n_agents, n_runs)``.
     until
-        The step at whose beginning the agent leaves it, int16, -1 for never; same shape.
+        The step at whose beginning the agent leaves it, int16, same shape; -1 of who can fall
+        ill, -32,768 of who stays where they are.
     new_infections
         In the latest step, int64, shape ``(n_runs,)``.
     """
@@ -302,7 +303,7 @@ class Epidemic(SimulationModel):
             for to, some in ways:
                 stage = torch.where(some, to, stage)
                 steps = self.steps_in(to)
-                ends = NEVER if steps is None else (t + steps).to(torch.int16)
+                ends = GONE if steps is None else (t + steps).to(torch.int16)
                 until = torch.where(some, ends, until)
         return stage, until
 

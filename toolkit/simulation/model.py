@@ -4,6 +4,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
+import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 if TYPE_CHECKING:
@@ -11,6 +13,10 @@ if TYPE_CHECKING:
 
 State = Any
 """A dataclass of tensors: of agents ``(n_agents, n_runs)``, of runs ``(n_runs,)``."""
+
+
+Observed = Tensor | NDArray[np.int64]
+"""What is recorded after a step: a tensor on the device, or on the CPU an array."""
 
 
 class SimulationModel(nn.Module, ABC):
@@ -51,7 +57,7 @@ class Stepper(Protocol):
     def step(self, t: int, rng: "StepDraws") -> None:
         """Go on by step ``t``."""
 
-    def observe(self, t: int) -> Mapping[str, Tensor]:
+    def observe(self, t: int) -> Mapping[str, Observed]:
         """Return what the model's ``observe`` returns, maybe without a look at each agent."""
 
 
@@ -83,6 +89,6 @@ class DenseStepper:
         """Go on by step ``t``."""
         self.state = self._model.step(self.state, t, rng)
 
-    def observe(self, t: int) -> Mapping[str, Tensor]:
+    def observe(self, t: int) -> Mapping[str, Observed]:
         """Return what the model observes."""
         return self._model.observe(self.state, t)

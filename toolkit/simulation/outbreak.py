@@ -5,9 +5,11 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
+
+from toolkit.simulation.model import Observed
+from toolkit.simulation.transmission import GONE, Transmission, split
 
 if TYPE_CHECKING:
     from toolkit.simulation.epidemic import Epidemic, EpidemicState
@@ -15,15 +17,13 @@ if TYPE_CHECKING:
 
 Ids = NDArray[np.int64]
 
-_PULL_COST = 0.25  # of a contact that is pulled, against one that is pushed
-
 
 class Outbreak:
     """Steps an epidemic in place on the CPU, bit for bit as :meth:`Epidemic.step` does.
 
-    Cells, an agent in a run each, are numbered ``agent * n_runs + run``. A time wheel holds by step
-    the cells that leave their stage then, so that nobody looks at all agents. Contacts are counted
-    by pushing from infectious agents or, where these have most of all contacts, by pulling to all.
+    Cells, an agent in a run each, are numbered ``run * n_agents + agent``: each run lies together
+    in the cache. A time wheel holds by step the cells that leave their stage then, so that nobody
+    looks at all agents.
 
     Parameters
     ----------
@@ -40,30 +40,23 @@ class Outbreak:
     ----------
     state
         After the latest step.
-    pushed, pulled
-        How many steps counted contacts so.
     """
 
     def __init__(self, model: "Epidemic", state: "EpidemicState", t: int, *, contacts: str) -> None:
         self.state = state
-        self.pushed = self.pulled = 0
-        self._contacts = contacts
         self._n, self._n_runs = state.stage.shape
-        self._stage = state.stage.numpy().reshape(-1)
-        self._until = state.until.numpy().reshape(-1)
+        state.stage, state.until = (each.T.contiguous().T for each in (state.stage, state.until))
+        self._stage = state.stage.T.numpy().reshape(-1)
+        self._until = state.until.T.numpy().reshape(-1)
         self._set_rules(model)
-        network = model.network
-        self._layers = [network.rows(at) for at in range(network.n_layers)]
-        self._degrees = [np.diff(offsets) for offsets, _ in self._layers]
-        self._network = network
-        self._back: list[tuple[NDArray[np.int32], NDArray[np.int32]]] | None = None
-        self._n_edges = network.n_edges
-        self._wheel: dict[int, list[Ids]] = defaultdict(list)
+        self._transmission = Transmission(model, self._stage, self._until, contacts=contacts)
+        self._wheel: dict[int, list[tuple[int, Ids]]] = defaultdict(list)  # and from which stage
         self._infectious: dict[int, list[Ids]] = defaultdict(list)  # by the step when that ends
         self._due: dict[int, Ids] | None = None  # who is vaccinated when
-        self._counts = np.stack(
-            [(state.stage == code).sum(0).numpy() for code in model.codes.values()]
-        ).astype(np.int64)
+        by_run = self._stage.reshape(self._n_runs, self._n)
+        n_codes = len(model.codes)
+        self._counts = np.stack([np.bincount(each, minlength=n_codes) for each in by_run], axis=1)
+        self._new: Ids = np.zeros(self._n_runs, np.int64)
         self._fill(t)
 
     def _set_rules(self, model: "Epidemic") -> None:
@@ -80,8 +73,6 @@ class Outbreak:
             for code, after in enumerate(self._then)
             if len(after) > 1
         }
-        self._escapes = [each.detach().numpy() for each in model.escapes()]
-        self._can_fall_ill = np.array([each.is_susceptible for each in model.compartments])
         self._group = model.group.numpy() if model.n_groups > 1 else None
         self._vaccination, self._isolation = model.vaccination, model.isolation
 
@@ -93,18 +84,23 @@ class Outbreak:
         infectious = self._now_infectious()
         if self._isolation is not None and t >= self._isolation.start:
             infectious = self._isolate(infectious, rng)
-        cells, risk = self._at_risk(infectious)
-        agents, runs = self._split(cells)
-        new = cells[rng.each("infection", agents, runs) < risk] if len(cells) else cells
-        self._infect(new, t)
+        self._infect(self._transmission.infected(infectious, rng), t)
 
-    def observe(self, t: int) -> Mapping[str, Tensor]:
+    @property
+    def pushed(self) -> int:
+        """How many steps counted contacts from the infectious."""
+        return self._transmission.pushed
+
+    @property
+    def pulled(self) -> int:
+        """How many steps counted contacts by all who can fall ill."""
+        return self._transmission.pulled
+
+    def observe(self, t: int) -> Mapping[str, Observed]:
         """Return new infections, and how many agents are in each compartment."""
         del t
-        return {
-            "new_infections": self.state.new_infections,
-            **{name: torch.from_numpy(self._counts[code]) for name, code in self._codes.items()},
-        }
+        counts = {name: self._counts[code] for name, code in self._codes.items()}
+        return {"new_infections": self._new, **counts}
 
     def _fill(self, t: int) -> None:
         """Find once who is where."""
@@ -112,33 +108,36 @@ class Outbreak:
         when = self._until[timed]
         for at in np.unique(when).tolist():
             cells = timed[when == at]
-            self._wheel[at].append(cells)
-            ill = cells[self._stage[cells] == self._ill]
-            if len(ill):
-                self._infectious[at].append(ill)
+            for code in np.unique(self._stage[cells]).tolist():
+                some = cells[self._stage[cells] == code]
+                self._wheel[at].append((code, some))
+                if code == self._ill:
+                    self._infectious[at].append(some)
 
     def _move(self, t: int, rng: "StepDraws") -> None:
         """Make the transitions that are due."""
         self._infectious.pop(t, None)
-        due = self._wheel.pop(t, None)
-        if due is None:
+        for code, cells in self._wheel.pop(t, ()):
+            if self._isolation is not None and code == self._ill:
+                is_found = self._stage[cells] != code
+                self._leave(cells[is_found], self._codes["isolated"], t, rng)
+                cells = cells[~is_found]
+            self._leave(cells, code, t, rng)
+
+    def _leave(self, cells: Ids, code: int, t: int, rng: "StepDraws") -> None:
+        """Have cells go on from a compartment to what follows it."""
+        after = self._then[code]
+        if len(after) == 1:
+            self._enter(cells, code, after[0], t)
             return
-        cells = np.concatenate(due) if len(due) > 1 else due[0]
-        stage = self._stage[cells]
-        for code in np.unique(stage).tolist():
-            some = cells[stage == code]
-            after = self._then[code]
-            if len(after) == 1:
-                self._enter(some, code, after[0], t)
-                continue
-            agents, runs = self._split(some)
-            chances = self._chances[code]
-            group = 0 if self._group is None else self._group[agents]
-            p = chances[group, 0 if runs is None or chances.shape[1] == 1 else runs]
-            stream = f"after {self._model.compartments[code].name}"
-            is_second = rng.each(stream, agents, runs) < p
-            self._enter(some[~is_second], code, after[0], t)
-            self._enter(some[is_second], code, after[1], t)
+        agents, runs = split(cells, self._n, self._n_runs)
+        chances = self._chances[code]
+        group = 0 if self._group is None else self._group[agents]
+        p = chances[group, 0 if runs is None or chances.shape[1] == 1 else runs]
+        stream = f"after {self._model.compartments[code].name}"
+        is_second = rng.each(stream, agents, runs) < p
+        self._enter(cells[~is_second], code, after[0], t)
+        self._enter(cells[is_second], code, after[1], t)
 
     def _enter(self, cells: Ids, before: int, code: int, t: int) -> None:
         """Have cells change their compartment."""
@@ -148,13 +147,13 @@ class Outbreak:
         self._count(cells, before, code)
         steps = self._steps[code]
         if steps is None:
-            self._until[cells] = -1
+            self._until[cells] = GONE
         else:
-            self._schedule(cells, t, steps, is_infectious=code == self._ill)
+            self._schedule(cells, t, steps, code)
 
     def _vaccinate(self, t: int, rng: "StepDraws") -> None:
         if self._due is None:
-            when = self._model.vaccination_steps(rng).numpy().reshape(-1)
+            when = self._model.vaccination_steps(rng).T.contiguous().numpy().reshape(-1)
             order = np.argsort(when, kind="stable")
             steps, starts = np.unique(when[order], return_index=True)
             parts = np.split(order, starts[1:])
@@ -170,7 +169,7 @@ class Outbreak:
         assert self._isolation is not None
         if not len(infectious):
             return infectious
-        agents, runs = self._split(infectious)
+        agents, runs = split(infectious, self._n, self._n_runs)
         is_found = rng.each("isolation", agents, runs) < self._isolation.detection
         found = infectious[is_found]
         self._stage[found] = self._codes["isolated"]
@@ -185,114 +184,36 @@ class Outbreak:
         return found if self._isolation is None else found[self._stage[found] == self._ill]
 
     def _infect(self, cells: Ids, t: int) -> None:
-        before = self._stage[cells]
-        self._stage[cells] = self._first
-        new = self._count(cells[before == 0], 0, self._first)
-        if self._vaccination is not None:
+        if self._vaccination is None:
+            self._new = self._count(cells, 0, self._first)
+        else:
             vaccinated = self._codes["vaccinated"]
-            new = new + self._count(cells[before == vaccinated], vaccinated, self._first)
-        self.state.new_infections = torch.from_numpy(new)
-        is_infectious = self._first == self._ill
-        self._schedule(cells, t, self._first_steps, is_infectious=is_infectious)
+            is_vaccinated = self._stage[cells] == vaccinated
+            self._new = self._count(cells[~is_vaccinated], 0, self._first)
+            self._new += self._count(cells[is_vaccinated], vaccinated, self._first)
+        self._stage[cells] = self._first
+        self._schedule(cells, t, self._first_steps, self._first)
 
-    def _schedule(self, cells: Ids, t: int, steps: int | Ids, *, is_infectious: bool) -> None:
-        """Have cells leave their stage so many steps after ``t``."""
+    def _schedule(self, cells: Ids, t: int, steps: int | Ids, code: int) -> None:
+        """Have cells leave a stage so many steps after ``t``."""
         if not len(cells):
             return
         if isinstance(steps, int):
             self._until[cells] = t + steps
-            self._wheel[t + steps].append(cells)
-            if is_infectious:
+            self._wheel[t + steps].append((code, cells))
+            if code == self._ill:
                 self._infectious[t + steps].append(cells)
             return
-        each = steps[cells % self._n_runs]
+        each = steps[cells // self._n]
         for taken in np.unique(each).tolist():
-            self._schedule(cells[each == taken], t, taken, is_infectious=is_infectious)
-
-    def _at_risk(self, infectious: Ids) -> tuple[Ids, NDArray[np.float64]]:
-        """Return cells that may be infected, and their risk."""
-        if not len(infectious):
-            return np.zeros(0, np.int64), np.zeros(0)
-        agents, runs = self._split(infectious)
-        if self._pulls(agents):
-            self.pulled += 1
-            return self._pull(infectious)
-        self.pushed += 1
-        return self._push(agents, runs)
-
-    def _pulls(self, agents: Ids) -> bool:
-        if self._contacts != "auto":
-            return self._contacts == "pull"
-        work = sum(int(degree[agents].sum()) for degree in self._degrees)
-        return work > _PULL_COST * self._n_edges * self._n_runs
-
-    def _push(self, agents: Ids, runs: Ids | None) -> tuple[Ids, NDArray[np.float64]]:
-        """Go through the contacts of who is infectious."""
-        found = []
-        for (offsets, columns), degree in zip(self._layers, self._degrees, strict=True):
-            many = degree[agents]
-            ends = np.cumsum(many)
-            total = int(ends[-1]) if len(ends) else 0
-            edges = np.arange(total)
-            edges += np.repeat(offsets[agents] - (ends - many), many)
-            cells = columns[edges].astype(np.int64)
-            if runs is not None:
-                cells *= self._n_runs
-                cells += np.repeat(runs, many)
-            cells = cells[self._can_fall_ill[self._stage[cells]]]
-            cells.sort()
-            found.append(_counted(cells))
-        if len(found) == 1:
-            cells, counts = found[0]
-            return cells, 1.0 - self._escape(0, counts, cells)
-        cells = np.unique(np.concatenate([each for each, _ in found]))
-        escape = np.ones(len(cells))
-        for layer, (some, counts) in enumerate(found):
-            escape[np.searchsorted(cells, some)] *= self._escape(layer, counts, some)
-        return cells, 1.0 - escape
-
-    def _pull(self, infectious: Ids) -> tuple[Ids, NDArray[np.float64]]:
-        """Have all agents count their infectious contacts."""
-        if self._back is None:
-            back = self._network.reversed()
-            self._back = [back.rows(at) for at in range(back.n_layers)]
-        is_ill = np.zeros((self._n, self._n_runs), np.uint8)
-        is_ill.reshape(-1)[infectious] = 1
-        counts = [_sums(is_ill, offsets, columns).reshape(-1) for offsets, columns in self._back]
-        some = counts[0] > 0
-        for each in counts[1:]:
-            some |= each > 0
-        cells = np.flatnonzero(some & self._can_fall_ill[self._stage])
-        escape = self._escape(0, counts[0][cells], cells)
-        for layer, each in enumerate(counts[1:], start=1):
-            escape = escape * self._escape(layer, each[cells], cells)
-        return cells, 1.0 - escape
-
-    def _escape(self, layer: int, counts: NDArray[np.integer], cells: Ids) -> NDArray[np.float64]:
-        table = self._escapes[layer]
-        agents, runs = self._split(cells)
-        kind: int | NDArray[np.integer] = 0 if self._group is None else self._group[agents]
-        if self._vaccination is not None:
-            is_vaccinated = self._stage[cells] == self._codes["vaccinated"]
-            kind = kind + self._model.n_groups * is_vaccinated
-        found: NDArray[np.float64] = table[
-            kind, counts, 0 if runs is None or table.shape[2] == 1 else runs
-        ]
-        return found
-
-    def _split(self, cells: Ids) -> tuple[Ids, Ids | None]:
-        """Return agents and runs of cells; None for one run."""
-        if self._n_runs == 1:
-            return cells, None
-        agents = cells // self._n_runs
-        return agents, cells - agents * self._n_runs
+            self._schedule(cells[each == taken], t, taken, code)
 
     def _count(self, cells: Ids, before: int, after: int) -> Ids:
         """Note that cells change their stage; return how many in each run."""
         if self._n_runs == 1:
             moved = np.array([len(cells)])
         else:
-            moved = np.bincount(cells % self._n_runs, minlength=self._n_runs)
+            moved = np.bincount(cells // self._n, minlength=self._n_runs)
         self._counts[before] -= moved
         self._counts[after] += moved
         return moved
@@ -300,22 +221,3 @@ class Outbreak:
     def _by_run(self, steps: Tensor) -> int | Ids:
         values = steps.detach().numpy().reshape(-1)
         return int(values[0]) if (values == values[0]).all() else values.astype(np.int64)
-
-
-def _counted(cells: Ids) -> tuple[Ids, Ids]:
-    """Return each of ascending cells once, and how often it is there."""
-    if not len(cells):
-        return cells, cells
-    starts = np.flatnonzero(np.concatenate([[True], cells[1:] != cells[:-1]]))
-    return cells[starts], np.diff(starts, append=len(cells))
-
-
-def _sums(
-    given: NDArray[np.uint8], offsets: NDArray[np.int32], columns: NDArray[np.int32]
-) -> NDArray[np.int32]:
-    """Return for each agent the sum over its contacts, shape ``(n_agents, n_runs)``."""
-    found = np.zeros(given.shape, np.int32)
-    filled = np.flatnonzero(np.diff(offsets))
-    if len(filled):
-        found[filled] = np.add.reduceat(given[columns], offsets[filled], axis=0, dtype=np.int32)
-    return found

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from toolkit.errors import SimulationError
-from toolkit.simulation.model import DenseStepper, HasActiveSet, SimulationModel, Stepper
+from toolkit.simulation.model import DenseStepper, HasActiveSet, Observed, SimulationModel, Stepper
 from toolkit.simulation.step_draws import StepDraws
 from toolkit.stages.torch_batch import device as worker_device
 
@@ -195,7 +195,7 @@ class Runner:
         rng = StepDraws(seeds)
         stepper = self._stepper(self.model.initial_state(rng))
         begun = self._spent("init", begun)
-        recorded: dict[str, Tensor] = {}
+        recorded: dict[str, Any] = {}
         in_steps = 0.0
         for t in range(steps):
             since = time.perf_counter()
@@ -203,14 +203,17 @@ class Runner:
             in_steps += time.perf_counter() - since
             for name, value in stepper.observe(t).items():
                 if name not in recorded:
-                    recorded[name] = value.new_empty((steps, *value.shape))
+                    recorded[name] = _room(value, steps)
                 recorded[name][t] = value
         self._stats.seconds["step"] = self._stats.seconds.get("step", 0.0) + in_steps
         self._spent("record", begun + in_steps)
         self._stats.pushed += getattr(stepper, "pushed", 0)
         self._stats.pulled += getattr(stepper, "pulled", 0)
         self._stats.dense += steps * isinstance(stepper, DenseStepper)
-        return {name: each.cpu().numpy() for name, each in recorded.items()}
+        return {
+            name: each.cpu().numpy() if isinstance(each, Tensor) else each
+            for name, each in recorded.items()
+        }
 
     def _stepper(self, state: Any) -> Stepper:
         if self._is_active and isinstance(self.model, HasActiveSet):
@@ -260,6 +263,13 @@ class Runner:
         now = time.perf_counter()
         self._stats.seconds[phase] = self._stats.seconds.get(phase, 0.0) + now - since
         return now
+
+
+def _room(value: Observed, steps: int) -> Observed:
+    """Return what holds such a value of each step."""
+    if isinstance(value, Tensor):
+        return value.new_empty((steps, *value.shape))
+    return np.empty((steps, *value.shape), value.dtype)
 
 
 def _seeds(seeds: ArrayLike | None, given: Mapping[str, Tensor]) -> Any:

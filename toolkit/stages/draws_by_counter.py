@@ -164,7 +164,7 @@ class Draws:
             count = np.arange(n) if torch is None else torch.arange(n, device=seed.device)
             places.append(count.reshape(shape))
         zero = np.zeros((), np.int64) if torch is None else seed.new_zeros(())
-        counter = [*reversed(places), *[zero] * (3 - len(places)), zero + _stream_word(stream)]
+        counter = [*reversed(places), *[zero] * (3 - len(places)), zero + stream_word(stream)]
         key = [seed & _WORD, (seed >> 32) & _WORD]
         if torch is None:
             return _in_pieces(counter, key)
@@ -239,7 +239,14 @@ def _torch_of(values: Sequence[Any]) -> Any:
     return torch if kind and any(isinstance(value, kind) for value in values) else None
 
 
-def _stream_word(stream: str | int) -> int:
+def stream_word(stream: str | int) -> int:
+    """Return the word of 32 bits that stands for a stream.
+
+    Raises
+    ------
+    StageError
+        If it is neither a word nor a whole number below 2**32.
+    """
     if isinstance(stream, str):
         return int.from_bytes(hashlib.blake2b(stream.encode(), digest_size=4).digest(), "little")
     if isinstance(stream, bool) or not isinstance(stream, int) or not 0 <= stream < _MOST:
