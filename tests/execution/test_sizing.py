@@ -37,6 +37,11 @@ def test_fast_runs_are_written_as_whole_chunks():
     assert 200_000 / plan.length >= 16
 
 
+def test_few_fast_runs_make_no_file_for_each_of_them():
+    plan = choose_chunks(n_runs=18, seconds_per_run=1e-5, bytes_per_run=8, threads=2, fixed=True)
+    assert plan == ChunkPlan(length=65_536, mode="inline")
+
+
 def test_the_window_holds_three_batches_a_thread_and_at_least_eight():
     assert [window_size(threads) for threads in (1, 2, 3, 100)] == [8, 8, 9, 300]
 

@@ -81,6 +81,50 @@ def test_a_reader_sees_every_run_though_its_journal_goes_after_the_arrays_were_r
     assert seen.read("x", np.arange(5)).tolist() == [0.0, 2.0, 4.0, 6.0, 8.0]
 
 
+def test_a_reader_looks_again_where_an_array_was_replaced_between_its_looks(path, kit, monkeypatch):
+    driver = kit.driver(opened(path))
+    driver.register(grid(a=[1.0, 3.0]))
+    driver.runs.set_schema(kit.number, 8)
+    driver.block([0, 1])
+    open_all = Roster.open_all
+    looks = []
+
+    def after_the_driver_has_replaced_an_array(self):
+        looks.append(self)
+        if len(looks) == 1:
+            before = set(os.listdir(path / "axes"))
+            driver.register(grid(a=[1.0, 2.0, 3.0]))
+            assert not before <= set(os.listdir(path / "axes"))
+        open_all(self)
+
+    monkeypatch.setattr(Roster, "open_all", after_the_driver_has_replaced_an_array)
+    seen = ZarrStore.read(path).stage("f")
+    assert len(looks) == 2
+    assert seen.n_runs == 3
+    driver.store.release()
+
+
+def test_a_reader_says_at_once_what_is_damaged_in_a_store_at_rest(path, kit, monkeypatch):
+    driver = kit.driver(opened(path))
+    driver.register(grid(a=[1.0, 3.0]))
+    driver.store.release()
+    [axis] = [each for each in (path / "axes").iterdir() if each.is_dir()]
+    next(each for each in axis.iterdir() if each.name != "zarr.json").unlink()
+    looks = []
+    monkeypatch.setattr(Roster, "open_all", _counted(Roster.open_all, looks))
+    with pytest.raises(StoreError, match="is gone"):
+        ZarrStore.read(path)
+    assert len(looks) == 1
+
+
+def _counted(method, calls):
+    def counted(self):
+        calls.append(self)
+        return method(self)
+
+    return counted
+
+
 def test_a_lock_that_cannot_be_given_back_is_told_as_the_stores(path, monkeypatch):
     store = opened(path)
 

@@ -8,6 +8,7 @@ _WIDE_RUN = 64_000
 _CHUNK_BYTES, _WIDE_CHUNK_BYTES = MIB // 2, 8 * MIB
 _WAITING_BYTES = 32 * MIB
 _CHUNK_SECONDS = 0.25
+_BLOCK_BYTES = 4096  # of most file systems: smaller files take as much
 _PATIENCE = 4
 _CHUNKS_PER_THREAD = 8
 _FEW_CHUNKS = 256
@@ -84,9 +85,9 @@ def choose_chunks(
 
     Whole chunks are handed to workers where runs are fast; the length is then the largest power
     of two with at most 0.5 MiB (8 MiB for wide runs), at most 0.25 s of runs, and at least 8
-    chunks a thread. Elsewhere, and where that would make over 256 small chunks, the chunk is as
-    large as its bytes allow and runs go through the journal, unless such a chunk takes at most a
-    second.
+    chunks a thread. Elsewhere, and where that would make files below 4 KiB or over 256 small
+    chunks, the chunk is as large as its bytes allow and runs go through the journal, unless such a
+    chunk takes at most a second.
 
     Parameters
     ----------
@@ -125,7 +126,8 @@ def choose_chunks(
     length = min(by_bytes, by_time)
     fixed &= not here or (wide and n_runs >= by_bytes * _CHUNKS_PER_THREAD)
     few = n_runs / length <= _FEW_CHUNKS
-    if fixed and seconds_per_run < FAST_RUN and (few or length == by_bytes):
+    fills_a_block = length * bytes_per_run >= _BLOCK_BYTES or length == by_bytes
+    if fixed and fills_a_block and seconds_per_run < FAST_RUN and (few or length == by_bytes):
         return ChunkPlan(length=length, mode="whole")
     # Ten times as much goes through the journal as straight into chunks, which a busy machine, on
     # which runs seem slower than they are, must not decide.

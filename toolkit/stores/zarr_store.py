@@ -33,7 +33,7 @@ MARKER = f"{JOURNALS}/fold.json"
 _LEFT_OVER_S = 3600.0
 _LATE_SECONDS = 60.0  # NFS keeps what it knows of a file for up to a minute
 _LOOK_SECONDS = 0.2
-_READINGS = 20  # journals are deleted when a driver begins and ends, never in between
+_READINGS = 20  # a driver replaces arrays and deletes journals now and then
 
 
 class ZarrStore:
@@ -126,18 +126,32 @@ class ZarrStore:
             folder, or asks for more memory than there is.
         """
         folder = os.path.abspath(path)
-        for _ in range(_READINGS):
+        storage = Folder(folder)
+        for reading in range(_READINGS):
             with readable(folder):
+                before = storage.get(METADATA) if os.path.isdir(folder) else None
                 journals = journal_names(folder)
-                hierarchy, turn = _load(folder, Folder(folder))
-                hierarchy.see_replacing()
-                store = cls(folder, hierarchy, turn, is_writable=False)
-                store._roster.open_all()
-                with reported(folder):
-                    store.pull(())
-                # A driver may have folded and deleted a journal after we had read the arrays.
-                if journals <= journal_names(folder):
-                    break
+            try:
+                store = cls._look(folder, storage)
+            except StoreError:
+                # A driver may have replaced an array between our looks at metadata and array.
+                if reading == _READINGS - 1 or before is None or storage.get(METADATA) == before:
+                    raise
+                continue
+            # And it may have folded and deleted a journal after we had read the arrays.
+            if journals <= journal_names(folder):
+                break
+        return store
+
+    @classmethod
+    def _look(cls, folder: str, storage: Folder) -> "ZarrStore":
+        with readable(folder):
+            hierarchy, turn = _load(folder, storage)
+            hierarchy.see_replacing()
+            store = cls(folder, hierarchy, turn, is_writable=False)
+            store._roster.open_all()
+            with reported(folder):
+                store.pull(())
         return store
 
     @property
