@@ -1,5 +1,6 @@
 """The examples of README and of the guides run as printed."""
 
+import logging
 import re
 import runpy
 from pathlib import Path
@@ -31,8 +32,13 @@ def test_examples_run_as_printed_and_then_again_on_their_store(
     (tmp_path / "example.py").write_text("\n".join(blocks))
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MPLBACKEND", "agg")
-    for _ in range(2):
-        runpy.run_path("example.py", run_name="__main__")
+    logger = logging.getLogger("toolkit")
+    level = logger.level
+    try:
+        for _ in range(2):
+            runpy.run_path("example.py", run_name="__main__")
+    finally:
+        logger.setLevel(level)  # one of the examples sets it
 
 
 @pytest.mark.parametrize("document", ["docs/index.md", *DOCUMENTS])

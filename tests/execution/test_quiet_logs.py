@@ -1,7 +1,6 @@
 """However many runs fail, a terminal or a notebook gets a few lines, and the store all of it."""
 
 import json
-import logging
 import re
 import subprocess
 import sys
@@ -93,7 +92,6 @@ def test_nothing_is_lost(folder: Path) -> None:
 def test_the_lines_do_not_grow_with_the_deaths(
     deaths: int, lines: int, caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level(logging.WARNING, "toolkit")  # whatever tests before this one have set
     told = Obituaries("fit")
     for _ in range(deaths):
         told.tell(Death(exit_code=-9))

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.notebooks.executing import executed
+
 pytest.importorskip("nbclient", reason="no Jupyter kernel")
 
 if TYPE_CHECKING:
@@ -87,9 +89,9 @@ def test_it_runs_and_says_what_is_committed(path: Path) -> None:
         if re.search(rf"^(import|from) {package}\b", code_of(notebook), re.MULTILINE):
             pytest.importorskip(package, reason=f"{path.stem} needs {package}")
     committed = script.results(notebook)
-    executed = script.execute(notebook)
-    assert script.results(executed) == committed, REMEDY
-    for cell in executed.cells:
+    found = executed(notebook, seconds=script.SECONDS_FOR_A_CELL)
+    assert script.results(found) == committed, REMEDY
+    for cell in found.cells:
         for output in cell.get("outputs", []):
             assert (output.output_type, output.get("name")) != ("stream", "stderr"), output.text
 

@@ -326,11 +326,12 @@ def test_the_display_is_chosen_by_what_there_is(monkeypatch: pytest.MonkeyPatch)
 @pytest.mark.notebook
 def test_a_real_kernel_without_widgets_shows_a_block_that_stays(tmp_path: Path) -> None:
     import nbformat
-    from nbclient import NotebookClient
+
+    from tests.notebooks.executing import executed
 
     cell = f"import sys\nsys.modules['anywidget'] = None\n{SWEEP}"
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell)])
-    NotebookClient(notebook, timeout=120, resources={"metadata": {"path": str(tmp_path)}}).execute()
+    notebook = executed(notebook, tmp_path, seconds=120)
     blocks = [each for each in notebook.cells[0].outputs if each.output_type == "display_data"]
     assert len(blocks) == 1
     found = read(blocks[0].data["text/html"])

@@ -4,6 +4,8 @@ from typing import Any
 
 import pytest
 
+from tests.notebooks.executing import executed
+
 pytestmark = pytest.mark.notebook
 
 VIEW = "application/vnd.jupyter.widget-view+json"
@@ -22,16 +24,15 @@ sweep = tk.Sweep(peak, tk.grid(beta=range(20), gamma=range(20)))
 """
 
 
-def executed(cells: list[str]) -> list[list[Any]]:
+def outputs_of(cells: list[str]) -> list[list[Any]]:
     """Return the outputs of each cell, as the saved notebook has them."""
     nbformat = pytest.importorskip("nbformat", reason="no nbformat. To add: the notebook extra")
-    nbclient = pytest.importorskip("nbclient", reason="no nbclient. To add: the notebook extra")
+    pytest.importorskip("nbclient", reason="no nbclient. To add: the notebook extra")
     notebook = nbformat.v4.new_notebook(
         cells=[nbformat.v4.new_code_cell(cell) for cell in cells],
         metadata={"kernelspec": {"name": "python3", "display_name": "", "language": "python"}},
     )
-    nbclient.NotebookClient(notebook, timeout=180).execute()
-    return [cell.outputs for cell in notebook.cells]
+    return [cell.outputs for cell in executed(notebook, seconds=180).cells]
 
 
 def data_of(outputs: list[Any]) -> list[dict[str, Any]]:
@@ -39,7 +40,7 @@ def data_of(outputs: list[Any]) -> list[dict[str, Any]]:
 
 
 def test_a_job_shows_itself_and_its_end_stays_as_html() -> None:
-    _, shown, _ = executed(
+    _, shown, _ = outputs_of(
         [SWEEP, "job = sweep.start()\njob", "job.result(60)\njob.shown.finish()"]
     )
     widget, still = data_of(shown)
@@ -52,7 +53,7 @@ def test_a_job_shows_itself_and_its_end_stays_as_html() -> None:
 
 
 def test_a_run_shows_the_widget_once_and_nothing_else_of_its_progress() -> None:
-    _, shown = executed([SWEEP, "data = sweep.run()"])
+    _, shown = outputs_of([SWEEP, "data = sweep.run()"])
     assert [sorted(each) for each in data_of(shown)] == [
         [VIEW, "text/plain"],
         ["text/html", "text/plain"],
@@ -68,7 +69,7 @@ def test_without_anywidget_a_job_says_what_is_missing() -> None:
         "importlib.util.find_spec = lambda name, *more: "
         "None if name == 'anywidget' else _find(name, *more)\n"
     )
-    _, shown = executed([hidden + hide + SWEEP, "job = sweep.start()\njob\n"])
+    _, shown = outputs_of([hidden + hide + SWEEP, "job = sweep.start()\njob\n"])
     [only] = data_of(shown)
     assert "notebook" in only["text/html"]
     assert "install" in only["text/html"]
