@@ -1,13 +1,13 @@
 """Runs simulation models: one run, or many with other parameters and seeds in one call."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from toolkit.errors import SimulationError
@@ -17,6 +17,9 @@ from toolkit.stages.torch_batch import device as worker_device
 
 if TYPE_CHECKING:
     import xarray as xr
+
+    from toolkit.resources import Resources
+    from toolkit.stages.stage import Stage
 
 _CELLS_AT_ONCE = 2**26  # agents times runs that are stepped together
 
@@ -96,6 +99,7 @@ class Runner:
                 f"{type(model).__name__} on {self.device} has no active set: pass mode='dense'."
             )
         self._is_active = is_able and mode != "dense"
+        self.way = {"mode": mode, "contacts": contacts}
         self._contacts = contacts
         self._stats = RunStats(device=str(self.device))
 
@@ -163,6 +167,59 @@ class Runner:
         SimulationError
             If a name is not a parameter of the model, lengths differ, or a number is out of range.
         """
+        found, given, chosen = self._run(steps, params, seeds)
+        begun = time.perf_counter()
+        labelled = self._labelled(found, given, chosen)
+        self._spent("label", begun)
+        return labelled
+
+    def arrays(
+        self,
+        steps: int,
+        params: Mapping[str, ArrayLike] | None = None,
+        seeds: ArrayLike | None = None,
+    ) -> dict[str, NDArray[Any]]:
+        """Return what :meth:`run_batch` does as arrays ``(steps, n_runs)``, without labels."""
+        return self._run(steps, params, seeds)[0]
+
+    def as_stage(
+        self,
+        steps: int,
+        *,
+        name: str | None = None,
+        observe: str | Sequence[str] | None = None,
+        resources: "Resources | None" = None,
+    ) -> "Stage":
+        """Return a stage of a sweep, in which a batch of runs is one call of :meth:`run_batch`.
+
+        Its arguments are the parameters of the model, by their names, and ``run_seed``; those that
+        the space does not vary keep the model's own values. The model, with its network, is frozen:
+        it is brought to each machine once. On a worker with a GPU it runs there.
+
+        Parameters
+        ----------
+        steps
+            Of each run, at least 1.
+        name
+            Of the stage; None: that of the model's class.
+        observe
+            What is stored, over the dim ``step``; None: all that the model observes.
+        resources
+            What a run needs.
+
+        Raises
+        ------
+        SimulationError
+            If the model does not observe what is named, or steps is no whole number from 1 on.
+        """
+        from toolkit.simulation.staging import as_stage
+
+        return as_stage(self, steps, name=name, observe=observe, resources=resources)
+
+    def _run(
+        self, steps: int, params: Mapping[str, ArrayLike] | None, seeds: ArrayLike | None
+    ) -> tuple[dict[str, NDArray[Any]], dict[str, Tensor], NDArray[np.int64]]:
+        """Return what is recorded, and the parameters and seeds of the runs."""
         if not isinstance(steps, int) or steps < 1:
             raise SimulationError(f"steps={steps!r}: give a whole number from 1 on.")
         given = self._parameters(params or {})
@@ -180,11 +237,8 @@ class Runner:
                 parts.append(
                     torch.func.functional_call(self.model, values, (self._play, steps, seeds_there))
                 )
-        begun = time.perf_counter()
         found = {name: np.concatenate([part[name] for part in parts], axis=1) for name in parts[0]}
-        labelled = self._labelled(found, given, chosen)
-        self._spent("label", begun)
-        return labelled
+        return found, given, chosen
 
     def _play(self, steps: int, seeds: Tensor) -> dict[str, Any]:
         """Run with the parameters that are in the model now."""

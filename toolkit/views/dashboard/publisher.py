@@ -146,7 +146,11 @@ class Publisher:
         if source is None:
             return self._link
         client = source.client
-        if client is None or client.status != "running" or (place := place_of(client)) is None:
+        if (
+            client is None
+            or getattr(client, "status", None) != "running"
+            or (place := place_of(client)) is None
+        ):
             return None
         return place.link
 
@@ -172,7 +176,11 @@ class Publisher:
         before = set(self._wanted)
         try:
             client = None if self._source is None else self._source.client
-            if client is None or client.status != "running" or self._failed >= _TRIES:
+            if (
+                client is None
+                or getattr(client, "status", None) != "running"
+                or self._failed >= _TRIES
+            ):
                 return False
             self._wanted = _views(_ask(client, WANTED, sweep=self.sweep))
         except Exception:  # noqa: BLE001 - the next post meets the same, and tells it
@@ -183,7 +191,7 @@ class Publisher:
         try:
             source = self._source
             client = None if source is None else source.client
-            if source is None or client is None or client.status != "running":
+            if source is None or client is None or getattr(client, "status", None) != "running":
                 return
             if self._failed >= _TRIES:
                 return
