@@ -51,7 +51,10 @@ def block_mean(values: Array, sizes: Sequence[int]) -> Array:
     """
     if all(size == 1 for size in sizes):
         return values
-    there = ~np.isnan(values)
+    missing = np.isnan(values)
+    if not missing.any():
+        return _mean_of_all(values, sizes)
+    there = ~missing
     with np.errstate(invalid="ignore"):
         total = np.where(there, values, 0).astype(np.float64, copy=False)
         count = there.astype(np.float32)
@@ -61,6 +64,18 @@ def block_mean(values: Array, sizes: Sequence[int]) -> Array:
                 total = np.add.reduceat(total, starts, axis=axis)
                 count = np.add.reduceat(count, starts, axis=axis)
         return np.where(count > 0, total / np.maximum(count, 1), np.nan)
+
+
+def _mean_of_all(values: Array, sizes: Sequence[int]) -> Array:
+    total: Array = values
+    for axis, size in enumerate(sizes):
+        if size > 1:
+            starts = np.arange(0, values.shape[axis], size)
+            total = np.add.reduceat(total, starts, axis=axis, dtype=np.float64)
+            shape = [1] * values.ndim
+            shape[axis] = -1
+            total /= np.diff(starts, append=values.shape[axis]).reshape(shape)
+    return total
 
 
 def leading_state(status: Array, axes: tuple[int, ...], sizes: Sequence[int]) -> Array:

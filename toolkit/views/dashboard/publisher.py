@@ -49,10 +49,14 @@ class Source(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Place:
-    """Where the page of a scheduler is: ``link`` holds the key, where one is asked for."""
+    """Where the page of a scheduler is: ``link`` holds the key, where one is asked for.
+
+    ``is_seen`` says whether there is one: a scheduler without a dashboard shows nothing.
+    """
 
     link: str | None
     key: str | None
+    is_seen: bool = True
 
 
 _places: "WeakKeyDictionary[Client, Place | None]" = WeakKeyDictionary()
@@ -87,7 +91,7 @@ def _install(client: "Client") -> Place:
     told: Any = _ask(client, HELLO)
     if told["page"] is None:
         logger.info("the sweep has no page on the Dask dashboard: %s", told["why"])
-    return Place(link=_link(client, told), key=told["key"])
+    return Place(link=_link(client, told), key=told["key"], is_seen=told["page"] is not None)
 
 
 def _link(client: "Client", told: Mapping[str, str | None]) -> str | None:
@@ -195,7 +199,8 @@ class Publisher:
                 return
             if self._failed >= _TRIES:
                 return
-            if place_of(client) is None:
+            place = place_of(client)
+            if place is None or not place.is_seen:
                 self._failed = _TRIES
                 return
             views = tuple(source.views())
