@@ -19,6 +19,8 @@ from toolkit.stores.runs.state import MOST_ATTEMPTS, State
 Ids = npt.NDArray[np.int64]
 _FIELDS = tuple(one.name for one in fields(RunFailure))
 
+_LARGE = 1 << 14
+
 
 class Failed(NamedTuple):
     """A failure of one attempt of a run."""
@@ -146,6 +148,11 @@ class Settler:
         group: list[tuple[str, Block, bool]] = []
         n = 0
         for item in blocks:
+            if item[1].n >= _LARGE:  # its runs are next to each other
+                yield from _without_repeats(group)
+                yield [item]
+                group, n = [], 0
+                continue
             group.append(item)
             n += item[1].n
             if n > 1 << 17:
