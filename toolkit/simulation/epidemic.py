@@ -14,6 +14,7 @@ from toolkit.simulation.interventions import Isolation, Vaccination
 from toolkit.simulation.model import SimulationModel
 from toolkit.simulation.network import ContactNetwork
 from toolkit.simulation.outbreak import Outbreak
+from toolkit.simulation.soft_epidemic import SoftEpidemic
 from toolkit.simulation.transmission import GONE, NEVER
 
 if TYPE_CHECKING:
@@ -231,6 +232,11 @@ class Epidemic(SimulationModel):
         until = torch.where(is_new, (t + self.first_steps).to(torch.int16), until)
         return EpidemicState(stage, until, is_new.sum(0))
 
+    @property
+    def susceptibilities(self) -> Tensor:
+        """Each agent's factor of beta, shape ``(n_agents,)``."""
+        return self._factors[self.group.long()]
+
     def risk(self, is_infectious: Tensor, stage: Tensor) -> Tensor:
         """Return each agent's probability of infection were it susceptible, float64.
 
@@ -279,6 +285,10 @@ class Epidemic(SimulationModel):
         del t
         counts = {name: (state.stage == code).sum(0) for name, code in self.codes.items()}
         return {"new_infections": state.new_infections, **counts}
+
+    def soft(self, state: EpidemicState) -> SoftEpidemic:
+        """Return what steps all agents by operations that have gradients."""
+        return SoftEpidemic(self, state)
 
     def stepper(self, state: EpidemicState, t: int, contacts: str) -> Outbreak:
         """Return what steps only those with whom something may happen, on the CPU."""
