@@ -4,6 +4,7 @@ from toolkit.simulation.interventions import Isolation, Vaccination
 from toolkit.simulation.model import SimulationModel
 from toolkit.simulation.models import SEIR, SEIRD, SIR
 from toolkit.simulation.network import ContactNetwork
+from toolkit.simulation.population import Population
 from toolkit.simulation.runner import Runner, RunStats
 
 __all__ = [
@@ -12,6 +13,7 @@ __all__ = [
     "SIR",
     "ContactNetwork",
     "Isolation",
+    "Population",
     "RunStats",
     "Runner",
     "SimulationModel",
