@@ -4,7 +4,9 @@ from toolkit.simulation.interventions import Isolation, Vaccination
 from toolkit.simulation.model import SimulationModel
 from toolkit.simulation.models import SEIR, SEIRD, SIR
 from toolkit.simulation.network import ContactNetwork
+from toolkit.simulation.neurons import IntegrateAndFire
 from toolkit.simulation.population import Population
+from toolkit.simulation.predators import LotkaVolterra
 from toolkit.simulation.runner import Runner, RunStats
 
 __all__ = [
@@ -12,7 +14,9 @@ __all__ = [
     "SEIRD",
     "SIR",
     "ContactNetwork",
+    "IntegrateAndFire",
     "Isolation",
+    "LotkaVolterra",
     "Population",
     "RunStats",
     "Runner",

@@ -59,13 +59,21 @@ class StepDraws:
         agents
             Whole numbers, shape ``(n_agents,)``; a number stands for all agents below it.
         """
+        return self._drawn("uniform", stream, agents)
+
+    def normal(self, stream: str, agents: Tensor | int) -> Tensor:
+        """Return standard normal deviates; arguments and result as for :meth:`uniform`."""
+        return self._drawn("normal", stream, agents)
+
+    def _drawn(self, kind: str, stream: str, agents: Tensor | int) -> Tensor:
         if isinstance(agents, int):
             agents = torch.arange(agents, device=self.device)
         if self._rows is not None:  # numpy goes through pieces that the cache holds
             places = (np.int64(self.step), agents.numpy()[:, None])
-            return torch.from_numpy(np.ascontiguousarray(self._rows.uniform(stream, at=places)))
+            made = getattr(self._rows, kind)(stream, at=places)
+            return torch.from_numpy(np.ascontiguousarray(made))
         step = torch.tensor(self.step, device=self.device)
-        found: Tensor = self._draws.uniform(stream, at=(step, agents[:, None]))
+        found: Tensor = getattr(self._draws, kind)(stream, at=(step, agents[:, None]))
         return found
 
     def each(self, stream: str, agents: Ids, runs: Ids | None) -> Floats:
