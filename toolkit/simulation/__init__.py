@@ -5,9 +5,11 @@ from toolkit.simulation.model import SimulationModel
 from toolkit.simulation.models import SEIR, SEIRD, SIR
 from toolkit.simulation.network import ContactNetwork
 from toolkit.simulation.neurons import IntegrateAndFire
+from toolkit.simulation.per_agent import per_agent
 from toolkit.simulation.population import Population
 from toolkit.simulation.predators import LotkaVolterra
-from toolkit.simulation.runner import Runner, RunStats
+from toolkit.simulation.run_stats import RunStats
+from toolkit.simulation.runner import Runner
 
 __all__ = [
     "SEIR",
@@ -22,4 +24,5 @@ __all__ = [
     "Runner",
     "SimulationModel",
     "Vaccination",
+    "per_agent",
 ]

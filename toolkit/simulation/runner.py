@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,6 +11,8 @@ from torch import Tensor
 
 from toolkit.errors import SimulationError
 from toolkit.simulation.model import DenseStepper, HasActiveSet, Observed, SimulationModel, Stepper
+from toolkit.simulation.per_agent import looped
+from toolkit.simulation.run_stats import RunStats
 from toolkit.simulation.step_draws import StepDraws
 from toolkit.stages.torch_batch import device as worker_device
 
@@ -23,32 +24,6 @@ if TYPE_CHECKING:
     from toolkit.stages.stage import Stage
 
 _CELLS_AT_ONCE = 2**26  # agents times runs that are stepped together
-
-
-@dataclass
-class RunStats:
-    """What the latest call of a runner took.
-
-    Attributes
-    ----------
-    device
-        Where.
-    seconds
-        By phase: ``init``, ``step``, ``record``, ``label``.
-    steps, runs, agent_steps
-        How many; ``agent_steps`` is agents times runs times steps.
-    pushed, pulled, dense
-        Steps that counted contacts from the infectious, to all agents, or stepped all agents.
-    """
-
-    device: str
-    seconds: dict[str, float] = field(default_factory=dict)
-    steps: int = 0
-    runs: int = 0
-    agent_steps: int = 0
-    pushed: int = 0
-    pulled: int = 0
-    dense: int = 0
 
 
 class Runner:
@@ -342,6 +317,7 @@ class Runner:
         n_runs = len(chosen)
         self._stats = RunStats(device=str(self.device), steps=steps, runs=n_runs)
         self._stats.agent_steps = steps * n_runs * self.model.n_agents
+        before = looped()
         at_once = max(1, _CELLS_AT_ONCE // max(1, self.model.n_agents))
         parts = []
         for first in range(0, n_runs, at_once):
@@ -352,6 +328,7 @@ class Runner:
                 parts.append(
                     torch.func.functional_call(self.model, values, (self._play, steps, seeds_there))
                 )
+        self._stats.looped = looped() - before
         found = {name: np.concatenate([part[name] for part in parts], axis=1) for name in parts[0]}
         return found, given, chosen
 
