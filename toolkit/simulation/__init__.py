@@ -8,6 +8,7 @@ from toolkit.simulation.neurons import IntegrateAndFire
 from toolkit.simulation.per_agent import per_agent
 from toolkit.simulation.population import Population
 from toolkit.simulation.predators import LotkaVolterra
+from toolkit.simulation.recording import Record
 from toolkit.simulation.run_stats import RunStats
 from toolkit.simulation.runner import Runner
 
@@ -20,6 +21,7 @@ __all__ = [
     "Isolation",
     "LotkaVolterra",
     "Population",
+    "Record",
     "RunStats",
     "Runner",
     "SimulationModel",

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,10 +11,14 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from toolkit.errors import SimulationError
-from toolkit.simulation.model import DenseStepper, HasActiveSet, Observed, SimulationModel, Stepper
+from toolkit.simulation.given import parameters_of, seeds_of
+from toolkit.simulation.labeling import labelled
+from toolkit.simulation.model import DenseStepper, HasActiveSet, SimulationModel, Stepper
 from toolkit.simulation.per_agent import looped
+from toolkit.simulation.recording import Record, Recorded, Recorder, records_of
 from toolkit.simulation.run_stats import RunStats
 from toolkit.simulation.step_draws import StepDraws
+from toolkit.simulation.validation import FIRST_STEPS, Validation
 from toolkit.stages.torch_batch import device as worker_device
 
 if TYPE_CHECKING:
@@ -40,6 +45,9 @@ class Runner:
         ``"auto"``: active on the CPU, where the model can. Results are the same bits.
     contacts
         ``"push"``, ``"pull"`` or ``"auto"``, for models on networks.
+    validate
+        Look at the first steps: that shapes and types of the state stay as they are, and that
+        numbers are finite.
 
     Raises
     ------
@@ -64,6 +72,7 @@ class Runner:
         *,
         mode: str = "auto",
         contacts: str = "auto",
+        validate: bool = True,
     ) -> None:
         _check_word("mode", mode, ("auto", "active", "dense"))
         _check_word("contacts", contacts, ("auto", "push", "pull"))
@@ -76,7 +85,7 @@ class Runner:
             )
         self._is_active = is_able and mode != "dense"
         self.way = {"mode": mode, "contacts": contacts}
-        self._contacts = contacts
+        self._contacts, self._validates = contacts, validate
         self._stats = RunStats(device=str(self.device))
 
     def stats(self) -> RunStats:
@@ -84,7 +93,12 @@ class Runner:
         return self._stats
 
     def run(
-        self, steps: int, params: Mapping[str, Any] | None = None, seed: int = 0
+        self,
+        steps: int,
+        params: Mapping[str, Any] | None = None,
+        seed: int = 0,
+        *,
+        record: "Sequence[str | Record] | str | Record | None" = None,
     ) -> "xr.Dataset":
         """Return one run.
 
@@ -96,11 +110,13 @@ class Runner:
             By name, in place of the model's own: one number each.
         seed
             Of all random numbers.
+        record
+            As for :meth:`run_batch`.
 
         Returns
         -------
         xr.Dataset
-            What the model observes, with the dim ``step``.
+            What was recorded, with the dim ``step``.
 
         Raises
         ------
@@ -113,13 +129,16 @@ class Runner:
                     f"params[{name!r}] has shape {np.shape(value)}: run() takes one number. "
                     "run_batch() takes one for each run."
                 )
-        return self.run_batch(steps, params, seeds=[seed]).isel(run=0).drop_vars("run")
+        runs = self.run_batch(steps, params, seeds=[seed], record=record)
+        return runs.isel(run=0).drop_vars("run")
 
     def run_batch(
         self,
         steps: int,
         params: Mapping[str, ArrayLike] | None = None,
         seeds: ArrayLike | None = None,
+        *,
+        record: "Sequence[str | Record] | str | Record | None" = None,
     ) -> "xr.Dataset":
         """Return many runs, each the same bits as alone.
 
@@ -131,23 +150,26 @@ class Runner:
             By name: one number for all runs, or shape ``(n_runs,)``.
         seeds
             One for each run; None: 0, 1, 2, …
+        record
+            Which observables and fields of the state, by name or as a :class:`Record`, which says
+            how often and in which type; None: all observables in each step.
 
         Returns
         -------
         xr.Dataset
-            What the model observes, with the dims ``step`` and ``run``; parameters and seeds are
-            coords along ``run``.
+            What was recorded, with the dims ``step`` and ``run``, and ``agent`` where it is a field
+            of the state; parameters and seeds are coords along ``run``.
 
         Raises
         ------
         SimulationError
             If a name is not a parameter of the model, lengths differ, or a number is out of range.
         """
-        found, given, chosen = self._run(steps, params, seeds)
+        found, given, chosen = self._run(steps, params, seeds, record)
         begun = time.perf_counter()
-        labelled = self._labelled(found, given, chosen)
+        runs = labelled(found, given, chosen, steps)
         self._spent("label", begun)
-        return labelled
+        return runs
 
     def arrays(
         self,
@@ -156,7 +178,8 @@ class Runner:
         seeds: ArrayLike | None = None,
     ) -> dict[str, NDArray[Any]]:
         """Return what :meth:`run_batch` does as arrays ``(steps, n_runs)``, without labels."""
-        return self._run(steps, params, seeds)[0]
+        found = self._run(steps, params, seeds, None)[0]
+        return {name: each.values for name, each in found.items()}
 
     def rollout(
         self,
@@ -272,8 +295,8 @@ class Runner:
         """Return parameters and seeds of runs, once they are checked."""
         if not isinstance(steps, int) or steps < 1:
             raise SimulationError(f"steps={steps!r}: give a whole number from 1 on.")
-        found = self._parameters(params or {})
-        return found, _seeds(seeds, found)
+        found = parameters_of(self.model, params or {}, self.device)
+        return found, seeds_of(seeds, found)
 
     def as_stage(
         self,
@@ -310,9 +333,14 @@ class Runner:
         return as_stage(self, steps, name=name, observe=observe, resources=resources)
 
     def _run(
-        self, steps: int, params: Mapping[str, ArrayLike] | None, seeds: ArrayLike | None
-    ) -> tuple[dict[str, NDArray[Any]], dict[str, Tensor], NDArray[np.int64]]:
+        self,
+        steps: int,
+        params: Mapping[str, ArrayLike] | None,
+        seeds: ArrayLike | None,
+        record: Any,
+    ) -> tuple[dict[str, Recorded], dict[str, Tensor], NDArray[np.int64]]:
         """Return what is recorded, and the parameters and seeds of the runs."""
+        wanted = records_of(record)
         given, chosen = self.given(steps, params, seeds)
         n_runs = len(chosen)
         self._stats = RunStats(device=str(self.device), steps=steps, runs=n_runs)
@@ -326,13 +354,22 @@ class Runner:
             seeds_there = torch.from_numpy(chosen[some]).to(self.device)
             with torch.no_grad():
                 parts.append(
-                    torch.func.functional_call(self.model, values, (self._play, steps, seeds_there))
+                    torch.func.functional_call(
+                        self.model, values, (self._play, steps, seeds_there, wanted)
+                    )
                 )
         self._stats.looped = looped() - before
-        found = {name: np.concatenate([part[name] for part in parts], axis=1) for name in parts[0]}
+        found = {
+            name: replace(
+                each, values=np.concatenate([part[name].values for part in parts], axis=-1)
+            )
+            for name, each in parts[0].items()
+        }
         return found, given, chosen
 
-    def _play(self, steps: int, seeds: Tensor) -> dict[str, Any]:
+    def _play(
+        self, steps: int, seeds: Tensor, wanted: tuple[Record, ...] | None
+    ) -> dict[str, Recorded]:
         """Run with the parameters that are in the model now."""
         check = getattr(self.model, "check", None)
         if check is not None:
@@ -341,97 +378,33 @@ class Runner:
         rng = StepDraws(seeds)
         stepper = self._stepper(self.model.initial_state(rng))
         begun = self._spent("init", begun)
-        recorded: dict[str, Any] = {}
+        recorder = Recorder(steps, wanted)
+        watch = Validation(type(self.model).__name__, stepper.state, len(seeds))
         in_steps = 0.0
         for t in range(steps):
             since = time.perf_counter()
             stepper.step(t, rng.at(t))
             in_steps += time.perf_counter() - since
-            for name, value in stepper.observe(t).items():
-                if name not in recorded:
-                    recorded[name] = _room(value, steps)
-                recorded[name][t] = value
+            seen = stepper.observe(t)
+            if self._validates and t < FIRST_STEPS:
+                watch.look(t, stepper.state, seen)
+            recorder.note(t, seen, stepper.state)
         self._stats.seconds["step"] = self._stats.seconds.get("step", 0.0) + in_steps
         self._spent("record", begun + in_steps)
         self._stats.pushed += getattr(stepper, "pushed", 0)
         self._stats.pulled += getattr(stepper, "pulled", 0)
         self._stats.dense += steps * isinstance(stepper, DenseStepper)
-        return {
-            name: each.cpu().numpy() if isinstance(each, Tensor) else each
-            for name, each in recorded.items()
-        }
+        return recorder.end()
 
     def _stepper(self, state: Any) -> Stepper:
         if self._is_active and isinstance(self.model, HasActiveSet):
             return self.model.stepper(state, 0, self._contacts)
         return DenseStepper(self.model, state)
 
-    def _parameters(self, params: Mapping[str, Any]) -> dict[str, Tensor]:
-        known = dict(self.model.named_parameters())
-        found = {}
-        for name, value in params.items():
-            if name not in known:
-                raise SimulationError(
-                    f"{type(self.model).__name__} has no parameter {name!r}. It has: "
-                    f"{', '.join(sorted(known))}."
-                )
-            own = known[name]
-            each = value if isinstance(value, Tensor) else torch.as_tensor(np.asarray(value))
-            if each.ndim > 1:
-                raise SimulationError(
-                    f"params[{name!r}] has shape {tuple(each.shape)}: give one number, or one for "
-                    "each run."
-                )
-            if not own.dtype.is_floating_point and each.dtype.is_floating_point:
-                raise SimulationError(f"params[{name!r}] is of {each.dtype}: give whole numbers.")
-            tensor = each.to(own.dtype)
-            if not bool(torch.isfinite(tensor.detach()).all()):
-                raise SimulationError(f"params[{name!r}] holds a number that is not finite.")
-            found[name] = tensor.to(self.device)
-        return found
-
-    def _labelled(
-        self, found: Mapping[str, Any], given: Mapping[str, Tensor], seeds: Any
-    ) -> "xr.Dataset":
-        import xarray as xr
-
-        coords: dict[str, Any] = {"seed": ("run", seeds)}
-        for name, value in given.items():
-            each = value.cpu().numpy()
-            coords[name] = ("run", np.broadcast_to(each, len(seeds)).copy())
-        steps = len(next(iter(found.values())))
-        return xr.Dataset(
-            {name: (("step", "run"), values) for name, values in found.items()},
-            coords={"step": np.arange(steps), "run": np.arange(len(seeds)), **coords},
-        )
-
     def _spent(self, phase: str, since: float) -> float:
         now = time.perf_counter()
         self._stats.seconds[phase] = self._stats.seconds.get(phase, 0.0) + now - since
         return now
-
-
-def _room(value: Observed, steps: int) -> Observed:
-    """Return what holds such a value of each step."""
-    if isinstance(value, Tensor):
-        return value.new_empty((steps, *value.shape))
-    return np.empty((steps, *value.shape), value.dtype)
-
-
-def _seeds(seeds: ArrayLike | None, given: Mapping[str, Tensor]) -> Any:
-    lengths = {name: len(each) for name, each in given.items() if each.ndim}
-    if seeds is not None:
-        array = np.asarray(seeds)
-        if array.ndim != 1 or array.dtype.kind not in "iu":
-            raise SimulationError("seeds must be whole numbers, one for each run.")
-        lengths["seeds"] = len(array)
-    if len(set(lengths.values())) > 1:
-        told = ", ".join(f"{name}: {n:,}" for name, n in lengths.items())
-        raise SimulationError(f"These must be one for each run, and differ in length: {told}.")
-    n_runs = next(iter(lengths.values()), 1)
-    if not n_runs:
-        raise SimulationError("There is no run: the arrays are empty.")
-    return np.arange(n_runs) if seeds is None else array.astype(np.int64)
 
 
 def _check_word(name: str, given: str, known: tuple[str, ...]) -> None:

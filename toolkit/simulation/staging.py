@@ -118,7 +118,8 @@ def _runner(model: Frozen, way: tuple[tuple[str, str], ...]) -> Runner:
     own = model.get()
     if worker_device().type != "cpu":  # a module is moved in place
         own = copy.deepcopy(own)
-    return Runner(own, **dict(way))
+    words = dict(way)
+    return Runner(own, mode=words["mode"], contacts=words["contacts"])
 
 
 def _snake(name: str) -> str:

@@ -1,0 +1,176 @@
+"""What is recorded of runs: what, how often, and in which type."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, is_dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import DTypeLike, NDArray
+from torch import Tensor
+
+from toolkit.errors import SimulationError
+from toolkit.simulation.model import Observed
+
+
+@dataclass(frozen=True)
+class Record:
+    """One thing to be recorded.
+
+    Attributes
+    ----------
+    name
+        Of what the model observes, or of a field of its state.
+    every
+        Steps from one record to the next; the first is that of step 0.
+    dtype
+        In which it is kept, such as ``"uint8"``; None: its own. That nothing overflows is checked.
+    """
+
+    name: str
+    every: int = 1
+    dtype: DTypeLike | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recorded:
+    """What was recorded of one thing.
+
+    Attributes
+    ----------
+    values
+        Shape ``(n_records, n_runs)``, or ``(n_records, n_agents, n_runs)`` of the state.
+    every
+        Steps from one record to the next.
+    """
+
+    values: NDArray[Any]
+    every: int
+
+
+def records_of(wanted: Any) -> tuple[Record, ...] | None:
+    """Return what is wanted as records, None for all that the model observes.
+
+    Raises
+    ------
+    SimulationError
+        If a number of steps is below 1, or two records have one name.
+    """
+    if wanted is None:
+        return None
+    given = [wanted] if isinstance(wanted, str | Record) else list(wanted)
+    found = tuple(each if isinstance(each, Record) else Record(str(each)) for each in given)
+    for each in found:
+        if not isinstance(each.every, int) or each.every < 1:
+            raise SimulationError(f"Record({each.name!r}, every={each.every!r}): give 1 or more.")
+    names = [each.name for each in found]
+    if len(set(names)) < len(names):
+        raise SimulationError(f"Two records have one name: {', '.join(names)}.")
+    if not found:
+        raise SimulationError("record is empty: name what is to be recorded.")
+    return found
+
+
+class Recorder:
+    """Keeps what is wanted of each step, on the device of the model.
+
+    Parameters
+    ----------
+    steps
+        How many there will be.
+    wanted
+        What is kept; None: all that is observed.
+    """
+
+    def __init__(self, steps: int, wanted: tuple[Record, ...] | None) -> None:
+        self._steps, self._wanted = steps, wanted
+        self._kept: dict[str, Any] = {}
+        self._limits: dict[str, tuple[int, int]] = {}
+        self._worst: dict[str, Any] = {}
+
+    def note(self, t: int, seen: Mapping[str, Observed], state: object) -> None:
+        """Keep what is wanted of a step."""
+        if self._wanted is None:
+            self._wanted = tuple(Record(name) for name in seen)
+        for each in self._wanted:
+            if t % each.every == 0:
+                value = seen[each.name] if each.name in seen else _field(each.name, seen, state)
+                if each.name not in self._kept:
+                    self._kept[each.name] = self._room(each, value)
+                if each.name in self._limits:
+                    self._watch(each.name, value)
+                self._kept[each.name][t // each.every] = value
+
+    def end(self) -> dict[str, Recorded]:
+        """Return all of it.
+
+        Raises
+        ------
+        SimulationError
+            If a value did not fit into the type in which it was to be kept.
+        """
+        for name, (low, high) in self._limits.items():
+            least, most = (int(each) for each in self._worst[name])
+            if least < low or most > high:
+                raise SimulationError(
+                    f"{name!r} goes from {least:,} to {most:,}, and the type in which it is "
+                    f"recorded from {low:,} to {high:,}. Choose a larger one."
+                )
+        assert self._wanted is not None
+        return {
+            each.name: Recorded(values=_numpy(self._kept[each.name]), every=each.every)
+            for each in self._wanted
+        }
+
+    def _room(self, record: Record, value: Observed) -> Any:
+        n = -(-self._steps // record.every)
+        kind = None if record.dtype is None else np.dtype(record.dtype)
+        own = _numpy_dtype(value)
+        if kind is not None and kind.kind in "iu" and own.kind in "iu" and kind != own:
+            limits = np.iinfo(kind)
+            self._limits[record.name] = int(limits.min), int(limits.max)
+        elif kind is not None and kind.kind in "iub" and own.kind == "f":
+            raise SimulationError(
+                f"{record.name!r} is of {own}, and is to be recorded as {kind}, which has no "
+                "fractions."
+            )
+        if isinstance(value, Tensor):
+            dtype = value.dtype if kind is None else torch.from_numpy(np.zeros(0, kind)).dtype
+            return value.new_empty((n, *value.shape), dtype=dtype)
+        return np.empty((n, *value.shape), own if kind is None else kind)
+
+    def _watch(self, name: str, value: Observed) -> None:
+        """Note the least and the greatest, without waiting for the device."""
+        ends = (value.min(), value.max())
+        before = self._worst.get(name)
+        if before is not None:
+            least = torch.minimum if isinstance(value, Tensor) else np.minimum
+            most = torch.maximum if isinstance(value, Tensor) else np.maximum
+            ends = (least(before[0], ends[0]), most(before[1], ends[1]))
+        self._worst[name] = ends
+
+
+def _field(name: str, seen: Mapping[str, Observed], state: object) -> Tensor:
+    there = (
+        [each.name for each in fields(state)]
+        if is_dataclass(state) and not isinstance(state, type)
+        else []
+    )
+    value = getattr(state, name, None) if name in there else None
+    if not isinstance(value, Tensor):
+        raise SimulationError(
+            f"There is no {name!r} to record. The model observes {', '.join(seen)}; its state has "
+            f"{', '.join(there) or 'no fields'}."
+        )
+    return value
+
+
+def _numpy(kept: Any) -> NDArray[Any]:
+    found: NDArray[Any] = kept.cpu().numpy() if isinstance(kept, Tensor) else kept
+    return found
+
+
+def _numpy_dtype(value: Observed) -> "np.dtype[Any]":
+    if isinstance(value, Tensor):
+        return np.dtype(str(value.dtype).removeprefix("torch.").replace("bfloat16", "float32"))
+    return value.dtype
