@@ -110,6 +110,21 @@ def test_numpy_gives_the_bits_of_the_compiled_loops(name, monkeypatch):
         assert (alone.new_infections.values == found.new_infections.isel(run=1).values).all()
 
 
+def test_weights_of_layers_are_parameters_where_there_are_several():
+    model = MODELS["layers"]()
+    names = [name for name in dict(model.named_parameters()) if name.startswith("weight_")]
+    assert names == [f"weight_{name}" for name in model.network.names]
+    runs = Runner(model, device="cpu").run_batch(
+        40, {names[0]: [0.0, 1.0, 3.0], names[1]: 0.0}, seeds=[1, 1, 1]
+    )
+    total = runs.new_infections.sum("step").values
+    assert total[0] == 0
+    assert total[1] < total[2]
+    assert "weight_" not in str(list(dict(MODELS["SEIR"]().named_parameters())))
+    with pytest.raises(SimulationError, match=f"{names[0]}=-1"):
+        Runner(model, device="cpu").run(3, {names[0]: -1.0})
+
+
 @pytest.mark.gpu
 @pytest.mark.parametrize("name", MODELS)
 def test_a_gpu_gives_the_bits_of_a_cpu(name):
@@ -352,7 +367,7 @@ def test_three_bytes_are_held_for_each_agent_and_run():
         ),
         (lambda model: SIR(model.network, beta=0.1, initial_infected=[400]), "there are 400"),
         (lambda model: SIR(model.network, beta=0.1, initial_infected=0.5), "no whole number"),
-        (lambda _: SIR(layered(), beta=0.7), "beta=0.7 times 2, the largest weight"),
+        (lambda _: SIR(layered(), beta=0.7), "is 1.4: a probability is at most 1"),
         (lambda _: SIR(layered(), beta=0.1, group=[0, 1]), r"group is of int64 with shape \(2,\)"),
         (lambda _: SIR(layered(), beta=0.1, group=np.full(400, 256)), "from 0 to 255"),
         (lambda _: SIR(layered(), beta=0.1, susceptibility=[-1.0]), "give numbers from 0 on"),

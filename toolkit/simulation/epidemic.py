@@ -84,7 +84,9 @@ class Epidemic(SimulationModel):
     network
         Who meets whom.
     beta
-        Probability of transmission for each contact and step, from 0 to 1.
+        Probability of transmission for each contact and step, from 0 to 1. Where the network has
+        several layers, their weights, which multiply it there, are parameters as well:
+        ``weight_household`` and so on.
     initial_infected
         How many agents, chosen by the seed, are infectious at step 0; or which, as an array.
     group
@@ -119,6 +121,12 @@ class Epidemic(SimulationModel):
         self.network = network
         self.n_agents = network.n_agents
         self.beta = nn.Parameter(torch.tensor(float(beta), dtype=torch.float64))
+        self._weight_names = []
+        if network.n_layers > 1:
+            for name, weight in zip(network.names, network.weights, strict=True):
+                self._weight_names.append(f"weight_{name.replace('.', '_')}")
+                value = nn.Parameter(torch.tensor(weight, dtype=torch.float64))
+                self.register_parameter(self._weight_names[-1], value)
         self.vaccination, self.isolation = vaccination, isolation
         self.compartments = _with(self.compartments, vaccination, isolation)
         self.codes = {each.name: code for code, each in enumerate(self.compartments)}
@@ -151,18 +159,28 @@ class Epidemic(SimulationModel):
             If one is out of its range.
         """
         check_between("beta", self.beta, 0.0, 1.0)
-        most = float(self.beta.detach().max())
-        factor = max(self.network.weights) * float(self._factors.max())
-        if most * factor > 1:
-            raise SimulationError(
-                f"beta={most:g} times {factor:g}, the largest weight of a layer times the largest "
-                "susceptibility, is above 1: it is a probability."
-            )
+        for name in self._weight_names:
+            check_between(name, getattr(self, name), 0.0, np.inf)
+        most = float(self._factors.max())
+        for name, weight in zip(self.network.names, self.layer_weights, strict=True):
+            largest = float((self.beta * weight).detach().max()) * most
+            if largest > 1:
+                raise SimulationError(
+                    f"beta times the weight of layer {name!r} times the largest susceptibility is "
+                    f"{largest:g}: a probability is at most 1."
+                )
         for each in self.compartments:
             if each.lasts is not None:
                 check_between(each.lasts, getattr(self, each.lasts), 1, MOST_STEPS)
         if self._who is None:
             check_between("initial_infected", self.initial_infected, 0, self.n_agents)
+
+    @property
+    def layer_weights(self) -> list[Tensor]:
+        """What multiplies beta in each layer; of several layers, parameters ``weight_<layer>``."""
+        if not self._weight_names:
+            return [self.beta.new_tensor(weight) for weight in self.network.weights]
+        return [getattr(self, name) for name in self._weight_names]
 
     @property
     def infectious(self) -> int:
@@ -266,7 +284,7 @@ class Epidemic(SimulationModel):
         if self.vaccination is not None:
             factors = torch.cat([factors, factors * (1.0 - self.vaccination.efficacy)])
         found = []
-        for weight, most in zip(self.network.weights, self._most_contacts, strict=True):
+        for weight, most in zip(self.layer_weights, self._most_contacts, strict=True):
             one = 1.0 - factors[:, None, None] * (self.beta * weight).reshape(1, 1, -1)
             powers = torch.cumprod(one.expand(-1, most, -1), 1)
             found.append(torch.cat([torch.ones_like(one), powers], 1))

@@ -150,7 +150,7 @@ class SoftEpidemic:
             factor = factor * (1.0 - model.vaccination.efficacy * protected)
         log_escape: Any = 0.0
         summed: Any = _Summed.apply
-        for layer, weight in enumerate(model.network.weights):
+        for layer, weight in enumerate(model.layer_weights):
             one = factor * (model.beta * weight).reshape(1, -1)
             met = summed(ill, model.network, layer)
             log_escape = log_escape + met * torch.log1p(-one.clamp(max=1 - 1e-12))
