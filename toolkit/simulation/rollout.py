@@ -124,11 +124,14 @@ def _differences(
     """Return what is observed, with the gradient of central differences.
 
     All are runs of one batch, with common random numbers: a run and its neighbors have one seed.
+    They differ by the parameters that were given and require a gradient, else by the model's own.
     """
     if not relative_step > 0:
         raise SimulationError(f"relative_step={relative_step:g}: it must be above 0.")
     known = {**dict(runner.model.named_parameters()), **given}
-    varied = [each for each, value in known.items() if value.requires_grad]
+    varied = [each for each, value in given.items() if value.requires_grad]
+    if not varied:
+        varied = [each for each, value in known.items() if value.requires_grad]
     n, many = len(seeds), 1 + 2 * len(varied)
     values = {each: known[each].detach().double().cpu().expand(n) for each in known}
     batch = {each: value.repeat(many) for each, value in values.items()}
