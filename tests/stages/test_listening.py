@@ -1,5 +1,6 @@
 # ruff: noqa: T201 - runs that print are what this is about
 
+import gc
 import logging
 import sys
 import threading
@@ -31,6 +32,41 @@ def heard(function, n=6, *, vectorized=False, context=None, brief=False, **value
 
 def texts(result):
     return {run: log.text for log in result.logs for lo, hi in log.runs for run in range(lo, hi)}
+
+
+def test_a_print_in_whose_middle_a_batch_elsewhere_ends_harms_nothing():
+    class Slow:
+        """Its text is asked for by print, which has taken its stream by then."""
+
+        def __str__(self):
+            begun.set()
+            assert given_back.wait(10)
+            gc.collect()
+            return "slow"
+
+    def end():
+        begun.wait(10)
+        batch.__exit__(None, None, None)
+        given_back.set()
+
+    for _ in range(20):
+        begun, given_back = threading.Event(), threading.Event()
+        batch = listening(logging.WARNING)
+        batch.__enter__()
+        elsewhere = threading.Thread(target=end)
+        elsewhere.start()
+        print(Slow())
+        elsewhere.join()
+        assert not isinstance(sys.stdout, Listener)
+
+
+def test_each_stream_has_one_listener_however_many_batches_there_are():
+    seen = set()
+    for _ in range(3):
+        with listening(logging.WARNING):
+            seen.add(id(sys.stdout))
+            seen.add(id(sys.stderr))
+    assert len(seen) == 2
 
 
 def test_each_run_has_its_own_prints():

@@ -10,6 +10,7 @@ import logging
 import sys
 import threading
 import warnings
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -22,6 +23,7 @@ _FILTER = ("always", None, Warning, None, 0)
 _NOTED = "_noted_by_toolkit"
 _EMIT = logging.StreamHandler.emit.__code__
 _REMEMBERED = 10_000
+_KEPT = 32  # of streams: there are two, but in tests and notebooks, which change them
 
 
 def check_log_level(level: object) -> int:
@@ -67,6 +69,7 @@ class _Ear:
         self._batches = 0
         self._handler = _Handler()
         self._streams: dict[str, Listener] = {}
+        self._kept: deque[Listener] = deque(maxlen=_KEPT)
         self._level_before: int | None = None
         self._show_before: Any = None
         self._added_filter = False
@@ -85,7 +88,7 @@ class _Ear:
         for name in ("stdout", "stderr"):
             stream = getattr(sys, name)
             if stream is not None and not isinstance(stream, Listener):
-                self._streams[name] = Listener(stream)
+                self._streams[name] = self._listener(stream)
                 setattr(sys, name, self._streams[name])
         if warnings.showwarning is not _show:
             self._show_before = warnings.showwarning
@@ -96,6 +99,18 @@ class _Ear:
         if _FILTER not in warnings.filters:
             warnings.simplefilter("always", append=True)
             self._added_filter = True
+
+    def _listener(self, stream: Any) -> "Listener":
+        """Return what listens to a stream, the same one each time.
+
+        Another thread may be in the middle of a print when a stream is given back, and Python
+        before 3.14 holds no reference to what it prints to: it must not be freed then.
+        """
+        found = next((each for each in self._kept if each.stream is stream), None)
+        if found is None:
+            found = Listener(stream)
+            self._kept.append(found)
+        return found
 
     def close(self) -> None:
         self._batches -= 1

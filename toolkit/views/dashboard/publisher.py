@@ -51,7 +51,7 @@ class Source(Protocol):
 class Place:
     """Where the page of a scheduler is: ``link`` holds the key, where one is asked for.
 
-    ``is_seen`` says whether there is one: a scheduler without a dashboard shows nothing.
+    ``is_seen`` says whether there is one: a scheduler without a dashboard has the JSON only.
     """
 
     link: str | None
@@ -200,10 +200,10 @@ class Publisher:
             if self._failed >= _TRIES:
                 return
             place = place_of(client)
-            if place is None or not place.is_seen:
+            if place is None:
                 self._failed = _TRIES
                 return
-            views = tuple(source.views())
+            views = tuple(source.views()) if place.is_seen else ()  # the JSON has no maps
             drawn = views if is_last else [view for view in self._wanted if view in views]
             wanted = _ask(
                 client,
