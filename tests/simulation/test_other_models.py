@@ -95,6 +95,7 @@ def test_predators_without_prey_die_out_and_prey_alone_fills_all_places():
     [
         (lambda network: IntegrateAndFire(network, drive=20.0, dt=0.0), "dt=0"),
         (lambda network: IntegrateAndFire(network, drive=20.0, refractory=50.0), "500 steps"),
+        (lambda network: IntegrateAndFire(network, drive=20.0, refractory=25.5), "255 steps"),
         (lambda network: IntegrateAndFire(network, drive=20.0, tau=0.0), "tau must be above"),
         (lambda network: IntegrateAndFire(network, drive=20.0, noise=-1.0), "noise is a standard"),
         (lambda network: LotkaVolterra(network, birth=1.2, predation=0.1, death=0.1), "birth must"),

@@ -110,6 +110,14 @@ def test_numpy_gives_the_bits_of_the_compiled_loops(name, monkeypatch):
         assert (alone.new_infections.values == found.new_infections.isel(run=1).values).all()
 
 
+def test_more_steps_than_the_state_can_count_are_refused():
+    runner = Runner(MODELS["SEIR"](), device="cpu")
+    with pytest.raises(SimulationError, match="give at most 32,760"):
+        runner.run(40_000)
+    with pytest.raises(SimulationError, match="give at most 2,767"):
+        runner.run_batch(3_000, {"infectious_steps": [7, 30_000]})
+
+
 def test_weights_of_layers_are_parameters_where_there_are_several():
     model = MODELS["layers"]()
     names = [name for name in dict(model.named_parameters()) if name.startswith("weight_")]

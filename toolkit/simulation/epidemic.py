@@ -308,6 +308,12 @@ class Epidemic(SimulationModel):
         """Return what steps all agents by operations that have gradients."""
         return SoftEpidemic(self, state)
 
+    @property
+    def most_steps(self) -> int:
+        """How many steps fit into the type of ``until``."""
+        lasting = [self.steps_in(code) for code in self.codes.values()]
+        return MOST_STEPS - max(int(each.max()) for each in lasting if each is not None)
+
     def stepper(self, state: EpidemicState, t: int, contacts: str) -> Outbreak:
         """Return what steps only those with whom something may happen, on the CPU."""
         return Outbreak(self, state, t, contacts=contacts)

@@ -64,7 +64,7 @@ class IntegrateAndFire(SimulationModel):
     threshold
         Above rest, mV.
     refractory
-        ms, at most 255 steps.
+        ms, at most 254 steps.
     dt
         Of a step, ms.
 
@@ -98,10 +98,10 @@ class IntegrateAndFire(SimulationModel):
         self.network, self.n_agents = network, network.n_agents
         if not dt > 0:
             raise SimulationError(f"dt={dt:g}: it must be above 0 ms.")
-        if not 0 <= refractory / dt <= 255:
+        if not 0 <= round(refractory / dt) <= 254:
             raise SimulationError(
                 f"refractory={refractory:g} ms is {refractory / dt:g} steps of {dt:g} ms: it must "
-                "be from 0 to 255 steps."
+                "be from 0 to 254 steps."
             )
         self.dt, self.refractory_steps = dt, round(refractory / dt)
         for name, value in (

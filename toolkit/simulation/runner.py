@@ -374,6 +374,12 @@ class Runner:
         check = getattr(self.model, "check", None)
         if check is not None:
             check()
+        most = getattr(self.model, "most_steps", steps)
+        if steps > most:
+            raise SimulationError(
+                f"steps={steps:,}: {type(self.model).__name__} counts them in 16 bits; with these "
+                f"durations give at most {most:,}, or choose longer steps."
+            )
         begun = time.perf_counter()
         rng = StepDraws(seeds)
         stepper = self._stepper(self.model.initial_state(rng))
