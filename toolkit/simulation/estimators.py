@@ -4,6 +4,7 @@ Each is given the probability of an event and the uniform number that decides it
 where the event happens and else 0, the same bits as in a run; they differ in what flows back.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 
 import torch
@@ -16,7 +17,7 @@ ESTIMATORS = (*SAMPLED, "finite_difference")
 _LEAST = 1e-12
 
 
-class Estimator:
+class Estimator(ABC):
     """Base class: what decides events of a rollout, and weights what is observed of it.
 
     Parameters
@@ -36,6 +37,7 @@ class Estimator:
         self.n_runs, self.temperature = n_runs, temperature
         self.noted = torch.zeros(n_runs, dtype=torch.float64)
 
+    @abstractmethod
     def happens(self, p: Tensor, uniform: Tensor, may: Tensor) -> Tensor:
         """Return 1.0 where an event happens and 0.0 elsewhere.
 
@@ -49,7 +51,6 @@ class Estimator:
             Whether it can happen in the run, bool; elsewhere nothing is multiplied by it but what
             flows back from another course of the run.
         """
-        raise NotImplementedError
 
     def observed(self, value: Tensor) -> Tensor:
         """Return what is observed in a step, shape ``(n_runs,)``, with what flows back from it."""

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -43,6 +44,21 @@ class SimulationModel(nn.Module, ABC):
     @abstractmethod
     def observe(self, state: State, t: int) -> Mapping[str, Tensor]:
         """Return what is recorded after step ``t``, each of shape ``(n_runs,)``."""
+
+    def check(self) -> None:
+        """Look at the parameters, those of a batch included; called before each play.
+
+        Raises
+        ------
+        SimulationError
+            If one is out of its range.
+        """
+
+    def add_numbers(self, **values: float) -> None:
+        """Add parameters of no dims, float64, by their names."""
+        for name, value in values.items():
+            held = nn.Parameter(torch.tensor(float(value), dtype=torch.float64))
+            self.register_parameter(name, held)
 
     def forward(self, body: Any, *arguments: Any) -> Any:
         """Call a function while ``torch.func.functional_call`` has put other parameters in."""

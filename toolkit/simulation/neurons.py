@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from toolkit.errors import SimulationError
 from toolkit.simulation.model import SimulationModel
@@ -104,15 +104,14 @@ class IntegrateAndFire(SimulationModel):
                 "be from 0 to 254 steps."
             )
         self.dt, self.refractory_steps = dt, round(refractory / dt)
-        for name, value in (
-            ("drive", drive),
-            ("noise", noise),
-            ("weight", weight),
-            ("inhibition", inhibition),
-            ("tau", tau),
-            ("threshold", threshold),
-        ):
-            setattr(self, name, nn.Parameter(torch.tensor(float(value), dtype=torch.float64)))
+        self.add_numbers(
+            drive=drive,
+            noise=noise,
+            weight=weight,
+            inhibition=inhibition,
+            tau=tau,
+            threshold=threshold,
+        )
         self.check()
 
     def check(self) -> None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from toolkit.errors import SimulationError
 from toolkit.simulation.model import SimulationModel
@@ -72,14 +72,9 @@ class LotkaVolterra(SimulationModel):
     ) -> None:
         super().__init__()
         self.network, self.n_agents = network, network.n_agents
-        for name, value in (
-            ("birth", birth),
-            ("predation", predation),
-            ("death", death),
-            ("prey", prey),
-            ("predators", predators),
-        ):
-            setattr(self, name, nn.Parameter(torch.tensor(float(value), dtype=torch.float64)))
+        self.add_numbers(
+            birth=birth, predation=predation, death=death, prey=prey, predators=predators
+        )
         self.check()
 
     def check(self) -> None:

@@ -79,9 +79,7 @@ def rollout(
     rng = StepDraws(seeds_there)
 
     def begun() -> SoftStepper:
-        model_check = getattr(model, "check", None)
-        if model_check is not None:
-            model_check()
+        runner.model.check()
         return model.soft(model.initial_state(rng))
 
     stepper: SoftStepper = torch.func.functional_call(model, given, (begun,))

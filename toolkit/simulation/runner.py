@@ -371,9 +371,7 @@ class Runner:
         self, steps: int, seeds: Tensor, wanted: tuple[Record, ...] | None
     ) -> dict[str, Recorded]:
         """Run with the parameters that are in the model now."""
-        check = getattr(self.model, "check", None)
-        if check is not None:
-            check()
+        self.model.check()
         most = getattr(self.model, "most_steps", steps)
         if steps > most:
             raise SimulationError(
