@@ -149,3 +149,31 @@ def test_a_run_longer_than_a_worker_lasts_climbs_to_one_that_lasts(tmp_path):
         data = sweep.run(cluster, progress=False)
     assert data.wait.values.tolist() == ["short", "short", "long"]
     assert data.attempts.values.tolist() == [1, 1, 2]
+
+
+@pytest.mark.faults
+def test_what_waited_for_a_tier_that_is_gone_is_done_by_another(tmp_path):
+    def slow(x):
+        time.sleep(0.1)
+        return x
+
+    profile = write(
+        tmp_path,
+        {
+            "small": "memory: 400MB, minimum: 0, maximum: 1, idle: 2s",
+            "large": "memory: 2GB, minimum: 0, maximum: 1, idle: 2s",
+        },
+    )
+    with tk.cluster(profile) as cluster:
+        cluster.scale(1, "small")
+        cluster.scale(1, "large")
+        wait_until(lambda: tiers_of(cluster) == ["large", "small"])
+        job = tk.Sweep(slow, {"x": np.arange(100)}).start(cluster)
+        wait_until(lambda: job.progress.done > 10)
+        workers = cluster.client.scheduler_info(n_workers=-1)["workers"]
+        address = next(at for at, each in workers.items() if "small" in str(each["name"]))
+        cluster.scale(0, "small")  # for good: what was sent to it would wait for ever
+        wait_until(lambda: address not in cluster.client.scheduler_info(n_workers=-1)["workers"])
+        data = job.result(timeout=60)
+    assert data.slow.values.tolist() == list(range(100))
+    assert data.attempts.values.tolist() == [1] * 100

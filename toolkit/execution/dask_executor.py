@@ -278,6 +278,21 @@ class DaskExecutor:
                 self.client.run(stop_programs, workers=addresses)
         return taken
 
+    def take_stranded(self) -> list[BatchTask]:
+        """Take back what waits for workers of which none is there any more.
+
+        The scheduler looks and forgets at once, so that none can begin meanwhile.
+        """
+        keys: Any = self.client.run_on_scheduler(
+            _forget_stranded, keys=list(self._in_flight), client=self.client.id
+        )
+        taken = []
+        for key in keys:
+            task, future = self._in_flight.pop(key)
+            taken.append(task)
+            future.release()
+        return taken
+
     def close(self) -> None:
         """Take the plugins back from the workers."""
         self._deaths.close()
@@ -334,6 +349,15 @@ def _leave() -> None:
 def earlier_first(key: Key) -> int:
     """Return the Dask priority of a batch: they run in the order in which they are handed out."""
     return -int(str(key).rpartition("-")[2])
+
+
+def _forget_stranded(keys: list[Key], client: str, dask_scheduler: Any = None) -> list[Key]:
+    """Forget those of a client's tasks that no worker which is there could run; return them."""
+    tasks = dask_scheduler.tasks
+    stranded = [key for key in keys if key in tasks and tasks[key].state == "no-worker"]
+    if stranded:
+        dask_scheduler.client_releases_keys(stranded, client)
+    return stranded
 
 
 def _result(future: Future[Any]) -> Any:

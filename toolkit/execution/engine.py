@@ -413,6 +413,8 @@ class Engine:
         self._collected_at = now
         self._places = tuple(map(self.executor.room, range(len(self.executor.ladder))))
         self._chronicle.outlook(self.outlook)
+        if self._losses.suspect is None and self._out.is_stranded(self._places):
+            self._give_back(self.executor.take_stranded())
         with self.lock:
             receipts, self._receipts = self._receipts, []
             collected = self.runs.collect(receipts)
@@ -543,7 +545,10 @@ class Engine:
             self.queue.clear()
 
     def _take_back(self) -> None:
-        for task in self.executor.cancel(now=False):
+        self._give_back(self.executor.cancel(now=False))
+
+    def _give_back(self, tasks: list[BatchTask]) -> None:
+        for task in tasks:
             self.queue.give_back(self._out.back(task), 0)
 
     def _end_now(self) -> None:

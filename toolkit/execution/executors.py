@@ -65,6 +65,9 @@ class Executor(Protocol):
     def cancel(self, *, now: bool) -> list[BatchTask]:
         """Take back what has not begun; ``now`` ends the workers of what has."""
 
+    def take_stranded(self) -> list[BatchTask]:
+        """Take back what waits for workers of which none is there any more."""
+
     def close(self) -> None:
         """Forget the specs."""
 
@@ -148,6 +151,10 @@ class InProcessExecutor:
         taken = list(self._waiting)
         self._waiting.clear()
         return taken
+
+    def take_stranded(self) -> list[BatchTask]:
+        """Return nothing: this process is there."""
+        return []
 
     def close(self) -> None:
         """Forget the specs."""

@@ -2,6 +2,7 @@
 
 import time
 from collections import Counter, defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
 
@@ -155,6 +156,10 @@ class Window:
     def n_out(self, tier: int) -> int:
         """Return how many batches are out on a tier."""
         return len(self._out[tier])
+
+    def is_stranded(self, rooms: Sequence[int]) -> bool:
+        """Whether batches are out on a tier of which no worker is left; ``rooms`` of all tiers."""
+        return any(out and not rooms[tier] for tier, out in self._out.items())
 
     @property
     def seconds_spent(self) -> float:
