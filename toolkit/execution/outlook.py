@@ -193,7 +193,9 @@ class Forecaster:
         more = lasting(self._fit.errors, self._logs(known, self._fit, running), elapsed, 1, rng)[0]
         features, is_number = known.features(np.concatenate([ids, running]))
         left = len(known.pending) / (n_done + len(known.pending))
-        bound = max(float(took.max()), (1 + left) * float(elapsed.max(initial=0.0)))
+        bound, latest = float(took.max()), float(elapsed.max(initial=0.0))
+        if latest > bound:  # longer than any that has ended: nobody knows how long such runs take
+            bound = (1 + left) * latest
         longest = _LONGER * bound
         more = np.minimum(more, longest)
         self._fit = Expecting.fit(np.concatenate([took, more]), features, is_number, longest)
