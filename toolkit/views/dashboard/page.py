@@ -246,7 +246,7 @@ _CHOICE = """
 :host { color: var(--tk-text); }
 .bk-input { background-color: var(--tk-ground); color: var(--tk-text);
   border-color: var(--tk-line); }
-select.bk-input { appearance: auto; background-image: none; padding-right: 6px; }
+select:not([multiple]).bk-input { appearance: auto; background-image: none; padding-right: 6px; }
 """
 
 _BUTTON = """
