@@ -2,6 +2,7 @@
 
 import json
 import re
+from typing import Literal
 
 from tests.browser.conftest import Open, Picture
 from tests.browser.notebook import RUN_MS
@@ -16,6 +17,14 @@ print(job.page_link)"""
 STATUS = """import subprocess, sys
 command = [sys.executable, "-m", "toolkit", "status", "--json", "paged.zarr"]
 print(subprocess.check_output(command, text=True))"""
+GROUNDS: dict[Literal["light", "dark"], str] = {"light": "#ffffff", "dark": "#181818"}
+IS_PAINTED = """ground => {
+  const number = parseInt(ground.slice(1), 16);
+  const parts = [number >> 16, (number >> 8) & 255, number & 255];
+  const figures = Bokeh.documents[0].roots().filter((each) => each.background_fill_color);
+  return getComputedStyle(document.body).backgroundColor === `rgb(${parts.join(", ")})`
+    && figures.length === 2 && figures.every((each) => each.background_fill_color === ground);
+}"""
 
 
 def test_the_page_of_sweeps_on_the_dashboard_and_in_the_list_of_jupyterlab(
@@ -63,10 +72,13 @@ def test_the_page_of_sweeps_on_the_dashboard_and_in_the_list_of_jupyterlab(
     assert not traceback.is_visible()
     page.locator("button", has_text="OverflowError").click()
     traceback.wait_for()
-    for width in (1400, 700):
-        picture(page, f"page_light_{width}", width=width, keep=False, full_page=True)
-        wide = page.evaluate("() => document.documentElement.scrollWidth")
-        assert wide <= width, "the page is wider than the window"
+    for theme, ground in GROUNDS.items():
+        page.emulate_media(color_scheme=theme)
+        page.wait_for_function(IS_PAINTED, arg=ground)
+        for width in (1400, 700):
+            picture(page, f"page_{theme}_{width}", width=width, keep=False, full_page=True)
+            wide = page.evaluate("() => document.documentElement.scrollWidth")
+            assert wide <= width, "the page is wider than the window"
     page.close()
     lab.bring_to_front()
     notebook.run(5)

@@ -32,6 +32,18 @@ def test_while_it_runs_failed_runs_are_run_again_in_the_same_job(tmp_path: Path)
     assert int(data.attempts.max()) == 2
 
 
+def test_who_asks_is_told_of_the_end_and_at_once_where_it_has_come(tmp_path: Path) -> None:
+    job = tk.Sweep(mended, tk.grid(number=range(1, 3), folder=str(tmp_path))).start()
+    told: list[bool] = []
+    job.tell_end(lambda: told.append(job.is_finished))
+    job.result(30)
+    assert told
+    assert all(told)
+    before = len(told)
+    job.tell_end(lambda: told.append(job.is_finished))
+    assert told[before:] == [True]
+
+
 def test_after_the_end_a_new_job_runs_what_failed_and_nothing_else(tmp_path: Path) -> None:
     space = tk.grid(number=range(30), folder=str(tmp_path))
     job = tk.Sweep(mended, space, store=tmp_path / "a.zarr").start()

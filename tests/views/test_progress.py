@@ -344,8 +344,13 @@ def test_a_real_kernel_without_widgets_shows_a_block_that_stays(tmp_path: Path) 
 def test_a_terminal_is_given_back_after_an_interrupt(tmp_path: Path) -> None:
     cut = SWEEP.replace("range(12)", "range(200)").replace(
         "begun =",
-        "import os, signal, threading\n"
-        "threading.Timer(3, os.kill, (os.getpid(), signal.SIGINT)).start()\n"
+        "import os, signal, sys, threading\n"
+        "def interrupt():\n"
+        "    while 'rich.live' not in sys.modules:\n"  # the first drawing is about to come
+        "        time.sleep(0.05)\n"
+        "    time.sleep(2)\n"
+        "    os.kill(os.getpid(), signal.SIGINT)\n"
+        "threading.Thread(target=interrupt, daemon=True).start()\n"
         "begun =",
     )
     (tmp_path / "study.py").write_text(cut)

@@ -17,7 +17,8 @@ from toolkit.views.snapshot import (
     StageState,
     TierState,
 )
-from toolkit.views.terminal import line, mark, render
+from toolkit.views.terminal import render
+from toolkit.views.words import line, mark
 
 HOSTILE = "\x1b[2J\x1b]0;taken\x07[bold red]no[/]\n[/nothing]\u202e\u2028 &lt; \x00"
 

@@ -72,6 +72,7 @@ class Job:
         self._has_ended = False
         self._finished = threading.Event()
         self._companion: Companion | None = None
+        self._told: list[Callable[[], object]] = []
         # Made when it is needed: it refers to this job, which would keep what the sweep holds.
         self._thread: threading.Thread | None = None
 
@@ -148,6 +149,15 @@ class Job:
     def accompany(self, companion: Companion) -> None:
         """Have a view go along. Called before the job begins."""
         self._companion = companion
+
+    def tell_end(self, call: Callable[[], object]) -> None:
+        """Have something called when nothing runs any more, at once where that is so.
+
+        It comes from the thread of the sweep and has to be quick; it may come twice.
+        """
+        self._told.append(call)
+        if self._has_ended:
+            call()
 
     def dataset(self) -> "xr.Dataset":
         """Return what is stored of the sweep's space by now; the rest is missing."""
@@ -301,6 +311,8 @@ class Job:
         finally:
             self._ended_after = self._chain.elapsed
             self._has_ended = True
+            for call in self._told:
+                call()
             try:
                 if self._companion is not None:
                     self._companion.end()

@@ -6,8 +6,8 @@ from typing import Any
 from toolkit.markup import bar, folded, legend, link, rows, view
 from toolkit.views.plain import printable
 from toolkit.views.snapshot import FailureGroup, Snapshot, StageState
-from toolkit.views.terminal import mark
 from toolkit.views.text import between, duration
+from toolkit.views.words import mark
 
 _STAGES = 40
 _FAILURES = 20

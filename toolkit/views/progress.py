@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any, Protocol, TextIO
 from toolkit.views.block import snapshot_html
 from toolkit.views.plain import printable
 from toolkit.views.snapshot import Snapshot
-from toolkit.views.terminal import line, render
+from toolkit.views.terminal import render
+from toolkit.views.words import line
 
 if TYPE_CHECKING:
     from toolkit.execution.job import Job

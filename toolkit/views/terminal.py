@@ -1,4 +1,4 @@
-"""A snapshot in a terminal, drawn by rich, and as one line of a log.
+"""A snapshot in a terminal, drawn by rich.
 
 Every color stands beside a word or a sign that says the same.
 """
@@ -12,6 +12,7 @@ from toolkit.markup import COLORS
 from toolkit.views.plain import printable
 from toolkit.views.snapshot import Counts, Snapshot, StageState
 from toolkit.views.text import amount, between, duration
+from toolkit.views.words import is_over, many, mark, one_line, rate_text, runs_text
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -92,66 +93,6 @@ def render(snapshot: Snapshot, *, width: int, ascii_only: bool = False) -> "Rend
     return Group(*lines)
 
 
-def line(snapshot: Snapshot) -> str:
-    """Return one line for a log.
-
-    Examples
-    --------
-    >>> from toolkit.views.snapshot import Counts, Snapshot, Span, StageState
-    >>> fit = StageState(name="fit", counts=Counts(done=40, failed=2, pending=58), rate=2.0)
-    >>> print(line(Snapshot(at=0, state="running", stages=(fit,), left=Span(low=25, high=40))))
-    fit: 40 of 100 done, 2 failed, 58 pending, 2 runs/s, 25 to 40 s left
-    """
-    counts = snapshot.counts
-    name = snapshot.store or ", ".join(each.name for each in snapshot.stages) or "no stage"
-    if not counts.total:
-        return printable(f"{_one_line(name)}: no runs yet")
-    parts = [f"{counts.done:,} of {counts.total:,} done"]
-    others = ("failed", "blocked", "stale", "pending")
-    parts += [f"{count:,} {each}" for each in others if (count := getattr(counts, each))]
-    if snapshot.is_ended:
-        parts.append("finished" if _is_over(snapshot) else mark(snapshot))
-    else:
-        if snapshot.state != "running":
-            parts.append(snapshot.state)
-        if counts.pending and snapshot.rate:
-            parts.append(_rate(snapshot.rate))
-        if snapshot.elapsed is not None:
-            parts.append(f"{duration(snapshot.elapsed)} elapsed")
-        if snapshot.left is not None and counts.pending:
-            parts.append(f"{between(snapshot.left.low, snapshot.left.high)} left")
-    return printable(_one_line(f"{name}: {', '.join(parts)}"))
-
-
-def mark(snapshot: Snapshot) -> str:
-    """Return in words how a sweep ended, ``""`` while it goes on.
-
-    Examples
-    --------
-    >>> from toolkit.views.snapshot import Counts, Snapshot, StageState
-    >>> fit = StageState(name="fit", counts=Counts(done=98, failed=2))
-    >>> mark(Snapshot(at=0, state="done", stages=(fit,)))
-    'finished, 2 of 100 runs failed'
-    """
-    if not snapshot.is_ended:
-        return ""
-    counts = snapshot.counts
-    to_go = f"with {_runs(counts.pending)} to go"
-    said = {
-        "cancelled": f"stopped {to_go}",
-        "error": f"ended by an error {to_go}",
-        "idle": f"not running, {_runs(counts.pending)} to go",
-        "interrupted": f"interrupted {to_go}: the process that ran it has died",
-    }.get(snapshot.state)
-    if said is not None:
-        return said
-    if not (counts.failed or counts.blocked):
-        return "finished, all runs are done"
-    failed = f"{counts.failed:,} of {counts.total:,} runs failed" if counts.failed else ""
-    blocked = f"{counts.blocked:,} blocked by runs that failed" if counts.blocked else ""
-    return "finished, " + ", ".join(filter(None, (failed, blocked)))
-
-
 class _Drawing:
     """Makes the lines, none longer than ``width``."""
 
@@ -188,7 +129,7 @@ class _Drawing:
     def sign(self, snapshot: Snapshot) -> str:
         """Return the sign of the state of a sweep."""
         has_failed = snapshot.counts.failed or snapshot.counts.blocked
-        sign, plain = ("!", "!") if _is_over(snapshot) and has_failed else _SIGNS[snapshot.state]
+        sign, plain = ("!", "!") if is_over(snapshot) and has_failed else _SIGNS[snapshot.state]
         return plain if self._ascii else sign
 
     def title(self, snapshot: Snapshot) -> list["Text"]:
@@ -203,7 +144,7 @@ class _Drawing:
         made.stylize(f"bold {_state_style(snapshot)}".strip(), 0, len(head))
         lines = [made]
         if snapshot.message:
-            lines.append(self.text(f"  {_one_line(snapshot.message)}"))
+            lines.append(self.text(f"  {one_line(snapshot.message)}"))
         return lines
 
     def stages(self, snapshot: Snapshot) -> list["Text"]:
@@ -235,8 +176,8 @@ class _Drawing:
 
         cells = _cells([_amount(counts, part.name) for part in _PARTS], width)
         bar = Text(no_wrap=True)
-        for part, many in zip(_PARTS, cells, strict=True):
-            bar.append((part.plain if self._ascii else part.sign) * many, part.color or "dim")
+        for part, length in zip(_PARTS, cells, strict=True):
+            bar.append((part.plain if self._ascii else part.sign) * length, part.color or "dim")
         return bar
 
     def _said(self, stage: StageState) -> list[tuple[str, str]]:
@@ -255,7 +196,7 @@ class _Drawing:
         items.sort(key=lambda item: item[0].name == "running")  # of those that are pending
         said = [(words, part.color) for part, words in items]
         if stage.rate and stage.counts.pending:
-            said.append((_rate(stage.rate), ""))
+            said.append((rate_text(stage.rate), ""))
         if stage.seconds is not None:
             said.append((f"{duration(stage.seconds)} a run", "dim"))
         return said
@@ -271,9 +212,9 @@ class _Drawing:
         if snapshot.to_spend is not None and snapshot.counts.pending:
             items.append((f"about {snapshot.to_spend} to come", ""))
         if snapshot.workers and not snapshot.is_ended:
-            many = len(snapshot.workers)
+            workers = len(snapshot.workers)
             threads = sum(each.threads for each in snapshot.workers)
-            items.append((f"{_many(many, 'worker')}, {_many(threads, 'thread')}", ""))
+            items.append((f"{many(workers, 'worker')}, {many(threads, 'thread')}", ""))
         return self.wrapped(items)
 
     def tiers(self, snapshot: Snapshot) -> list["Text"]:
@@ -300,7 +241,7 @@ class _Drawing:
         for each in tiers:
             if each.waits:
                 lines.append(
-                    self.text(f"  {each.name or 'workers'}: {_one_line(each.waits)}", "italic")
+                    self.text(f"  {each.name or 'workers'}: {one_line(each.waits)}", "italic")
                 )
         return lines
 
@@ -311,7 +252,7 @@ class _Drawing:
             return []
         kinds = max(snapshot.n_failure_kinds, len(snapshot.failures))
         failed = snapshot.counts.failed
-        heading = f"{_runs(failed)} failed in {_many(kinds, 'way')}"
+        heading = f"{runs_text(failed)} failed in {many(kinds, 'way')}"
         lines = [self.text(heading, _BAD)]
         several = len(snapshot.stages) > 1
         rows = []
@@ -321,18 +262,18 @@ class _Drawing:
             rows.append(
                 [f"{each.count:,}", *([each.stage] if several else []), error, place, each.message]
             )
-        wide = [max(len(_one_line(row[at])) for row in rows) for at in range(len(rows[0]) - 1)]
+        wide = [max(len(one_line(row[at])) for row in rows) for at in range(len(rows[0]) - 1)]
         most = max(self._width // 4, 8)
         for row in rows:
-            cells = [_one_line(row[0]).rjust(wide[0])]
+            cells = [one_line(row[0]).rjust(wide[0])]
             for cell, size in zip(row[1:-1], wide[1:], strict=True):
                 size = min(size, most)
                 cut = self.text(cell)
                 cut.truncate(size, overflow="crop" if self._ascii else "ellipsis", pad=True)
                 cells.append(cut.plain)
-            lines.append(self.text("  " + "  ".join([*filter(None, cells), _one_line(row[-1])])))
+            lines.append(self.text("  " + "  ".join([*filter(None, cells), one_line(row[-1])])))
         if kinds > len(groups):
-            lines.append(self.text(f"  and {_many(kinds - len(groups), 'more way')}", "dim"))
+            lines.append(self.text(f"  and {many(kinds - len(groups), 'more way')}", "dim"))
         return lines
 
     def slowest(self, snapshot: Snapshot) -> list["Text"]:
@@ -350,7 +291,7 @@ class _Drawing:
         """Return aligned columns, the first of them texts, as many of them as fit."""
         lines = [""] * (1 + len(columns[0][1]))
         for at, (head, cells) in enumerate(columns):
-            words = [_one_line(each) for each in (head, *cells)]
+            words = [one_line(each) for each in (head, *cells)]
             size = min(max(map(len, words)), max(self._width // 4, 12))
             if at and len(lines[0]) + 2 + size > self._width:
                 break
@@ -411,36 +352,13 @@ def _percent(counts: Counts) -> str:
     return f"{100 if not counts.pending else min(math.floor(share), 99)} %"
 
 
-def _rate(rate: float) -> str:
-    for factor, unit in ((1, "s"), (60, "min"), (3600, "h")):
-        if rate * factor >= 1 or unit == "h":
-            return f"{amount(rate * factor)} runs/{unit}"
-    raise AssertionError
-
-
 def _hours(hours: float | None) -> str:
     return "?" if hours is None else amount(hours)
-
-
-def _many(count: int, what: str) -> str:
-    return f"{count:,} {what}" if count == 1 else f"{count:,} {what}s"
-
-
-def _runs(count: int) -> str:
-    return _many(count, "run")
 
 
 def _label(value: Any) -> str:
     words = f"{value:.6g}" if isinstance(value, float) else str(value)
     return words if len(words) <= 40 else f"{words[:38]} …"
-
-
-def _one_line(words: object) -> str:
-    return " ".join(str(words).split())
-
-
-def _is_over(snapshot: Snapshot) -> bool:
-    return snapshot.state == "done"
 
 
 def _state_style(snapshot: Snapshot) -> str:
@@ -452,7 +370,7 @@ def _state_style(snapshot: Snapshot) -> str:
 def _mark_style(snapshot: Snapshot) -> str:
     if snapshot.state == "idle":
         return "bold"
-    if not _is_over(snapshot):
+    if not is_over(snapshot):
         return _BAD
     has_failed = snapshot.counts.failed or snapshot.counts.blocked
     return _WARY if has_failed else _GOOD

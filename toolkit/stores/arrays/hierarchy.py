@@ -3,6 +3,7 @@
 import json
 import math
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -201,16 +202,13 @@ class Hierarchy:
         values = self._empty(
             key, (len(ids), *inner), object if array.dtype is None else array.dtype
         )
-        numbers = ids // array.chunk[0]
-        order = np.argsort(numbers, kind="stable")
-        cuts = np.flatnonzero(np.diff(numbers[order])) + 1
-        for rows in np.split(order, cuts) if len(ids) else []:
-            number = int(numbers[rows[0]])
+        length = array.chunk[0]
+        for number, rows in _by_chunk(ids // length):
             chunk = self.read_chunk(key, number)
             if chunk is None:
                 values[rows] = self.fill(key)
             else:
-                values[rows] = _cut(chunk[ids[rows] - number * array.chunk[0]], inner)
+                values[rows] = _cut(chunk[ids[rows] - number * length], inner)
         return values
 
     def _empty(self, key: str, shape: tuple[int, ...], dtype: npt.DTypeLike) -> Array:
@@ -333,6 +331,18 @@ def _numbers(array: Stored, names: Iterable[str]) -> list[int]:
             if chunk_key(array, n) == f"{array.key}/{name}":
                 found.append(n)
     return found
+
+
+def _by_chunk(numbers: npt.NDArray[np.int64]) -> Iterator[tuple[int, Any]]:
+    """Yield each number of a chunk with the rows that lie in it: a slice where numbers ascend."""
+    steps = np.diff(numbers)
+    order = None if (steps >= 0).all() else np.argsort(numbers, kind="stable")
+    if order is not None:
+        steps = np.diff(numbers[order])
+    bounds = [0, *(np.flatnonzero(steps) + 1).tolist(), len(numbers)] if len(numbers) else []
+    for first, last in pairwise(bounds):
+        rows = slice(first, last) if order is None else order[first:last]
+        yield int(numbers[first if order is None else order[first]]), rows
 
 
 def _cut(values: Array, inner: tuple[int, ...]) -> Array:

@@ -7,6 +7,7 @@ from weakref import ref
 from toolkit.views.dashboard import panels
 from toolkit.views.dashboard.board import Board, Posted, View, without_values
 from toolkit.views.dashboard.map_figure import STATES, MapFigure
+from toolkit.views.dashboard.theme import follow_theme
 
 TITLE = "Sweep"
 _EVERY_MS = 1000
@@ -16,7 +17,15 @@ _NEWEST = "newest"
 _TEMPLATE = """
 {% block postamble %}
 <style>
-  body { background: #fff; color: #1a1a1a; }
+  :root { color-scheme: light dark; --tk-ground: #fff; --tk-text: #1a1a1a; --tk-dim: #555;
+    --tk-line: #ccc; --tk-pre: #f6f6f6; --tk-pending: #ddd; --tk-edge: rgba(0,0,0,.25);
+    --tk-sign: #b34700; }
+  @media (prefers-color-scheme: dark) {
+    :root { --tk-ground: #181818; --tk-text: #e4e4e4; --tk-dim: #aaa; --tk-line: #555;
+      --tk-pre: #262626; --tk-pending: #4a4a4a; --tk-edge: rgba(255,255,255,.35);
+      --tk-sign: #f07f2e; }
+  }
+  html, body { background: var(--tk-ground); color: var(--tk-text); }
   main { max-width: 1500px; margin: 0 auto; padding: 12px 18px 24px; display: grid; gap: 14px 28px;
     grid-template-columns: repeat(2, minmax(0, 1fr)); }
   main > div { min-width: 0; }
@@ -71,6 +80,7 @@ class _Page:
         self._view = models.Select(title="Maps over", options=[], value="")
         for choice in (self._sweep, self._view):
             choice.width = 300
+            choice.stylesheets = [models.InlineStyleSheet(css=_CHOICE)]
             choice.on_change("value", self._chose)
         choices = models.Row(self._sweep, self._view, name="choices", styles={"flex-wrap": "wrap"})
         self._failures = models.Column(name="failures", sizing_mode="stretch_width")
@@ -84,6 +94,7 @@ class _Page:
             document.add_root(root)
         document.title = TITLE
         document.template = _TEMPLATE
+        follow_theme(document, [each.figure for each in self._maps])
 
     def update(self) -> None:
         """Show what is on the board now."""
@@ -231,11 +242,19 @@ class _FailureSlot:
         _write(self.text, panels.failure(group, is_closed=is_closed))
 
 
+_CHOICE = """
+:host { color: var(--tk-text); }
+.bk-input { background-color: var(--tk-ground); color: var(--tk-text);
+  border-color: var(--tk-line); }
+select:not([multiple]).bk-input { appearance: auto; background-image: none; padding-right: 6px; }
+"""
+
 _BUTTON = """
 .bk-btn { text-align: left; white-space: normal; font-size: 14px; border: 0; border-radius: 0;
-  border-bottom: 1px solid #ddd; background: none; padding: 4px 0; color: #1a1a1a; }
-.bk-btn::before { content: "▸ "; color: #B34700; }
-.bk-btn.bk-active { background: none; box-shadow: none; color: #1a1a1a; }
+  border-bottom: 1px solid var(--tk-line); background: none; padding: 4px 0;
+  color: var(--tk-text); }
+.bk-btn::before { content: "▸ "; color: var(--tk-sign); }
+.bk-btn.bk-active { background: none; box-shadow: none; color: var(--tk-text); }
 .bk-btn.bk-active::before { content: "▾ "; }
 """
 

@@ -18,32 +18,36 @@ COLORS = {
     "skipped": "#FFFFFF",
 }
 
+# Of two states whose color is that of nothing yet, as the page has it: light or dark.
+_OF_THEME = {"pending": "var(--tk-pending)", "skipped": "var(--tk-ground)"}
+
 CSS = """
-:host { font: 14px/1.45 system-ui, "Noto Sans", "DejaVu Sans", sans-serif; color: #1a1a1a; }
+:host { font: 14px/1.45 system-ui, "Noto Sans", "DejaVu Sans", sans-serif; color: var(--tk-text); }
 .bk-clearfix { display: block; width: 100%; min-width: 0; max-width: 100%; }
 h1 { font-size: 20px; font-weight: 600; margin: 0; }
 h2 { font-size: 15px; font-weight: 600; margin: 0 0 4px; }
 h2.more { margin-top: 14px; }
 p { margin: 2px 0; }
 table { border-collapse: collapse; }
-th { font-weight: 500; color: #555; text-align: left; border-bottom: 1px solid #ccc; }
+th { font-weight: 500; color: var(--tk-dim); text-align: left;
+  border-bottom: 1px solid var(--tk-line); }
 th, td { padding: 2px 14px 2px 0; vertical-align: top; }
 td { white-space: nowrap; }
 th:last-child, td:last-child { padding-right: 0; white-space: normal; }
 td.n, th.n { text-align: right; font-variant-numeric: tabular-nums; }
-pre { background: #f6f6f6; padding: 8px; overflow-x: auto; margin: 4px 0; max-height: 24em; }
+pre { background: var(--tk-pre); padding: 8px; overflow-x: auto; margin: 4px 0; max-height: 24em; }
 code, pre { font: 12.5px/1.4 "DejaVu Sans Mono", ui-monospace, monospace; }
-.dim { color: #555; }
+.dim { color: var(--tk-dim); }
 .state { display: inline-block; padding: 0 8px; border-radius: 9px; color: #fff; margin: 0 6px;
   font-size: 13px; }
 .stage { display: grid; grid-template-columns: minmax(5em, 14em) 1fr; gap: 0 12px; margin: 3px 0; }
 .name { overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }
-.bar { display: flex; height: 13px; margin-top: 4px; background: #DDDDDD; border-radius: 2px;
-  overflow: hidden; }
+.bar { display: flex; height: 13px; margin-top: 4px; background: var(--tk-pending);
+  border-radius: 2px; overflow: hidden; }
 .told { grid-column: 2; font-size: 13px; }
 .key { display: inline-block; white-space: nowrap; margin-right: 14px; }
 .swatch { display: inline-block; width: 11px; height: 11px; margin-right: 5px; border-radius: 2px;
-  box-shadow: inset 0 0 0 1px rgba(0,0,0,.25); }
+  box-shadow: inset 0 0 0 1px var(--tk-edge); }
 .wide { overflow-x: auto; }
 """
 
@@ -204,7 +208,7 @@ def labels(found: Mapping[str, Any]) -> str:
 
 def swatch(state: str) -> str:
     """Return a square in the color of a state."""
-    return f"<span class='swatch' style='background:{COLORS[state]}'></span>"
+    return f"<span class='swatch' style='background:{_OF_THEME.get(state, COLORS[state])}'></span>"
 
 
 def legend(states: Iterable[str]) -> str:

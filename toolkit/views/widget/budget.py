@@ -6,9 +6,10 @@ from collections.abc import Callable
 FASTEST = 0.25
 SLOWEST = 30.0
 
-_FREE = 0.008  # seconds of CPU for the first looks
-_OF_TIME = 0.0025
-_OF_CPU = 0.005
+_FREE = 0.001  # seconds of CPU for the first looks
+_OF_TIME = 0.0008
+_OF_CPU = 0.008
+_EARLY = (0.5, 1.0)  # seconds before the first looks at most: a picture is there soon
 _SENDING = 1.5  # what other threads use to send it, as a multiple of what a look costs
 _REMEMBERED = 0.6  # weight of the looks before the last
 
@@ -16,9 +17,9 @@ _REMEMBERED = 0.6  # weight of the looks before the last
 class Budget:
     """Says when the next look may be, so that all looks together take little.
 
-    They may use a quarter of a hundredth of the time, and half a hundredth of the CPU that this
+    They may use less than a thousandth of the time, and less than a hundredth of the CPU that this
     process has used: a driver that is busy has more to give, one that waits is looked at all the
-    same.
+    same. The first looks come soon, whatever they cost, and count: the later ones come later.
 
     Parameters
     ----------
@@ -35,11 +36,13 @@ class Budget:
         self._began, self._cpu_began = clock(), cpu()
         self._spent = 0.0
         self._expected = 0.0
+        self._looks = 0
 
     def note(self, seconds: float) -> None:
         """Note what a look has cost, in seconds of CPU."""
         seconds *= _SENDING
         self._spent += seconds
+        self._looks += 1
         known = self._expected or seconds
         self._expected = _REMEMBERED * known + (1 - _REMEMBERED) * seconds
 
@@ -50,4 +53,5 @@ class Budget:
         granted = _FREE + _OF_TIME * gone + _OF_CPU * used
         grows = _OF_TIME + _OF_CPU * used / gone
         lacking = self._spent + self._expected - granted
-        return min(max(FASTEST, lacking / grows), SLOWEST)
+        longest = _EARLY[self._looks] if self._looks < len(_EARLY) else SLOWEST
+        return min(max(FASTEST, lacking / grows), longest)

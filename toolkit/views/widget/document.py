@@ -116,7 +116,9 @@ def _can(snapshot: Snapshot) -> list[str]:
 def _side(side: Along) -> dict[str, Any]:
     labels = side.labels
     if side.is_number:
-        kind, shown = "number", plain(labels.tolist())
+        kind, shown = "number", labels.tolist()
+        if not np.isfinite(labels).all():
+            shown = plain(shown)
     elif labels.dtype.kind == "M":
         kind = "date"
         shown = labels.astype("datetime64[ms]").astype(np.int64).tolist()

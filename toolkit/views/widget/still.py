@@ -99,7 +99,7 @@ def png(index: npt.NDArray[np.uint8], colors: npt.NDArray[np.uint8]) -> bytes:
         (b"IHDR", struct.pack(">IIBBBBB", wide, tall, 8, 3, 0, 0, 0)),
         (b"PLTE", colors.tobytes()),
         (b"tRNS", 255 * b"\xff" + b"\0"),
-        (b"IDAT", zlib.compress(rows.tobytes(), 3)),
+        (b"IDAT", zlib.compress(rows.tobytes(), 1)),
         (b"IEND", b""),
     )
     found = b"\x89PNG\r\n\x1a\n"
@@ -120,10 +120,14 @@ def colored(picture: Picture) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uin
         index = np.where(there, values, 255).astype(np.uint8)
         return index, colors
     low, high = picture.low or 0.0, picture.high or 0.0
-    share = np.where(there, values, low).astype(np.float64) - low
-    share = share / (high - low) if high > low else np.full_like(share, 0.5)
-    index = np.clip(np.nan_to_num(share) * 253, 0, 253).round().astype(np.uint8)
-    index[~there] = 255
+    if high > low:
+        share = np.subtract(values, low, dtype=np.float64)
+        with np.errstate(invalid="ignore"):  # what is missing
+            share *= 253 / (high - low)
+            index = np.clip(np.rint(share), 0, 253).astype(np.uint8)
+    else:
+        index = np.full(values.shape, 126, np.uint8)
+    np.copyto(index, 255, where=~there)
     if picture.failed is not None:
         index[picture.failed] = 254
     return index, _GRADED

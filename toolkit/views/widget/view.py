@@ -11,7 +11,7 @@ from toolkit.errors import ToolkitError
 from toolkit.views.picture import Along, Picture
 from toolkit.views.pictures import Pictures
 from toolkit.views.snapshot import Snapshot
-from toolkit.views.widget.budget import FASTEST, Budget
+from toolkit.views.widget.budget import Budget
 from toolkit.views.widget.document import (
     dim_documents,
     failure_documents,
@@ -120,6 +120,7 @@ class JobView:
         if self._watched is self.job:
             return
         self._watched = self.job
+        self.job.tell_end(self._wake.set)
         self._thread = threading.Thread(
             target=self._go, args=(self.job,), name="toolkit-widget", daemon=True
         )
@@ -139,12 +140,10 @@ class JobView:
                     still.update(self._still(), raw=True)
 
     def _is_over(self, job: "Job", seconds: float) -> bool:
-        """Wait for the next look, or for a wish; return whether the job has ended."""
-        until = time.monotonic() + seconds
-        while not job.is_finished and (left := until - time.monotonic()) > 0:
-            if self._wake.wait(min(left, FASTEST)):
-                self._wake.clear()
-                break
+        """Wait for the next look, for a wish or for the end; return whether the job has ended."""
+        if not job.is_finished:
+            self._wake.wait(seconds)
+            self._wake.clear()
         return job.is_finished
 
     def _still(self) -> dict[str, str]:

@@ -42,8 +42,7 @@ function timesText(state) {
   if (state.rate && !state.is_ended) parts.push(`${amount(state.rate)} runs/s`);
   if (state.elapsed !== null) parts.push(`${duration(state.elapsed)} elapsed`);
   if (state.left && !state.is_ended) {
-    const [low, high] = [duration(state.left.low), duration(state.left.high)];
-    parts.push(low === high ? `about ${low} left` : `${low} to ${high} left`);
+    parts.push(`${between(state.left.low, state.left.high)} left`);
   }
   if (state.spent && state.spent.core_hours) parts.push(costText(state.spent));
   if (state.to_spend && state.to_spend.core_hours && !state.is_ended) parts.push(`about ${costText(state.to_spend)} to come`);

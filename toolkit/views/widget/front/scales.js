@@ -33,6 +33,25 @@ function duration(seconds) {
   return `${count(hours)} h ${String(minutes % 60).padStart(2, "0")} min`;
 }
 
+// Seconds, the unit, and up to how many of it are said.
+const UNITS = [[1, "s", 90], [60, "min", 90], [3600, "h", 48], [86400, "days", Infinity]];
+
+/** A time that is not known exactly: a range in one unit where that can be, as in terminals. */
+function between(low, high) {
+  const unitOf = (seconds) => UNITS.find(([size, , most]) => seconds < most * size);
+  const figure = (value) =>
+    value >= 0.05 && value < 9.95 ? value.toFixed(1).replace(/\.0$/, "") : count(value);
+  const [size, unit] = unitOf(high);
+  const last = figure(high / size);
+  if (figure(low / size) === last || high <= 1.1 * low) {
+    return `about ${figure((low + high) / 2 / size)} ${unit}`;
+  }
+  if (low < 0.5) return `up to ${last} ${unit}`;
+  const [smaller, name] = unitOf(low);
+  const first = low < size ? `${figure(low / smaller)} ${name}` : figure(low / size);
+  return `${first} to ${last} ${unit}`;
+}
+
 /** Round steps between two numbers, at most so many. */
 function roundSteps(low, high, most) {
   if (!(high > low)) return [low];
