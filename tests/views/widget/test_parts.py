@@ -48,7 +48,8 @@ def test_looks_take_a_hundredth_of_the_cpu_at_most(cost: float, load: float) -> 
         budget.note(cost)
         spent += 1.5 * cost  # with what sending takes
     at_slowest = 1.5 * cost * 600 / SLOWEST
-    assert spent <= max(0.001 + 600 * (0.0008 + 0.008 * load), at_slowest) + 4.5 * cost
+    granted = 0.001 + 600 * (0.0008 + 0.008 * load) + 580 * 0.002
+    assert spent <= max(granted, at_slowest) + 4.5 * cost
     assert spent > 0.0004 * 600, "and it looks all the same"
 
 
@@ -70,7 +71,19 @@ def test_the_first_looks_come_soon_and_dear_ones_are_paid_for_later() -> None:
         budget.note(0.02)
     assert looked[1] <= 1.5
     assert looked[2] - looked[1] > 10
-    assert 1.5 * 0.02 * (len(looked) - 2) <= 300 * (0.0008 + 0.1 * 0.008)
+    assert 1.5 * 0.02 * (len(looked) - 2) <= 300 * (0.0008 + 0.1 * 0.008) + 280 * 0.002
+
+
+def test_a_sweep_that_lasts_is_looked_at_every_other_second() -> None:
+    clock = Clock()
+    budget = Budget(lambda: clock.now, lambda: clock.cpu)
+    looked = []
+    while clock.now < 300:
+        clock.go(budget.pause(), 0.0)
+        looked.append(clock.now)
+        budget.note(0.003)
+    late = [each for each in looked if each > 100]
+    assert 1.0 < (late[-1] - late[0]) / (len(late) - 1) < 2.0
 
 
 def picture(kind: str = "map") -> Picture:

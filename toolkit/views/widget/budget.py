@@ -9,6 +9,7 @@ SLOWEST = 30.0
 _FREE = 0.001  # seconds of CPU for the first looks
 _OF_TIME = 0.0008
 _OF_CPU = 0.008
+_LATER, _OF_LATER = 20.0, 0.002  # seconds after which more of the time may be used
 _EARLY = (0.5, 1.0)  # seconds before the first looks at most: a picture is there soon
 _SENDING = 1.5  # what other threads use to send it, as a multiple of what a look costs
 _REMEMBERED = 0.6  # weight of the looks before the last
@@ -19,7 +20,8 @@ class Budget:
 
     They may use less than a thousandth of the time, and less than a hundredth of the CPU that this
     process has used: a driver that is busy has more to give, one that waits is looked at all the
-    same. The first looks come soon, whatever they cost, and count: the later ones come later.
+    same. The first looks come soon, whatever they cost, and count: the later ones come later. Of a
+    sweep that lasts they may use two thousandths of the time more: somebody watches it.
 
     Parameters
     ----------
@@ -50,8 +52,8 @@ class Budget:
         """Return the seconds until the next look."""
         gone = max(self._clock() - self._began, 1e-3)
         used = self._cpu() - self._cpu_began
-        granted = _FREE + _OF_TIME * gone + _OF_CPU * used
-        grows = _OF_TIME + _OF_CPU * used / gone
+        granted = _FREE + _OF_TIME * gone + _OF_CPU * used + _OF_LATER * max(0.0, gone - _LATER)
+        grows = _OF_TIME + _OF_CPU * used / gone + (_OF_LATER if gone > _LATER else 0.0)
         lacking = self._spent + self._expected - granted
         longest = _EARLY[self._looks] if self._looks < len(_EARLY) else SLOWEST
         return min(max(FASTEST, lacking / grows), longest)
