@@ -107,6 +107,18 @@ def test_a_parameter_that_is_0_is_stepped_up_only():
     np.testing.assert_allclose(weight.grad.numpy(), expected)
 
 
+def test_without_gradients_nothing_is_stepped_aside():
+    runner = one_contact()
+    with torch.no_grad():
+        seen = runner.rollout(3, seeds=[1, 2], estimator="finite_difference")
+    assert runner.stats().runs == 2
+    np.testing.assert_array_equal(
+        seen["infectious"].numpy(), runner.run_batch(3, seeds=[1, 2]).infectious.values
+    )
+    runner.rollout(3, seeds=[1, 2], estimator="finite_difference")
+    assert runner.stats().runs == 6
+
+
 def test_estimators_lie_in_the_bands_that_the_guide_states(capsys):
     runner = Runner(SEIR(random_network(1000, 8), beta=0.04, initial_infected=10), device="cpu")
     found = runner.check_gradient(30, "new_infections", {"beta": 0.04}, seeds=96, relative_step=0.1)

@@ -123,13 +123,16 @@ def _differences(
 
     All are runs of one batch, with common random numbers: a run and its neighbors have one seed.
     They differ by the parameters that were given and require a gradient, else by the model's own.
-    A parameter that is 0 is stepped up only, for it may be one that cannot be below.
+    A parameter that is 0 is stepped up only, for it may be one that cannot be below. Under
+    ``torch.no_grad()`` there is nothing to differ by.
     """
     if not relative_step > 0:
         raise SimulationError(f"relative_step={relative_step:g}: it must be above 0.")
     known = {**dict(runner.model.named_parameters()), **given}
     varied = [each for each, value in given.items() if value.requires_grad]
-    if not varied:
+    if not torch.is_grad_enabled():
+        varied = []
+    elif not varied:
         varied = [each for each, value in known.items() if value.requires_grad]
     n, many = len(seeds), 1 + 2 * len(varied)
     values = {each: known[each].detach().double().cpu().expand(n) for each in known}
