@@ -188,3 +188,40 @@ def test_the_replay_runs_on_slurm(tmp_path) -> None:
         assert abs(found["booked"] - parts) < 1e-6
     assert [row["contender"] for row in rows] == ["toolkit", "two passes"]
     assert "5 runs handed out" in done.stdout
+
+
+_STAND_IN = """
+import json, sys
+print("A banner of the package")
+print(json.dumps({"numpy": sys.argv[1]}), flush=True)
+for line in sys.stdin:
+    beta, seed = line.split()
+    print(json.dumps({"infections": 100 * float(beta) + int(seed)}), flush=True)
+"""
+
+
+def test_another_simulator_is_asked_line_by_line(part, tmp_path) -> None:
+    script = tmp_path / "there.py"
+    script.write_text(_STAND_IN)
+    peer = part("outbreaks").Peer(Path(sys.executable), "starsim", script)
+    assert peer.versions == {"numpy": "starsim"}
+    assert [peer.run(0.5, seed) for seed in (1, 2)] == [{"infections": 51.0}, {"infections": 52.0}]
+    peer.end()
+    script.write_text("raise SystemExit(3)")
+    with pytest.raises(RuntimeError, match="ended with 3"):
+        part("outbreaks").Peer(Path(sys.executable), "starsim", script)
+
+
+def test_beta_is_sought_for_as_many_infections(part) -> None:
+    outbreaks = part("outbreaks")
+    runner = outbreaks.runner_like("covasim", part("simulation").network_of(2000))
+    seen = lambda beta: outbreaks.infections(runner, beta, range(4))  # noqa: E731
+    beta = outbreaks.beta_for(1200.0, seen, 1e-3, 0.2)
+    assert seen(beta) == pytest.approx(1200.0, rel=0.1)
+
+
+def test_costs_by_number_of_agents_are_those_of_a_child_process(part, capfd) -> None:
+    part("outbreaks").by_size(2000, 1)
+    agents, contacts, *_, infected, _ = capfd.readouterr().out.split()
+    assert (agents, contacts) == ("2,000", "23,924")
+    assert float(infected.rstrip("%")) > 5

@@ -27,6 +27,7 @@ STUDIES = {
     "graphs": ("graphs.py",),
     "torch": ("torch_batches.py",),
     "simulation": ("simulation.py",),
+    "outbreaks": ("outbreaks.py",),
     "factorial": ("factorial.py",),
     "scale": ("scale.py",),
     "trees": ("trees.py",),

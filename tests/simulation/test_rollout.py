@@ -93,6 +93,32 @@ def test_finite_differences_are_those_of_runs_with_the_same_seeds():
     np.testing.assert_allclose(beta.grad.numpy(), expected)
 
 
+def test_a_parameter_that_is_0_is_stepped_up_only():
+    layers = [random_network(300, 4, seed, name=name) for seed, name in enumerate(("home", "town"))]
+    runner = Runner(
+        SEIR(ContactNetwork.stacked(layers), beta=0.1, initial_infected=20), device="cpu"
+    )
+    weight = torch.tensor([0.0, 1.0], dtype=torch.float64, requires_grad=True)
+    seen = runner.rollout(20, {"weight_home": weight}, [5, 5], estimator="finite_difference")
+    seen["new_infections"].sum().backward()
+    runs = runner.run_batch(20, {"weight_home": [0.0, 1e-3, 0.95, 1.05]}, [5] * 4)
+    totals = runs.new_infections.sum("step").values
+    expected = [(totals[1] - totals[0]) / 1e-3, (totals[3] - totals[2]) / 0.1]
+    np.testing.assert_allclose(weight.grad.numpy(), expected)
+
+
+def test_without_gradients_nothing_is_stepped_aside():
+    runner = one_contact()
+    with torch.no_grad():
+        seen = runner.rollout(3, seeds=[1, 2], estimator="finite_difference")
+    assert runner.stats().runs == 2
+    np.testing.assert_array_equal(
+        seen["infectious"].numpy(), runner.run_batch(3, seeds=[1, 2]).infectious.values
+    )
+    runner.rollout(3, seeds=[1, 2], estimator="finite_difference")
+    assert runner.stats().runs == 6
+
+
 def test_estimators_lie_in_the_bands_that_the_guide_states(capsys):
     runner = Runner(SEIR(random_network(1000, 8), beta=0.04, initial_infected=10), device="cpu")
     found = runner.check_gradient(30, "new_infections", {"beta": 0.04}, seeds=96, relative_step=0.1)

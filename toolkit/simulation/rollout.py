@@ -123,22 +123,27 @@ def _differences(
 
     All are runs of one batch, with common random numbers: a run and its neighbors have one seed.
     They differ by the parameters that were given and require a gradient, else by the model's own.
+    A parameter that is 0 is stepped up only, for it may be one that cannot be below. Under
+    ``torch.no_grad()`` there is nothing to differ by.
     """
     if not relative_step > 0:
         raise SimulationError(f"relative_step={relative_step:g}: it must be above 0.")
     known = {**dict(runner.model.named_parameters()), **given}
     varied = [each for each, value in given.items() if value.requires_grad]
-    if not varied:
+    if not torch.is_grad_enabled():
+        varied = []
+    elif not varied:
         varied = [each for each, value in known.items() if value.requires_grad]
     n, many = len(seeds), 1 + 2 * len(varied)
     values = {each: known[each].detach().double().cpu().expand(n) for each in known}
     batch = {each: value.repeat(many) for each, value in values.items()}
-    sizes = {}
+    widths = {}
     for at, each in enumerate(varied):
-        size = torch.where(values[each] == 0, _SMALLEST, relative_step * values[each].abs())
-        sizes[each] = size.numpy()
-        batch[each][(1 + 2 * at) * n : (2 + 2 * at) * n] += size
-        batch[each][(2 + 2 * at) * n : (3 + 2 * at) * n] -= size
+        up = torch.where(values[each] == 0, _SMALLEST, relative_step * values[each].abs())
+        down = torch.where(values[each] == 0, 0.0, up)
+        widths[each] = up + down
+        batch[each][(1 + 2 * at) * n : (2 + 2 * at) * n] += up
+        batch[each][(2 + 2 * at) * n : (3 + 2 * at) * n] -= down
     whole = {
         each: value.numpy().astype(np.int64)
         if not known[each].dtype.is_floating_point
@@ -150,7 +155,7 @@ def _differences(
     seen = torch.from_numpy(np.stack([arrays[each].astype(np.float64) for each in names]))
     parts = seen.reshape(len(names), steps, many, n)
     slopes = [
-        (parts[:, :, 1 + 2 * at] - parts[:, :, 2 + 2 * at]) / (2 * torch.from_numpy(sizes[each]))
+        (parts[:, :, 1 + 2 * at] - parts[:, :, 2 + 2 * at]) / widths[each]
         for at, each in enumerate(varied)
     ]
     apply: Any = _Slopes.apply
