@@ -6,6 +6,7 @@ from toolkit.simulation.models import SEIR, SEIRD, SIR
 from toolkit.simulation.network import ContactNetwork
 from toolkit.simulation.neurons import IntegrateAndFire
 from toolkit.simulation.per_agent import per_agent
+from toolkit.simulation.policies import EpidemicPolicy, IsolationPolicy, Policy
 from toolkit.simulation.population import Population
 from toolkit.simulation.predators import LotkaVolterra
 from toolkit.simulation.recording import Record
@@ -17,9 +18,12 @@ __all__ = [
     "SEIRD",
     "SIR",
     "ContactNetwork",
+    "EpidemicPolicy",
     "IntegrateAndFire",
     "Isolation",
+    "IsolationPolicy",
     "LotkaVolterra",
+    "Policy",
     "Population",
     "Record",
     "RunStats",

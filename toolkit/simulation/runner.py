@@ -15,6 +15,7 @@ from toolkit.simulation.given import parameters_of, seeds_of
 from toolkit.simulation.labeling import labelled
 from toolkit.simulation.model import DenseStepper, HasActiveSet, SimulationModel, Stepper
 from toolkit.simulation.per_agent import looped
+from toolkit.simulation.policies import policies_of
 from toolkit.simulation.recording import Record, Recorded, Recorder, records_of
 from toolkit.simulation.run_stats import RunStats
 from toolkit.simulation.step_draws import StepDraws
@@ -79,6 +80,9 @@ class Runner:
         self.device = worker_device() if device == "auto" else torch.device(device)
         self.model = model.to(self.device)
         is_able = isinstance(model, HasActiveSet) and self.device.type == "cpu"
+        for policy in policies_of(model):
+            policy.note_shapes()
+            is_able = False  # they look at all agents
         if mode == "active" and not is_able:
             raise SimulationError(
                 f"{type(model).__name__} on {self.device} has no active set: pass mode='dense'."
@@ -123,8 +127,9 @@ class Runner:
         SimulationError
             If a name is not a parameter of the model, or a number is out of its range.
         """
+        sizes = {name: each.ndim for name, each in self.model.named_parameters()}
         for name, value in (params or {}).items():
-            if np.ndim(value):
+            if np.ndim(value) > sizes.get(name, 0):
                 raise SimulationError(
                     f"params[{name!r}] has shape {np.shape(value)}: run() takes one number. "
                     "run_batch() takes one for each run."
@@ -167,7 +172,9 @@ class Runner:
         """
         found, given, chosen = self._run(steps, params, seeds, record)
         begun = time.perf_counter()
-        runs = labelled(found, given, chosen, steps)
+        numbers = dict(self.model.named_parameters())
+        labels = {name: each for name, each in given.items() if not numbers[name].ndim}
+        runs = labelled(found, labels, chosen, steps)
         self._spent("label", begun)
         return runs
 
@@ -296,7 +303,7 @@ class Runner:
         if not isinstance(steps, int) or steps < 1:
             raise SimulationError(f"steps={steps!r}: give a whole number from 1 on.")
         found = parameters_of(self.model, params or {}, self.device)
-        return found, seeds_of(seeds, found)
+        return found, seeds_of(seeds, self._varied(found))
 
     def as_stage(
         self,
@@ -350,7 +357,7 @@ class Runner:
         parts = []
         for first in range(0, n_runs, at_once):
             some = slice(first, first + at_once)
-            values = {name: each if each.ndim == 0 else each[some] for name, each in given.items()}
+            values = given | {name: each[some] for name, each in self._varied(given).items()}
             seeds_there = torch.from_numpy(chosen[some]).to(self.device)
             with torch.no_grad():
                 parts.append(
@@ -399,6 +406,11 @@ class Runner:
         self._stats.pulled += getattr(stepper, "pulled", 0)
         self._stats.dense += steps * isinstance(stepper, DenseStepper)
         return recorder.end()
+
+    def _varied(self, given: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Return the parameters that have one value for each run."""
+        own = dict(self.model.named_parameters())
+        return {name: each for name, each in given.items() if each.ndim > own[name].ndim}
 
     def _stepper(self, state: Any) -> Stepper:
         if self._is_active and isinstance(self.model, HasActiveSet):
