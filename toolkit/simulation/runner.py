@@ -1,9 +1,10 @@
 """Runs simulation models: one run, or many with other parameters and seeds in one call."""
 
+import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import torch
@@ -12,13 +13,14 @@ from torch import Tensor
 
 from toolkit.errors import SimulationError
 from toolkit.simulation.given import parameters_of, seeds_of
-from toolkit.simulation.labeling import labelled
+from toolkit.simulation.labeling import labelled, labels_of
 from toolkit.simulation.model import DenseStepper, HasActiveSet, SimulationModel, Stepper
 from toolkit.simulation.per_agent import looped
 from toolkit.simulation.policies import policies_of
 from toolkit.simulation.recording import Record, Recorded, Recorder, records_of
 from toolkit.simulation.run_stats import RunStats
 from toolkit.simulation.step_draws import StepDraws
+from toolkit.simulation.streaming import RunStore, StreamedRecorder
 from toolkit.simulation.validation import FIRST_STEPS, Validation
 from toolkit.stages.torch_batch import device as worker_device
 
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
 
     from toolkit.resources import Resources
     from toolkit.stages.stage import Stage
+
+AnyRecorder = TypeVar("AnyRecorder", Recorder, StreamedRecorder)
 
 _CELLS_AT_ONCE = 2**26  # agents times runs that are stepped together
 
@@ -103,6 +107,7 @@ class Runner:
         seed: int = 0,
         *,
         record: "Sequence[str | Record] | str | Record | None" = None,
+        store: "str | os.PathLike[str] | None" = None,
     ) -> "xr.Dataset":
         """Return one run.
 
@@ -114,7 +119,7 @@ class Runner:
             By name, in place of the model's own: one number each.
         seed
             Of all random numbers.
-        record
+        record, store
             As for :meth:`run_batch`.
 
         Returns
@@ -134,7 +139,7 @@ class Runner:
                     f"params[{name!r}] has shape {np.shape(value)}: run() takes one number. "
                     "run_batch() takes one for each run."
                 )
-        runs = self.run_batch(steps, params, seeds=[seed], record=record)
+        runs = self.run_batch(steps, params, seeds=[seed], record=record, store=store)
         return runs.isel(run=0).drop_vars("run")
 
     def run_batch(
@@ -144,6 +149,7 @@ class Runner:
         seeds: ArrayLike | None = None,
         *,
         record: "Sequence[str | Record] | str | Record | None" = None,
+        store: "str | os.PathLike[str] | None" = None,
     ) -> "xr.Dataset":
         """Return many runs, each the same bits as alone.
 
@@ -158,23 +164,30 @@ class Runner:
         record
             Which observables and fields of the state, by name or as a :class:`Record`, which says
             how often and in which type; None: all observables in each step.
+        store
+            A new folder, into which records are written as zarr arrays while the runs go on: memory
+            does not grow with the number of steps. None: records are kept in memory.
 
         Returns
         -------
         xr.Dataset
             What was recorded, with the dims ``step`` and ``run``, and ``agent`` where it is a field
-            of the state; parameters and seeds are coords along ``run``.
+            of the state; parameters and seeds are coords along ``run``. Of a store values are
+            read as they are asked for.
 
         Raises
         ------
         SimulationError
             If a name is not a parameter of the model, lengths differ, or a number is out of range.
         """
-        found, given, chosen = self._run(steps, params, seeds, record)
-        begun = time.perf_counter()
+        given, chosen = self.given(steps, params, seeds)
         numbers = dict(self.model.named_parameters())
-        labels = {name: each for name, each in given.items() if not numbers[name].ndim}
-        runs = labelled(found, labels, chosen, steps)
+        named = {name: each for name, each in given.items() if not numbers[name].ndim}
+        if store is not None:
+            return self._streamed(steps, given, chosen, record, os.fspath(store), named)
+        found = self._run(steps, given, chosen, record)
+        begun = time.perf_counter()
+        runs = labelled(found, named, chosen, steps)
         self._spent("label", begun)
         return runs
 
@@ -185,7 +198,7 @@ class Runner:
         seeds: ArrayLike | None = None,
     ) -> dict[str, NDArray[Any]]:
         """Return what :meth:`run_batch` does as arrays ``(steps, n_runs)``, without labels."""
-        found = self._run(steps, params, seeds, None)[0]
+        found = self._run(steps, *self.given(steps, params, seeds), None)
         return {name: each.values for name, each in found.items()}
 
     def rollout(
@@ -340,43 +353,77 @@ class Runner:
         return as_stage(self, steps, name=name, observe=observe, resources=resources)
 
     def _run(
-        self,
-        steps: int,
-        params: Mapping[str, ArrayLike] | None,
-        seeds: ArrayLike | None,
-        record: Any,
-    ) -> tuple[dict[str, Recorded], dict[str, Tensor], NDArray[np.int64]]:
-        """Return what is recorded, and the parameters and seeds of the runs."""
+        self, steps: int, given: Mapping[str, Tensor], seeds: NDArray[np.int64], record: Any
+    ) -> dict[str, Recorded]:
+        """Return what is recorded of runs."""
         wanted = records_of(record)
-        given, chosen = self.given(steps, params, seeds)
-        n_runs = len(chosen)
-        self._stats = RunStats(device=str(self.device), steps=steps, runs=n_runs)
-        self._stats.agent_steps = steps * n_runs * self.model.n_agents
-        before = looped()
-        at_once = max(1, _CELLS_AT_ONCE // max(1, self.model.n_agents))
-        parts = []
-        for first in range(0, n_runs, at_once):
-            some = slice(first, first + at_once)
-            values = given | {name: each[some] for name, each in self._varied(given).items()}
-            seeds_there = torch.from_numpy(chosen[some]).to(self.device)
-            with torch.no_grad():
-                parts.append(
-                    torch.func.functional_call(
-                        self.model, values, (self._play, steps, seeds_there, wanted)
-                    )
-                )
-        self._stats.looped = looped() - before
-        found = {
+        parts = [
+            kept.end()
+            for kept in self._played(steps, given, seeds, lambda _: Recorder(steps, wanted))
+        ]
+        return {
             name: replace(
                 each, values=np.concatenate([part[name].values for part in parts], axis=-1)
             )
             for name, each in parts[0].items()
         }
-        return found, given, chosen
 
-    def _play(
-        self, steps: int, seeds: Tensor, wanted: tuple[Record, ...] | None
-    ) -> dict[str, Recorded]:
+    def _streamed(
+        self,
+        steps: int,
+        given: Mapping[str, Tensor],
+        seeds: NDArray[np.int64],
+        record: Any,
+        path: str,
+        named: Mapping[str, Tensor],
+    ) -> "xr.Dataset":
+        """Return what is recorded of runs, read from the store into which it was written."""
+        import xarray as xr
+
+        wanted = records_of(record)
+        labels = labels_of(named, seeds)
+        stream = RunStore(path, steps, labels, runs_at_once=self._at_once)
+        try:
+            for _ in self._played(steps, given, seeds, lambda part: stream.part(part, wanted)):
+                pass
+            stream.finish()
+        finally:
+            stream.stop()
+        self._stats.seconds["write"] = stream.seconds
+        found: xr.Dataset = xr.open_zarr(path, chunks=None, consolidated=False)
+        found.attrs.clear()
+        return found
+
+    @property
+    def _at_once(self) -> int:
+        """How many runs are stepped together."""
+        return max(1, _CELLS_AT_ONCE // max(1, self.model.n_agents))
+
+    def _played(
+        self,
+        steps: int,
+        given: Mapping[str, Tensor],
+        seeds: NDArray[np.int64],
+        recorder_of: Callable[[int], AnyRecorder],
+    ) -> Iterator[AnyRecorder]:
+        """Run some runs after the other; yield what has recorded them."""
+        n_runs = len(seeds)
+        self._stats = RunStats(device=str(self.device), steps=steps, runs=n_runs)
+        self._stats.agent_steps = steps * n_runs * self.model.n_agents
+        before = looped()
+        for first in range(0, n_runs, self._at_once):
+            some = slice(first, first + self._at_once)
+            values = {**given, **{name: each[some] for name, each in self._varied(given).items()}}
+            seeds_there = torch.from_numpy(seeds[some]).to(self.device)
+            recorder = recorder_of(first // self._at_once)
+            with torch.no_grad():
+                torch.func.functional_call(
+                    self.model, values, (self._play, steps, seeds_there, recorder)
+                )
+            yield recorder
+        self._stats.looped = looped() - before
+
+    def _play(self, steps: int, seeds: Tensor, recorder: AnyRecorder) -> None:
         """Run with the parameters that are in the model now."""
         self.model.check()
         most = getattr(self.model, "most_steps", steps)
@@ -389,7 +436,6 @@ class Runner:
         rng = StepDraws(seeds)
         stepper = self._stepper(self.model.initial_state(rng))
         begun = self._spent("init", begun)
-        recorder = Recorder(steps, wanted)
         watch = Validation(type(self.model).__name__, stepper.state, len(seeds))
         in_steps = 0.0
         for t in range(steps):
@@ -405,7 +451,6 @@ class Runner:
         self._stats.pushed += getattr(stepper, "pushed", 0)
         self._stats.pulled += getattr(stepper, "pulled", 0)
         self._stats.dense += steps * isinstance(stepper, DenseStepper)
-        return recorder.end()
 
     def _varied(self, given: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Return the parameters that have one value for each run."""
