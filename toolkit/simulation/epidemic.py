@@ -183,7 +183,7 @@ class Epidemic(SimulationModel):
     def layer_weights(self) -> list[Tensor]:
         """What multiplies beta in each layer; of several layers, parameters ``weight_<layer>``."""
         if not self._weight_names:
-            return [self.beta.new_tensor(weight) for weight in self.network.weights]
+            return [self.beta.new_full((), weight) for weight in self.network.weights]
         return [getattr(self, name) for name in self._weight_names]
 
     @property
@@ -241,12 +241,12 @@ class Epidemic(SimulationModel):
     def step(self, state: EpidemicState, t: int, rng: "StepDraws") -> EpidemicState:
         """Return the state after a step: transitions, interventions, transmission."""
         stage, until = self._moved(state.stage, state.until, t, rng)
-        if self.vaccination is not None and t >= self.vaccination.start:
+        if self.vaccination is not None and _may_have_begun(t, self.vaccination.start):
             is_now = (stage == SUSCEPTIBLE) & (self.vaccination_steps(rng) == t)
             stage = torch.where(is_now, self.codes["vaccinated"], stage)
-        if self.isolation is not None and t >= self.isolation.start:
+        if self.isolation is not None and _may_have_begun(t, self.isolation.start):
             is_found = rng.uniform("isolation", self.n_agents) < self.isolation.detection
-            is_found &= stage == self.infectious
+            is_found = is_found & (stage == self.infectious) & (t >= self.isolation.start)
             stage = torch.where(is_found, self.codes["isolated"], stage)
         if self.policy is not None:
             now = self.policy.act(self, EpidemicState(stage, until, state.new_infections), t, rng)
@@ -369,6 +369,11 @@ class Epidemic(SimulationModel):
         runs = torch.arange(rng.n_runs, device=rng.device).expand(tries, -1)
         is_first[drawn[is_chosen], runs[is_chosen]] = True
         return is_first
+
+
+def _may_have_begun(t: "int | Tensor", start: int) -> bool:
+    """Whether something that begins at a step may act; a step on the device is not asked."""
+    return isinstance(t, Tensor) or t >= start
 
 
 def whole(number: object) -> nn.Parameter:

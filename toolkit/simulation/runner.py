@@ -4,6 +4,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -12,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from toolkit.errors import SimulationError
+from toolkit.simulation.capture import CapturedStepper, cuda_graph
 from toolkit.simulation.given import parameters_of, seeds_of
 from toolkit.simulation.labeling import labelled, labels_of
 from toolkit.simulation.model import DenseStepper, HasActiveSet, SimulationModel, Stepper
@@ -53,6 +55,9 @@ class Runner:
     validate
         Look at the first steps: that shapes and types of the state stay as they are, and that
         numbers are finite.
+    capture
+        ``"on"``: capture a step as a CUDA graph and replay it, for it is the launches of its many
+        kernels that take the time; ``"auto"``: on a GPU, where the model can; ``"off"``: never.
 
     Raises
     ------
@@ -78,9 +83,11 @@ class Runner:
         mode: str = "auto",
         contacts: str = "auto",
         validate: bool = True,
+        capture: str = "auto",
     ) -> None:
         _check_word("mode", mode, ("auto", "active", "dense"))
         _check_word("contacts", contacts, ("auto", "push", "pull"))
+        _check_word("capture", capture, ("auto", "on", "off"))
         self.device = worker_device() if device == "auto" else torch.device(device)
         self.model = model.to(self.device)
         is_able = isinstance(model, HasActiveSet) and self.device.type == "cpu"
@@ -93,7 +100,12 @@ class Runner:
             )
         self._is_active = is_able and mode != "dense"
         self.way = {"mode": mode, "contacts": contacts}
+        if capture == "on" and self.device.type != "cuda":
+            raise SimulationError(
+                f"capture='on' needs a GPU that has CUDA graphs; this is {self.device}."
+            )
         self._contacts, self._validates = contacts, validate
+        self._capture = capture
         self._stats = RunStats(device=str(self.device))
 
     def stats(self) -> RunStats:
@@ -446,11 +458,13 @@ class Runner:
             if self._validates and t < FIRST_STEPS:
                 watch.look(t, stepper.state, seen)
             recorder.note(t, seen, stepper.state)
+        watch.end()
         self._stats.seconds["step"] = self._stats.seconds.get("step", 0.0) + in_steps
         self._spent("record", begun + in_steps)
         self._stats.pushed += getattr(stepper, "pushed", 0)
         self._stats.pulled += getattr(stepper, "pulled", 0)
-        self._stats.dense += steps * isinstance(stepper, DenseStepper)
+        self._stats.replayed += getattr(stepper, "replayed", 0)
+        self._stats.dense += steps * isinstance(stepper, DenseStepper | CapturedStepper)
 
     def _varied(self, given: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Return the parameters that have one value for each run."""
@@ -460,6 +474,9 @@ class Runner:
     def _stepper(self, state: Any) -> Stepper:
         if self._is_active and isinstance(self.model, HasActiveSet):
             return self.model.stepper(state, 0, self._contacts)
+        if self.device.type == "cuda" and self._capture != "off":
+            capture = partial(cuda_graph, device=self.device)
+            return CapturedStepper(self.model, state, capture, must=self._capture == "on")
         return DenseStepper(self.model, state)
 
     def _spent(self, phase: str, since: float) -> float:

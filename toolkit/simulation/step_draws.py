@@ -24,10 +24,10 @@ class StepDraws:
     seeds
         Of the runs, int64, shape ``(n_runs,)``.
     step
-        From 0 on.
+        From 0 on; a tensor of no dims where a step is captured once for all.
     """
 
-    def __init__(self, seeds: Tensor, step: int = 0) -> None:
+    def __init__(self, seeds: Tensor, step: "int | Tensor" = 0) -> None:
         self.seeds, self.step = seeds, step
         self._draws = Draws(seeds)
         self._rows = Draws(seeds.numpy()) if seeds.device.type == "cpu" else None
@@ -42,7 +42,7 @@ class StepDraws:
         """Where the numbers are made."""
         return self.seeds.device
 
-    def at(self, step: int) -> "StepDraws":
+    def at(self, step: "int | Tensor") -> "StepDraws":
         """Return the numbers of another step."""
         other = StepDraws.__new__(StepDraws)
         other.seeds, other.step = self.seeds, step
@@ -69,10 +69,12 @@ class StepDraws:
         if isinstance(agents, int):
             agents = torch.arange(agents, device=self.device)
         if self._rows is not None:  # numpy goes through pieces that the cache holds
-            places = (np.int64(self.step), agents.numpy()[:, None])
+            places = (np.int64(int(self.step)), agents.numpy()[:, None])
             made = getattr(self._rows, kind)(stream, at=places)
             return torch.from_numpy(np.ascontiguousarray(made))
-        step = torch.tensor(self.step, device=self.device)
+        step = self.step
+        if not isinstance(step, Tensor):  # filled on the device: copied from here, it would wait
+            step = torch.full((), step, dtype=torch.int64, device=self.device)
         found: Tensor = getattr(self._draws, kind)(stream, at=(step, agents[:, None]))
         return found
 
