@@ -63,7 +63,8 @@ class Elders(IsolationPolicy):
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
 def test_a_run_has_the_same_bits_alone_and_in_any_batch(dtype):
     policy = IsolationPolicy(perceptron(), compute_dtype=dtype, tolerance=0.1)
-    runner = Runner(model_of(policy), device="cpu")
+    # 397: a product over all runs at once rounds some rows otherwise than one over 397.
+    runner = Runner(model_of(policy, n=397), device="cpu")
     varied = {"beta": [0.05, 0.12, 0.2, 0.12, 0.3], "infectious_steps": [7, 1, 7, 12, 3]}
     seeds = [9, 4, 2**62, 4, 0]
     batch = runner.run_batch(40, varied, seeds)

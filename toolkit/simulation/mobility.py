@@ -183,7 +183,7 @@ class MobilitySEIR(SimulationModel):
         """Return all agents susceptible but for those that are infectious from the start."""
         shape = self.n_agents, rng.n_runs
         if hasattr(self, "initial_infected"):
-            rank = rng.uniform("initial", self.n_agents).argsort(0).argsort(0)
+            rank = rng.uniform("initial", self.n_agents).argsort(dim=0, stable=True).argsort(dim=0)
             is_first = rank < self.initial_infected
         else:
             is_first = torch.zeros(shape, dtype=torch.bool, device=rng.device)

@@ -1,7 +1,7 @@
 """Policies: modules that observe agents, decide for each of them, and change the state."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -118,9 +118,9 @@ class Policy(nn.Module, ABC):
             self._check(t, seen, drawn, chances)
         return self.transition(model, state, acts, t)
 
-    def forward(self, *observed: Tensor) -> Tensor:
-        """Decide."""
-        return self.decide(*observed)
+    def forward(self, body: Any, *arguments: Any) -> Any:
+        """Call a function while ``torch.func.functional_call`` has put other parameters in."""
+        return body(*arguments)
 
     def note_shapes(self) -> None:
         """Remember how many dims each parameter has, before runs bring one value each."""
@@ -137,13 +137,22 @@ class Policy(nn.Module, ABC):
         }
         varied = {name for name, n in self._n_dims.items() if values[name].ndim > n}
         spread = [each.to(dtype).expand(shape) for each in seen]
-        columns = []
+
+        def decided(runs: Iterable[int]) -> list[Tensor]:
+            return [
+                self._column(self.decide(*(each[:, run].contiguous() for each in spread)), shape[0])
+                for run in runs
+            ]
+
         with _one_thread(spread[0].device):
+            if not varied:
+                columns = torch.func.functional_call(self, values, (decided, range(shape[1])))
+                return torch.stack(columns, 1)
+            columns = []
             for run in range(shape[1]):
                 own = {name: each[run] if name in varied else each for name, each in values.items()}
-                given = tuple(each[:, run].contiguous() for each in spread)
-                columns.append(self._column(torch.func.functional_call(self, own, given), shape[0]))
-        return torch.stack(columns, 1)
+                columns += torch.func.functional_call(self, own, (decided, [run]))
+            return torch.stack(columns, 1)
 
     def _column(self, found: Tensor, n_agents: int) -> Tensor:
         if found.shape not in ((n_agents,), (n_agents, 1)):

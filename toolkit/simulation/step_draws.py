@@ -8,6 +8,8 @@ from torch import Tensor
 from toolkit.simulation.compiled import kernels
 from toolkit.stages.draws_by_counter import Draws, stream_word
 
+_COMPILED_FROM = 2**13  # draws at once, below which numba is not loaded for them
+
 Floats = NDArray[np.float64]
 Ids = NDArray[np.int64]
 
@@ -68,6 +70,11 @@ class StepDraws:
     def _drawn(self, kind: str, stream: str, agents: Tensor | int) -> Tensor:
         if isinstance(agents, int):
             agents = torch.arange(agents, device=self.device)
+        n = len(agents) * self.n_runs
+        if self._rows is not None and kind == "uniform" and n >= _COMPILED_FROM:
+            found = self._compiled(stream, agents.numpy().astype(np.int64, copy=False))
+            if found is not None:
+                return found
         if self._rows is not None:  # numpy goes through pieces that the cache holds
             places = (np.int64(int(self.step)), agents.numpy()[:, None])
             made = getattr(self._rows, kind)(stream, at=places)
@@ -75,8 +82,20 @@ class StepDraws:
         step = self.step
         if not isinstance(step, Tensor):  # filled on the device: copied from here, it would wait
             step = torch.full((), step, dtype=torch.int64, device=self.device)
-        found: Tensor = getattr(self._draws, kind)(stream, at=(step, agents[:, None]))
-        return found
+        drawn: Tensor = getattr(self._draws, kind)(stream, at=(step, agents[:, None]))
+        return drawn
+
+    def _compiled(self, stream: str, agents: Ids) -> Tensor | None:
+        """Return the floats of all runs by the compiled loop, None where there is none."""
+        compiled = kernels()
+        if compiled is None:
+            return None
+        seeds, one, word = self.seeds.numpy(), np.zeros(0, np.int64), stream_word(stream)
+        found = np.empty((len(agents), self.n_runs))
+        for run in range(self.n_runs):
+            some = seeds[run : run + 1]
+            found[:, run] = compiled.uniform(some, one, agents, int(self.step), word)
+        return torch.from_numpy(found)
 
     def each(self, stream: str, agents: Ids, runs: Ids | None) -> Floats:
         """Return one float for each pair of an agent and a run, on the CPU.
