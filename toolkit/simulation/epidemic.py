@@ -14,6 +14,7 @@ from toolkit.simulation.interventions import Isolation, Vaccination
 from toolkit.simulation.model import SimulationModel
 from toolkit.simulation.network import ContactNetwork
 from toolkit.simulation.outbreak import Outbreak
+from toolkit.simulation.policies import Policy
 from toolkit.simulation.soft_epidemic import SoftEpidemic
 from toolkit.simulation.transmission import GONE, NEVER
 
@@ -94,7 +95,8 @@ class Epidemic(SimulationModel):
     susceptibility
         By group: what ``beta`` is multiplied by; None: 1.
     vaccination, isolation
-        What is done; None: nothing.
+        What is done; None: nothing. Isolation may be a
+        :class:`~toolkit.simulation.policies.Policy`, which is held as ``policy``.
 
     Raises
     ------
@@ -115,7 +117,7 @@ class Epidemic(SimulationModel):
         group: ArrayLike | None = None,
         susceptibility: Sequence[float] | None = None,
         vaccination: Vaccination | None = None,
-        isolation: Isolation | None = None,
+        isolation: Isolation | Policy | None = None,
     ) -> None:
         super().__init__()
         self.network = network
@@ -127,7 +129,9 @@ class Epidemic(SimulationModel):
                 self._weight_names.append(f"weight_{name.replace('.', '_')}")
                 value = nn.Parameter(torch.tensor(weight, dtype=torch.float64))
                 self.register_parameter(self._weight_names[-1], value)
-        self.vaccination, self.isolation = vaccination, isolation
+        self.policy = isolation if isinstance(isolation, Policy) else None
+        self.vaccination = vaccination
+        self.isolation = None if isinstance(isolation, Policy) else isolation
         self.compartments = _with(self.compartments, vaccination, isolation)
         self.codes = {each.name: code for code, each in enumerate(self.compartments)}
         groups = _groups(group, self.n_agents)
@@ -179,7 +183,7 @@ class Epidemic(SimulationModel):
     def layer_weights(self) -> list[Tensor]:
         """What multiplies beta in each layer; of several layers, parameters ``weight_<layer>``."""
         if not self._weight_names:
-            return [self.beta.new_tensor(weight) for weight in self.network.weights]
+            return [self.beta.new_full((), weight) for weight in self.network.weights]
         return [getattr(self, name) for name in self._weight_names]
 
     @property
@@ -237,13 +241,16 @@ class Epidemic(SimulationModel):
     def step(self, state: EpidemicState, t: int, rng: "StepDraws") -> EpidemicState:
         """Return the state after a step: transitions, interventions, transmission."""
         stage, until = self._moved(state.stage, state.until, t, rng)
-        if self.vaccination is not None and t >= self.vaccination.start:
+        if self.vaccination is not None and _may_have_begun(t, self.vaccination.start):
             is_now = (stage == SUSCEPTIBLE) & (self.vaccination_steps(rng) == t)
             stage = torch.where(is_now, self.codes["vaccinated"], stage)
-        if self.isolation is not None and t >= self.isolation.start:
+        if self.isolation is not None and _may_have_begun(t, self.isolation.start):
             is_found = rng.uniform("isolation", self.n_agents) < self.isolation.detection
-            is_found &= stage == self.infectious
+            is_found = is_found & (stage == self.infectious) & (t >= self.isolation.start)
             stage = torch.where(is_found, self.codes["isolated"], stage)
+        if self.policy is not None:
+            now = self.policy.act(self, EpidemicState(stage, until, state.new_infections), t, rng)
+            stage, until = now.stage, now.until
         p = self.risk(stage == self.infectious, stage)
         is_new = self._is_susceptible(stage) & (rng.uniform("infection", self.n_agents) < p)
         stage = torch.where(is_new, self.first, stage)
@@ -364,6 +371,11 @@ class Epidemic(SimulationModel):
         return is_first
 
 
+def _may_have_begun(t: "int | Tensor", start: int) -> bool:
+    """Whether something that begins at a step may act; a step on the device is not asked."""
+    return isinstance(t, Tensor) or t >= start
+
+
 def whole(number: object) -> nn.Parameter:
     """Return a whole number as a parameter.
 
@@ -412,7 +424,7 @@ def check_between(name: str, given: Tensor, low: float, high: float) -> None:
 def _with(
     compartments: tuple[Compartment, ...],
     vaccination: Vaccination | None,
-    isolation: Isolation | None,
+    isolation: Isolation | Policy | None,
 ) -> tuple[Compartment, ...]:
     """Return compartments with those that interventions add."""
     found = list(compartments)

@@ -20,7 +20,8 @@ def parameters_of(
     Raises
     ------
     SimulationError
-        If the model has none of a name, or a value is not one finite number, or one for each run.
+        If the model has none of a name, a number is not finite, or a value has not the shape of
+        the parameter, with the runs in front where it is one for each.
     """
     known = dict(model.named_parameters())
     found = {}
@@ -32,10 +33,10 @@ def parameters_of(
             )
         own = known[name]
         each = value if isinstance(value, Tensor) else torch.as_tensor(np.asarray(value))
-        if each.ndim > 1:
+        if tuple(each.shape) != tuple(own.shape) and tuple(each.shape[1:]) != tuple(own.shape):
+            what = "one number" if not own.ndim else f"shape {tuple(own.shape)}"
             raise SimulationError(
-                f"params[{name!r}] has shape {tuple(each.shape)}: give one number, or one for "
-                "each run."
+                f"params[{name!r}] has shape {tuple(each.shape)}: give {what}, or one for each run."
             )
         if not own.dtype.is_floating_point and each.dtype.is_floating_point:
             raise SimulationError(f"params[{name!r}] is of {each.dtype}: give whole numbers.")
@@ -46,15 +47,17 @@ def parameters_of(
     return found
 
 
-def seeds_of(seeds: ArrayLike | None, given: Mapping[str, Tensor]) -> NDArray[np.int64]:
+def seeds_of(seeds: ArrayLike | None, varied: Mapping[str, Tensor]) -> NDArray[np.int64]:
     """Return a seed for each run: 0, 1, 2, … where none are given.
+
+    ``varied`` are the parameters that have one value for each run.
 
     Raises
     ------
     SimulationError
         If lengths differ, or there is no run.
     """
-    lengths = {name: len(each) for name, each in given.items() if each.ndim}
+    lengths = {name: len(each) for name, each in varied.items()}
     if seeds is not None:
         array = np.asarray(seeds)
         if array.ndim != 1 or array.dtype.kind not in "iu":

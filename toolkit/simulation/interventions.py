@@ -37,6 +37,9 @@ class Vaccination:
 class Isolation:
     """Finds infectious agents by tests and isolates them: they infect nobody from that step on.
 
+    All are found with one probability. Where it depends on what an agent knows, pass an
+    :class:`~toolkit.simulation.policies.IsolationPolicy` in its place.
+
     Parameters
     ----------
     detection

@@ -25,11 +25,9 @@ def labelled(
     """
     import xarray as xr
 
-    n_runs = len(seeds)
-    coords: dict[str, Any] = {"run": np.arange(n_runs), "seed": ("run", seeds)}
-    for name, value in params.items():
-        each = value.detach().cpu().numpy()
-        coords[name] = ("run", np.broadcast_to(each, n_runs).copy())
+    coords: dict[str, Any] = {
+        name: ("run", each) for name, each in labels_of(params, seeds).items()
+    }
     variables = {}
     for name, recorded in found.items():
         dim = "step" if recorded.every == 1 else f"step_every_{recorded.every}"
@@ -37,3 +35,11 @@ def labelled(
         dims = (dim, "run") if recorded.values.ndim == 2 else (dim, "agent", "run")
         variables[name] = (dims, recorded.values)
     return xr.Dataset(variables, coords=coords)
+
+
+def labels_of(params: Mapping[str, Tensor], seeds: NDArray[np.int64]) -> dict[str, NDArray[Any]]:
+    """Return the labels of runs: their numbers, seeds and parameters."""
+    found: dict[str, NDArray[Any]] = {"run": np.arange(len(seeds)), "seed": seeds}
+    for name, value in params.items():
+        found[name] = np.broadcast_to(value.detach().cpu().numpy(), len(seeds)).copy()
+    return found

@@ -28,7 +28,9 @@ class SimulationModel(nn.Module, ABC):
     run dim of the state. What is fixed are buffers, which move with the model to its device.
 
     ``step`` is pure: it returns a new state and changes nothing, reads no value back to the host,
-    and draws from ``rng`` alone.
+    and draws from ``rng`` alone. Where a step is captured for a GPU, ``t`` is a tensor of no dims:
+    ``if t >= start`` has to be an operation on tensors there, such as ``mask & (t >= start)``, else
+    the model is stepped without a capture.
     """
 
     n_agents: int

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from toolkit.simulation.epidemic import Compartment, Epidemic, by_group, check_between, whole
 from toolkit.simulation.interventions import Isolation, Vaccination
 from toolkit.simulation.network import ContactNetwork
+from toolkit.simulation.policies import Policy
 
 
 class SIR(Epidemic):
@@ -47,7 +48,7 @@ class SIR(Epidemic):
         group: ArrayLike | None = None,
         susceptibility: Sequence[float] | None = None,
         vaccination: Vaccination | None = None,
-        isolation: Isolation | None = None,
+        isolation: Isolation | Policy | None = None,
     ) -> None:
         super().__init__(
             network,
@@ -102,7 +103,7 @@ class SEIR(Epidemic):
         group: ArrayLike | None = None,
         susceptibility: Sequence[float] | None = None,
         vaccination: Vaccination | None = None,
-        isolation: Isolation | None = None,
+        isolation: Isolation | Policy | None = None,
     ) -> None:
         super().__init__(
             network,
@@ -159,7 +160,7 @@ class SEIRD(SEIR):
         group: ArrayLike | None = None,
         susceptibility: Sequence[float] | None = None,
         vaccination: Vaccination | None = None,
-        isolation: Isolation | None = None,
+        isolation: Isolation | Policy | None = None,
     ) -> None:
         super().__init__(
             network,

@@ -256,7 +256,8 @@ class ContactNetwork(nn.Module):
         back = self.reversed()
         met = given[back.columns(layer)]
         ends = back.offsets(layer).long()
-        return torch.segment_reduce(met, "sum", offsets=ends, axis=0, initial=0.0)
+        # unsafe: offsets are not looked at again, which on a GPU would wait for it.
+        return torch.segment_reduce(met, "sum", offsets=ends, axis=0, initial=0.0, unsafe=True)
 
     def reversed(self) -> "ContactNetwork":
         """Return the network whose contacts go the other way; itself where they go both ways."""

@@ -127,6 +127,7 @@ class IntegrateAndFire(SimulationModel):
                 raise SimulationError(f"{name} must be above {low:g}.")
         if not bool((self.noise >= 0).all()):
             raise SimulationError("noise is a standard deviation: it must be from 0 on.")
+        self._is_noisy = bool((self.noise.detach() > 0).any())  # a step may not ask for it
 
     def initial_state(self, rng: "StepDraws") -> NeuronState:
         """Return potentials spread evenly between rest and threshold."""
@@ -141,7 +142,7 @@ class IntegrateAndFire(SimulationModel):
         decay = torch.exp(-self.dt / self.tau)
         v = self.drive + (state.potential.double() - self.drive) * decay
         v = v + self._received(self._has_spiked(state))
-        if bool((self.noise.detach() > 0).any()):
+        if self._is_noisy:
             size = self.noise * torch.sqrt(1 - decay**2)
             v = v + size * rng.normal("noise", self.n_agents)
         listens = state.wait <= 1  # the step in which it ends counts

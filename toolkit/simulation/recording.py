@@ -94,7 +94,7 @@ class Recorder:
             self._wanted = tuple(Record(name) for name in seen)
         for each in self._wanted:
             if t % each.every == 0:
-                value = seen[each.name] if each.name in seen else _field(each.name, seen, state)
+                value = wanted_of(each.name, seen, state)
                 if each.name not in self._kept:
                     self._kept[each.name] = self._room(each, value)
                 if each.name in self._limits:
@@ -124,20 +124,13 @@ class Recorder:
 
     def _room(self, record: Record, value: Observed) -> Any:
         n = -(-self._steps // record.every)
-        kind = None if record.dtype is None else np.dtype(record.dtype)
-        own = _numpy_dtype(value)
-        if kind is not None and kind.kind in "iu" and own.kind in "iu" and kind != own:
-            limits = np.iinfo(kind)
-            self._limits[record.name] = int(limits.min), int(limits.max)
-        elif kind is not None and kind.kind in "iub" and own.kind == "f":
-            raise SimulationError(
-                f"{record.name!r} is of {own}, and is to be recorded as {kind}, which has no "
-                "fractions."
-            )
+        kind, limits = kept_in(record, value)
+        if limits is not None:
+            self._limits[record.name] = limits
         if isinstance(value, Tensor):
-            dtype = value.dtype if kind is None else torch.from_numpy(np.zeros(0, kind)).dtype
+            dtype = torch.from_numpy(np.zeros(0, kind)).dtype
             return value.new_empty((n, *value.shape), dtype=dtype)
-        return np.empty((n, *value.shape), own if kind is None else kind)
+        return np.empty((n, *value.shape), kind)
 
     def _watch(self, name: str, value: Observed) -> None:
         """Note the least and the greatest, without waiting for the device."""
@@ -148,6 +141,37 @@ class Recorder:
             most = torch.maximum if isinstance(value, Tensor) else np.maximum
             ends = (least(before[0], ends[0]), most(before[1], ends[1]))
         self._worst[name] = ends
+
+
+def wanted_of(name: str, seen: Mapping[str, Observed], state: object) -> Observed:
+    """Return what is to be recorded under a name.
+
+    Raises
+    ------
+    SimulationError
+        If neither the model observes it nor its state has it.
+    """
+    return seen[name] if name in seen else _field(name, seen, state)
+
+
+def kept_in(record: Record, value: Observed) -> "tuple[np.dtype[Any], tuple[int, int] | None]":
+    """Return the type in which something is recorded, and its limits where they have to be watched.
+
+    Raises
+    ------
+    SimulationError
+        If fractions were lost.
+    """
+    kind = None if record.dtype is None else np.dtype(record.dtype)
+    own = _numpy_dtype(value)
+    if kind is not None and kind.kind in "iu" and own.kind in "iu" and kind != own:
+        limits = np.iinfo(kind)
+        return kind, (int(limits.min), int(limits.max))
+    if kind is not None and kind.kind in "iub" and own.kind == "f":
+        raise SimulationError(
+            f"{record.name!r} is of {own}, and is to be recorded as {kind}, which has no fractions."
+        )
+    return own if kind is None else kind, None
 
 
 def _field(name: str, seen: Mapping[str, Observed], state: object) -> Tensor:

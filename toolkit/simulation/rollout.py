@@ -11,6 +11,7 @@ from torch.utils.checkpoint import checkpoint
 
 from toolkit.errors import SimulationError
 from toolkit.simulation.estimators import SAMPLED, Estimator, check_estimator, estimator
+from toolkit.simulation.policies import policies_of
 from toolkit.simulation.step_draws import StepDraws
 
 if TYPE_CHECKING:
@@ -69,6 +70,11 @@ def rollout(
     if name == "finite_difference":
         return _differences(runner, steps, given, chosen, relative_step)
     model = runner.model
+    if policies_of(model):
+        raise SimulationError(
+            f"{type(model).__name__} has a policy, whose decisions no estimator stands for. Pass "
+            "estimator='finite_difference'."
+        )
     if not isinstance(model, Differentiable):
         raise SimulationError(
             f"{type(model).__name__} has no steps that gradients flow through. Pass "
@@ -128,7 +134,12 @@ def _differences(
     """
     if not relative_step > 0:
         raise SimulationError(f"relative_step={relative_step:g}: it must be above 0.")
-    known = {**dict(runner.model.named_parameters()), **given}
+    own = {name: each for name, each in runner.model.named_parameters() if not each.ndim}
+    if others := sorted(set(given) - set(own)):
+        raise SimulationError(
+            f"{', '.join(others)}: finite differences are taken by parameters that are one number."
+        )
+    known = {**own, **given}
     varied = [each for each, value in given.items() if value.requires_grad]
     if not torch.is_grad_enabled():
         varied = []

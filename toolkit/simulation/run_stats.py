@@ -12,11 +12,14 @@ class RunStats:
     device
         Where.
     seconds
-        By phase: ``init``, ``step``, ``record``, ``label``.
+        By phase: ``init``, ``step``, ``record``, ``label``; of runs that are written to a store
+        ``write``, which goes on beside the steps.
     steps, runs, agent_steps
         How many; ``agent_steps`` is agents times runs times steps.
     pushed, pulled, dense
         Steps that counted contacts from the infectious, to all agents, or stepped all agents.
+    replayed
+        Steps that were replays of a captured one.
     looped
         How many times a rule of one agent was called alone, where vmap could not run it.
     """
@@ -29,4 +32,5 @@ class RunStats:
     pushed: int = 0
     pulled: int = 0
     dense: int = 0
+    replayed: int = 0
     looped: int = 0

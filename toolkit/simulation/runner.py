@@ -1,9 +1,11 @@
 """Runs simulation models: one run, or many with other parameters and seeds in one call."""
 
+import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import torch
@@ -11,13 +13,16 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from toolkit.errors import SimulationError
+from toolkit.simulation.capture import CapturedStepper, cuda_graph
 from toolkit.simulation.given import parameters_of, seeds_of
-from toolkit.simulation.labeling import labelled
+from toolkit.simulation.labeling import labelled, labels_of
 from toolkit.simulation.model import DenseStepper, HasActiveSet, SimulationModel, Stepper
 from toolkit.simulation.per_agent import looped
+from toolkit.simulation.policies import policies_of
 from toolkit.simulation.recording import Record, Recorded, Recorder, records_of
 from toolkit.simulation.run_stats import RunStats
 from toolkit.simulation.step_draws import StepDraws
+from toolkit.simulation.streaming import RunStore, StreamedRecorder
 from toolkit.simulation.validation import FIRST_STEPS, Validation
 from toolkit.stages.torch_batch import device as worker_device
 
@@ -27,6 +32,8 @@ if TYPE_CHECKING:
 
     from toolkit.resources import Resources
     from toolkit.stages.stage import Stage
+
+AnyRecorder = TypeVar("AnyRecorder", Recorder, StreamedRecorder)
 
 _CELLS_AT_ONCE = 2**26  # agents times runs that are stepped together
 
@@ -48,6 +55,9 @@ class Runner:
     validate
         Look at the first steps: that shapes and types of the state stay as they are, and that
         numbers are finite.
+    capture
+        ``"on"``: capture a step as a CUDA graph and replay it, for it is the launches of its many
+        kernels that take the time; ``"auto"``: on a GPU, where the model can; ``"off"``: never.
 
     Raises
     ------
@@ -73,19 +83,29 @@ class Runner:
         mode: str = "auto",
         contacts: str = "auto",
         validate: bool = True,
+        capture: str = "auto",
     ) -> None:
         _check_word("mode", mode, ("auto", "active", "dense"))
         _check_word("contacts", contacts, ("auto", "push", "pull"))
+        _check_word("capture", capture, ("auto", "on", "off"))
         self.device = worker_device() if device == "auto" else torch.device(device)
         self.model = model.to(self.device)
         is_able = isinstance(model, HasActiveSet) and self.device.type == "cpu"
+        for policy in policies_of(model):
+            policy.note_shapes()
+            is_able = False  # they look at all agents
         if mode == "active" and not is_able:
             raise SimulationError(
                 f"{type(model).__name__} on {self.device} has no active set: pass mode='dense'."
             )
         self._is_active = is_able and mode != "dense"
         self.way = {"mode": mode, "contacts": contacts}
+        if capture == "on" and self.device.type != "cuda":
+            raise SimulationError(
+                f"capture='on' needs a GPU that has CUDA graphs; this is {self.device}."
+            )
         self._contacts, self._validates = contacts, validate
+        self._capture = capture
         self._stats = RunStats(device=str(self.device))
 
     def stats(self) -> RunStats:
@@ -99,6 +119,7 @@ class Runner:
         seed: int = 0,
         *,
         record: "Sequence[str | Record] | str | Record | None" = None,
+        store: "str | os.PathLike[str] | None" = None,
     ) -> "xr.Dataset":
         """Return one run.
 
@@ -110,7 +131,7 @@ class Runner:
             By name, in place of the model's own: one number each.
         seed
             Of all random numbers.
-        record
+        record, store
             As for :meth:`run_batch`.
 
         Returns
@@ -123,13 +144,14 @@ class Runner:
         SimulationError
             If a name is not a parameter of the model, or a number is out of its range.
         """
+        sizes = {name: each.ndim for name, each in self.model.named_parameters()}
         for name, value in (params or {}).items():
-            if np.ndim(value):
+            if np.ndim(value) > sizes.get(name, 0):
                 raise SimulationError(
                     f"params[{name!r}] has shape {np.shape(value)}: run() takes one number. "
                     "run_batch() takes one for each run."
                 )
-        runs = self.run_batch(steps, params, seeds=[seed], record=record)
+        runs = self.run_batch(steps, params, seeds=[seed], record=record, store=store)
         return runs.isel(run=0).drop_vars("run")
 
     def run_batch(
@@ -139,6 +161,7 @@ class Runner:
         seeds: ArrayLike | None = None,
         *,
         record: "Sequence[str | Record] | str | Record | None" = None,
+        store: "str | os.PathLike[str] | None" = None,
     ) -> "xr.Dataset":
         """Return many runs, each the same bits as alone.
 
@@ -153,21 +176,30 @@ class Runner:
         record
             Which observables and fields of the state, by name or as a :class:`Record`, which says
             how often and in which type; None: all observables in each step.
+        store
+            A new folder, into which records are written as zarr arrays while the runs go on: memory
+            does not grow with the number of steps. None: records are kept in memory.
 
         Returns
         -------
         xr.Dataset
             What was recorded, with the dims ``step`` and ``run``, and ``agent`` where it is a field
-            of the state; parameters and seeds are coords along ``run``.
+            of the state; parameters and seeds are coords along ``run``. Of a store values are
+            read as they are asked for.
 
         Raises
         ------
         SimulationError
             If a name is not a parameter of the model, lengths differ, or a number is out of range.
         """
-        found, given, chosen = self._run(steps, params, seeds, record)
+        given, chosen = self.given(steps, params, seeds)
+        numbers = dict(self.model.named_parameters())
+        named = {name: each for name, each in given.items() if not numbers[name].ndim}
+        if store is not None:
+            return self._streamed(steps, given, chosen, record, os.fspath(store), named)
+        found = self._run(steps, given, chosen, record)
         begun = time.perf_counter()
-        runs = labelled(found, given, chosen, steps)
+        runs = labelled(found, named, chosen, steps)
         self._spent("label", begun)
         return runs
 
@@ -178,7 +210,7 @@ class Runner:
         seeds: ArrayLike | None = None,
     ) -> dict[str, NDArray[Any]]:
         """Return what :meth:`run_batch` does as arrays ``(steps, n_runs)``, without labels."""
-        found = self._run(steps, params, seeds, None)[0]
+        found = self._run(steps, *self.given(steps, params, seeds), None)
         return {name: each.values for name, each in found.items()}
 
     def rollout(
@@ -296,7 +328,7 @@ class Runner:
         if not isinstance(steps, int) or steps < 1:
             raise SimulationError(f"steps={steps!r}: give a whole number from 1 on.")
         found = parameters_of(self.model, params or {}, self.device)
-        return found, seeds_of(seeds, found)
+        return found, seeds_of(seeds, self._varied(found))
 
     def as_stage(
         self,
@@ -333,43 +365,77 @@ class Runner:
         return as_stage(self, steps, name=name, observe=observe, resources=resources)
 
     def _run(
-        self,
-        steps: int,
-        params: Mapping[str, ArrayLike] | None,
-        seeds: ArrayLike | None,
-        record: Any,
-    ) -> tuple[dict[str, Recorded], dict[str, Tensor], NDArray[np.int64]]:
-        """Return what is recorded, and the parameters and seeds of the runs."""
+        self, steps: int, given: Mapping[str, Tensor], seeds: NDArray[np.int64], record: Any
+    ) -> dict[str, Recorded]:
+        """Return what is recorded of runs."""
         wanted = records_of(record)
-        given, chosen = self.given(steps, params, seeds)
-        n_runs = len(chosen)
-        self._stats = RunStats(device=str(self.device), steps=steps, runs=n_runs)
-        self._stats.agent_steps = steps * n_runs * self.model.n_agents
-        before = looped()
-        at_once = max(1, _CELLS_AT_ONCE // max(1, self.model.n_agents))
-        parts = []
-        for first in range(0, n_runs, at_once):
-            some = slice(first, first + at_once)
-            values = {name: each if each.ndim == 0 else each[some] for name, each in given.items()}
-            seeds_there = torch.from_numpy(chosen[some]).to(self.device)
-            with torch.no_grad():
-                parts.append(
-                    torch.func.functional_call(
-                        self.model, values, (self._play, steps, seeds_there, wanted)
-                    )
-                )
-        self._stats.looped = looped() - before
-        found = {
+        parts = [
+            kept.end()
+            for kept in self._played(steps, given, seeds, lambda _: Recorder(steps, wanted))
+        ]
+        return {
             name: replace(
                 each, values=np.concatenate([part[name].values for part in parts], axis=-1)
             )
             for name, each in parts[0].items()
         }
-        return found, given, chosen
 
-    def _play(
-        self, steps: int, seeds: Tensor, wanted: tuple[Record, ...] | None
-    ) -> dict[str, Recorded]:
+    def _streamed(
+        self,
+        steps: int,
+        given: Mapping[str, Tensor],
+        seeds: NDArray[np.int64],
+        record: Any,
+        path: str,
+        named: Mapping[str, Tensor],
+    ) -> "xr.Dataset":
+        """Return what is recorded of runs, read from the store into which it was written."""
+        import xarray as xr
+
+        wanted = records_of(record)
+        labels = labels_of(named, seeds)
+        stream = RunStore(path, steps, labels, runs_at_once=self._at_once)
+        try:
+            for _ in self._played(steps, given, seeds, lambda part: stream.part(part, wanted)):
+                pass
+            stream.finish()
+        finally:
+            stream.stop()
+        self._stats.seconds["write"] = stream.seconds
+        found: xr.Dataset = xr.open_zarr(path, chunks=None, consolidated=False)
+        found.attrs.clear()
+        return found
+
+    @property
+    def _at_once(self) -> int:
+        """How many runs are stepped together."""
+        return max(1, _CELLS_AT_ONCE // max(1, self.model.n_agents))
+
+    def _played(
+        self,
+        steps: int,
+        given: Mapping[str, Tensor],
+        seeds: NDArray[np.int64],
+        recorder_of: Callable[[int], AnyRecorder],
+    ) -> Iterator[AnyRecorder]:
+        """Run some runs after the other; yield what has recorded them."""
+        n_runs = len(seeds)
+        self._stats = RunStats(device=str(self.device), steps=steps, runs=n_runs)
+        self._stats.agent_steps = steps * n_runs * self.model.n_agents
+        before = looped()
+        for first in range(0, n_runs, self._at_once):
+            some = slice(first, first + self._at_once)
+            values = {**given, **{name: each[some] for name, each in self._varied(given).items()}}
+            seeds_there = torch.from_numpy(seeds[some]).to(self.device)
+            recorder = recorder_of(first // self._at_once)
+            with torch.no_grad():
+                torch.func.functional_call(
+                    self.model, values, (self._play, steps, seeds_there, recorder)
+                )
+            yield recorder
+        self._stats.looped = looped() - before
+
+    def _play(self, steps: int, seeds: Tensor, recorder: AnyRecorder) -> None:
         """Run with the parameters that are in the model now."""
         self.model.check()
         most = getattr(self.model, "most_steps", steps)
@@ -382,7 +448,6 @@ class Runner:
         rng = StepDraws(seeds)
         stepper = self._stepper(self.model.initial_state(rng))
         begun = self._spent("init", begun)
-        recorder = Recorder(steps, wanted)
         watch = Validation(type(self.model).__name__, stepper.state, len(seeds))
         in_steps = 0.0
         for t in range(steps):
@@ -393,16 +458,25 @@ class Runner:
             if self._validates and t < FIRST_STEPS:
                 watch.look(t, stepper.state, seen)
             recorder.note(t, seen, stepper.state)
+        watch.end()
         self._stats.seconds["step"] = self._stats.seconds.get("step", 0.0) + in_steps
         self._spent("record", begun + in_steps)
         self._stats.pushed += getattr(stepper, "pushed", 0)
         self._stats.pulled += getattr(stepper, "pulled", 0)
-        self._stats.dense += steps * isinstance(stepper, DenseStepper)
-        return recorder.end()
+        self._stats.replayed += getattr(stepper, "replayed", 0)
+        self._stats.dense += steps * isinstance(stepper, DenseStepper | CapturedStepper)
+
+    def _varied(self, given: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Return the parameters that have one value for each run."""
+        own = dict(self.model.named_parameters())
+        return {name: each for name, each in given.items() if each.ndim > own[name].ndim}
 
     def _stepper(self, state: Any) -> Stepper:
         if self._is_active and isinstance(self.model, HasActiveSet):
             return self.model.stepper(state, 0, self._contacts)
+        if self.device.type == "cuda" and self._capture != "off":
+            capture = partial(cuda_graph, device=self.device)
+            return CapturedStepper(self.model, state, capture, must=self._capture == "on")
         return DenseStepper(self.model, state)
 
     def _spent(self, phase: str, since: float) -> float:

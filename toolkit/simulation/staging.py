@@ -28,7 +28,7 @@ def as_stage(
     resources: Resources | None = None,
 ) -> Stage:
     """Return a stage that runs a model; see :meth:`Runner.as_stage`."""
-    known = dict(runner.model.named_parameters())
+    known = {name: each for name, each in runner.model.named_parameters() if not each.ndim}
     shown = list(runner.run(1).data_vars)
     chosen = [observe] if isinstance(observe, str) else list(shown if observe is None else observe)
     for each in chosen:

@@ -8,6 +8,8 @@ from torch import Tensor
 from toolkit.simulation.compiled import kernels
 from toolkit.stages.draws_by_counter import Draws, stream_word
 
+_COMPILED_FROM = 2**13  # draws at once, below which numba is not loaded for them
+
 Floats = NDArray[np.float64]
 Ids = NDArray[np.int64]
 
@@ -24,10 +26,10 @@ class StepDraws:
     seeds
         Of the runs, int64, shape ``(n_runs,)``.
     step
-        From 0 on.
+        From 0 on; a tensor of no dims where a step is captured once for all.
     """
 
-    def __init__(self, seeds: Tensor, step: int = 0) -> None:
+    def __init__(self, seeds: Tensor, step: "int | Tensor" = 0) -> None:
         self.seeds, self.step = seeds, step
         self._draws = Draws(seeds)
         self._rows = Draws(seeds.numpy()) if seeds.device.type == "cpu" else None
@@ -42,7 +44,7 @@ class StepDraws:
         """Where the numbers are made."""
         return self.seeds.device
 
-    def at(self, step: int) -> "StepDraws":
+    def at(self, step: "int | Tensor") -> "StepDraws":
         """Return the numbers of another step."""
         other = StepDraws.__new__(StepDraws)
         other.seeds, other.step = self.seeds, step
@@ -68,13 +70,32 @@ class StepDraws:
     def _drawn(self, kind: str, stream: str, agents: Tensor | int) -> Tensor:
         if isinstance(agents, int):
             agents = torch.arange(agents, device=self.device)
+        n = len(agents) * self.n_runs
+        if self._rows is not None and kind == "uniform" and n >= _COMPILED_FROM:
+            found = self._compiled(stream, agents.numpy().astype(np.int64, copy=False))
+            if found is not None:
+                return found
         if self._rows is not None:  # numpy goes through pieces that the cache holds
-            places = (np.int64(self.step), agents.numpy()[:, None])
+            places = (np.int64(int(self.step)), agents.numpy()[:, None])
             made = getattr(self._rows, kind)(stream, at=places)
             return torch.from_numpy(np.ascontiguousarray(made))
-        step = torch.tensor(self.step, device=self.device)
-        found: Tensor = getattr(self._draws, kind)(stream, at=(step, agents[:, None]))
-        return found
+        step = self.step
+        if not isinstance(step, Tensor):  # filled on the device: copied from here, it would wait
+            step = torch.full((), step, dtype=torch.int64, device=self.device)
+        drawn: Tensor = getattr(self._draws, kind)(stream, at=(step, agents[:, None]))
+        return drawn
+
+    def _compiled(self, stream: str, agents: Ids) -> Tensor | None:
+        """Return the floats of all runs by the compiled loop, None where there is none."""
+        compiled = kernels()
+        if compiled is None:
+            return None
+        seeds, one, word = self.seeds.numpy(), np.zeros(0, np.int64), stream_word(stream)
+        found = np.empty((len(agents), self.n_runs))
+        for run in range(self.n_runs):
+            some = seeds[run : run + 1]
+            found[:, run] = compiled.uniform(some, one, agents, int(self.step), word)
+        return torch.from_numpy(found)
 
     def each(self, stream: str, agents: Ids, runs: Ids | None) -> Floats:
         """Return one float for each pair of an agent and a run, on the CPU.

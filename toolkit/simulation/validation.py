@@ -29,6 +29,7 @@ class Validation:
     def __init__(self, model: str, state: object, n_runs: int) -> None:
         self._model, self._n_runs = model, n_runs
         self._known = _forms(state)
+        self._finite: list[tuple[int, str, Tensor]] = []
 
     def look(self, t: int, state: object, seen: Mapping[str, Observed]) -> None:
         """Look at what a step has made.
@@ -55,14 +56,24 @@ class Validation:
                         f"to {after}."
                     )
         for name, value in _tensors(state).items():
-            if value.is_floating_point() and not bool(torch.isfinite(value).all()):
-                raise SimulationError(f"After step {t} of {self._model} {name!r} is not finite.")
+            if not value.is_floating_point():
+                continue
+            self._finite.append((t, name, torch.isfinite(value).all()))
+            if value.device.type == "cpu":
+                self.end()
         for name, observed in seen.items():
             if tuple(observed.shape) != (self._n_runs,):
                 raise SimulationError(
                     f"{self._model} observes {name!r} of shape {tuple(observed.shape)}: it must "
                     f"be one number for each run, ({self._n_runs},)."
                 )
+
+    def end(self) -> None:
+        """Raise SimulationError for a number that was not finite; a GPU is asked only now."""
+        for t, name, is_finite in self._finite:
+            if not bool(is_finite):
+                raise SimulationError(f"After step {t} of {self._model} {name!r} is not finite.")
+        self._finite.clear()
 
 
 def _forms(state: object) -> dict[str, tuple[Any, ...]]:
