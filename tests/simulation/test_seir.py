@@ -94,14 +94,13 @@ def test_each_way_gives_the_same_bits_alone_and_in_any_batch(name):
 
 @pytest.mark.parametrize("name", MODELS)
 def test_numpy_gives_the_bits_of_the_compiled_loops(name, monkeypatch):
-    from toolkit.simulation import step_draws, transmission
+    from toolkit.simulation import compiled as loops
 
-    assert transmission.kernels() is not None, "numba is among what the tests need"
+    assert loops.kernels() is not None, "numba is among what the tests need"
     model = MODELS[name]()
     varied = {"beta": [0.0, 0.05, 0.3], "infectious_steps": [7, 12, 3]}
     compiled = [Runner(model, device="cpu", **way).run_batch(40, varied) for way in WAYS]
-    for module in (step_draws, transmission):
-        monkeypatch.setattr(module, "kernels", lambda: None)
+    monkeypatch.setattr(loops, "kernels", lambda: None)
     for way, found in zip(WAYS, compiled, strict=True):
         assert Runner(model, device="cpu", **way).run_batch(40, varied).identical(found)
         alone = Runner(model, device="cpu", **way).run(

@@ -10,8 +10,9 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
 from toolkit.errors import SimulationError
+from toolkit.simulation.compiled import CompiledOutbreak, is_countable
 from toolkit.simulation.interventions import Isolation, Vaccination
-from toolkit.simulation.model import SimulationModel
+from toolkit.simulation.model import DenseStepper, SimulationModel, Stepper
 from toolkit.simulation.network import ContactNetwork
 from toolkit.simulation.outbreak import Outbreak
 from toolkit.simulation.soft_epidemic import SoftEpidemic
@@ -314,8 +315,16 @@ class Epidemic(SimulationModel):
         lasting = [self.steps_in(code) for code in self.codes.values()]
         return MOST_STEPS - max(int(each.max()) for each in lasting if each is not None)
 
-    def stepper(self, state: EpidemicState, t: int, contacts: str) -> Outbreak:
-        """Return what steps only those with whom something may happen, on the CPU."""
+    def stepper(self, state: EpidemicState, t: int, contacts: str) -> Stepper:
+        """Return what steps only those with whom something may happen, on the CPU.
+
+        A model that has its own ``step`` or ``observe`` is stepped by these.
+        """
+        own = type(self)
+        if own.step is not Epidemic.step or own.observe is not Epidemic.observe:
+            return DenseStepper(self, state)
+        if is_countable(self):
+            return CompiledOutbreak(self, state, contacts=contacts)
         return Outbreak(self, state, t, contacts=contacts)
 
     def _moved(
@@ -337,7 +346,8 @@ class Epidemic(SimulationModel):
             for to, some in ways:
                 stage = torch.where(some, to, stage)
                 steps = self.steps_in(to)
-                ends = GONE if steps is None else (t + steps).to(torch.int16)
+                rests = NEVER if self.compartments[to].is_susceptible else GONE
+                ends = rests if steps is None else (t + steps).to(torch.int16)
                 until = torch.where(some, ends, until)
         return stage, until
 

@@ -1,15 +1,109 @@
-"""The innermost loops of an outbreak, compiled by numba: who meets whom, and who is infected."""
+"""The innermost loops of an outbreak, compiled by numba: many steps of many runs in one call."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit, uint32, uint64
-
-_GONE = -(2**15)  # of who cannot fall ill any more
-_ROOM = 1024  # for who is infected in a step, doubled where they are more
+from numba import njit, uint16, uint32, uint64
 
 # What is compiled cannot be typed for mypy: arguments are arrays, as the docstrings say.
 # Words of Philox4x32-10 are those of toolkit.stages.draws_by_counter: the same bits.
+
+_NEVER = -1  # in until: who can fall ill
+_GONE = -(2**15)  # and who stays where they are
+_BLOCK = 1024  # draws that are made at once
+
+# How many infectious contacts an agent has in the first layer, with two marks.
+_LISTED = 0x4000  # is among those who are drawn for
+_AWAY = 0x8000  # cannot fall ill
+_COUNT = 0x3FFF
+
+MOST_COUNTED = _COUNT - 1  # contacts of an agent in a layer
+AUTO, PUSH, PULL = 0, 1, 2
+PUSHED, PULLED = 1, 2  # bits that say what a step did
+
+
+class Rules(NamedTuple):
+    """What an outbreak goes by; what may differ by run has a run dim, of length 1 where it does not.
+
+    Attributes
+    ----------
+    seeds
+        Of the runs, int64.
+    rows, back
+        By layer: offsets and columns of who is met by each agent, and of who meets it, int32.
+    escape
+        Probability to escape so many contacts, by run, layer, kind and count. Kinds are the groups,
+        then those of the vaccinated.
+    group, n_groups
+        Of each agent, uint8, and how many there are.
+    ill, first
+        The compartment of the infectious, and that of the newly infected.
+    first_steps
+        By run: how many steps after its infection an agent leaves that.
+    lasts
+        By compartment and run: how many steps; -1 for ever.
+    is_open
+        By compartment: whether agents are infected in it.
+    after
+        By compartment: what follows, and what else may follow; -1 for nothing.
+    chance
+        Of the second, by compartment, group and run.
+    after_streams, infection_stream
+        Words of random numbers: by compartment, and of transmission.
+    vaccinated, doses
+        That compartment, -1 for none; first step, share in a step and share in the end.
+    vaccination_stream
+        Its random numbers.
+    isolated, tests
+        That compartment, -1 for none; first step and probability to be found.
+    isolation_stream
+        Its random numbers.
+    contacts
+        ``AUTO``, ``PUSH`` or ``PULL``.
+    pull_above
+        Of the contacts of those who come or leave, from which share of all contacts these are
+        counted anew.
+    """
+
+    seeds: Any
+    rows: Any
+    back: Any
+    escape: Any
+    group: Any
+    n_groups: int
+    ill: int
+    first: int
+    first_steps: Any
+    lasts: Any
+    is_open: Any
+    after: Any
+    chance: Any
+    after_streams: Any
+    infection_stream: int
+    vaccinated: int
+    doses: tuple[float, float, float]
+    vaccination_stream: int
+    isolated: int
+    tests: tuple[float, float]
+    isolation_stream: int
+    contacts: int
+    pull_above: float
+
+
+class _Desk(NamedTuple):
+    """Room for one run at a time: nothing of it outlives a call."""
+
+    met: Any  # by layer and agent: infectious contacts, and marks; uint16
+    listed: Any  # who is drawn for
+    came: Any  # who is infectious since the last count
+    left: Any  # who is so no more
+    ill: Any  # who is infectious; kept where these are tested
+    heads: Any  # by step: the first of those who leave their compartment then
+    following: Any  # by agent: the next of them; -1 for the last
+    dose_heads: Any  # the same for those who are vaccinated
+    dose_following: Any
+    counts: Any  # by compartment: how many are in it
+    words: Any  # draws
 
 
 @njit(inline="always")
@@ -29,269 +123,376 @@ def _word(key: Any, agent: Any, step: Any, stream: Any) -> Any:
     return (uint64(c0) << uint64(21)) | (uint64(c1) >> uint64(11))
 
 
-@njit(inline="always")
-def _words(seed: int, agents: Any, n: int, step: int, stream: int, words: Any) -> None:
-    """Put the draws of the first n agents in one run into words; a loop for vector registers."""
-    key = uint64(seed)
-    for at in range(n):
+@njit
+def _draw(key: Any, agents: Any, step: int, stream: int, words: Any) -> None:
+    """Put the draws of agents into words; a loop for vector registers."""
+    for at in range(len(agents)):
         words[at] = _word(key, agents[at], step, stream)
 
 
 @njit(inline="always")
-def _is_below(word: Any, risk: float) -> Any:
-    """Return whether a draw is below a probability."""
-    return np.float64(word) * 2.0**-53 < risk
+def _unit(word: Any) -> Any:
+    """Return a draw as a number in [0, 1)."""
+    return np.float64(word) * 2.0**-53
 
 
 @njit(cache=True, nogil=True)
-def uniform(seeds: Any, runs: Any, agents: Any, step: int, stream: int) -> Any:
-    """Return a number in [0, 1) for each pair of an agent and a run, float64, shape ``(n,)``.
+def play(
+    stage: Any, until: Any, rules: Any, start: int, steps: int, observed: Any, ways: Any
+) -> None:
+    """Go on by many steps, one run after the other, so that one run stays in a core's cache.
+
+    An agent's infectious contacts are not counted anew in each step: who becomes infectious adds
+    one to each of its contacts, who is so no more takes it away again. Only those who have some are
+    drawn for, and only those whose time is over are moved on.
 
     Parameters
     ----------
-    seeds
-        Of the runs, int64.
-    runs, agents
-        Whole numbers, shape ``(n,)``; ``runs`` of shape ``(0,)`` where there is one run.
-    step, stream
-        Words of 32 bits.
+    stage, until
+        Of each run and agent, shape ``(n_runs, n_agents)``, uint8 and int16: changed in place.
+    rules
+        Those of the outbreak.
+    start, steps
+        The first step, and how many.
+    observed
+        Of shape ``(steps, n_compartments + 1, n_runs)``, int64: is given how many are in each
+        compartment after each step, and how many were infected in it.
+    ways
+        Of shape ``(steps,)``, uint8: is given ``PUSHED`` and ``PULLED`` where a run did so.
     """
-    found = np.empty(len(agents), np.float64)
-    if len(runs) == 0:
-        words = np.empty(len(agents), np.uint64)
-        _words(seeds[0], agents, len(agents), step, stream, words)
-        for at in range(len(agents)):
-            found[at] = np.float64(words[at]) * 2.0**-53
-        return found
-    for at in range(len(agents)):
-        word = _word(uint64(seeds[runs[at]]), agents[at], step, stream)
-        found[at] = np.float64(word) * 2.0**-53
-    return found
-
-
-@njit(cache=True, nogil=True)
-def met(cells: Any, until: Any, offsets: Any, columns: Any) -> Any:
-    """Return who meets somebody infectious, and how many of these.
-
-    ``until``, which is -1 of all who can fall ill and of nobody else, holds the counts meanwhile:
-    no memory is needed for each agent.
-
-    Parameters
-    ----------
-    cells
-        The infectious, ``run * n_agents + agent``, int64.
-    until
-        Of all cells, int16.
-    offsets, columns
-        The contacts of each agent: rows of a sparse matrix, int32.
-
-    Returns
-    -------
-    tuple
-        Cells in any order, int64, and their infectious contacts, int64.
-    """
-    n_agents = len(offsets) - 1
-    agents, ends = _by_run(cells, n_agents, len(until) // n_agents)
-    found = np.empty(_contacts(agents, offsets), np.int64)
-    counts = np.empty(len(found), np.int64)
-    some = np.empty(_most(agents, ends, offsets), np.int32)
-    n = 0
-    for run in range(len(ends) - 1):
-        first = run * n_agents
-        these = agents[ends[run] : ends[run + 1]]
-        touched = _touch(these, first, until, offsets, columns, some)
-        for at in range(touched):
-            cell = first + some[at]
-            found[n] = cell
-            counts[n] = -1 - until[cell]
-            until[cell] = -1
-            n += 1
-    return found[:n], counts[:n]
-
-
-@njit(inline="always")
-def _by_run(cells: Any, n_agents: int, n_runs: int) -> Any:
-    """Return the agents of cells, those of one run together, and where each run begins and ends."""
-    ends = np.zeros(n_runs + 1, np.int64)
-    agents = np.empty(len(cells), np.int32)
-    if n_runs == 1:
-        agents[:] = cells
-        ends[1] = len(cells)
-        return agents, ends
-    for cell in cells:
-        ends[cell // n_agents + 1] += 1
+    n_runs, n = stage.shape
+    n_ill = n if rules.isolated >= 0 else 0
+    n_doses = n if rules.vaccinated >= 0 else 0
+    desk = _Desk(
+        np.empty((len(rules.rows), n), np.uint16),
+        np.empty(n + 1, np.int32),  # one more: what is written there may not count
+        np.empty(n, np.int32),
+        np.empty(n, np.int32),
+        np.empty(n_ill, np.int32),
+        np.empty(steps, np.int32),
+        np.empty(n, np.int32),
+        np.empty(steps, np.int32),
+        np.empty(n_doses, np.int32),
+        np.empty(len(rules.after), np.int64),
+        np.empty(_BLOCK, np.uint64),
+    )
     for run in range(n_runs):
-        ends[run + 1] += ends[run]
-    at = ends[:-1].copy()
-    for cell in cells:
-        run = cell // n_agents
-        agents[at[run]] = cell - run * n_agents
-        at[run] += 1
-    return agents, ends
+        _play_run(stage[run], until[run], rules, run, start, steps, desk, observed, ways)
 
 
-@njit(inline="always")
-def _contacts(agents: Any, offsets: Any) -> Any:
-    """Return how many contacts agents have together."""
-    total = 0
-    for agent in agents:
-        total += offsets[agent + 1] - offsets[agent]
-    return total
-
-
-@njit(inline="always")
-def _most(agents: Any, ends: Any, offsets: Any) -> Any:
-    """Return how many contacts the agents of one run have together at most."""
-    most = 0
-    for run in range(len(ends) - 1):
-        most = max(most, _contacts(agents[ends[run] : ends[run + 1]], offsets))
-    return most
-
-
-@njit(inline="always")
-def _touch(
-    agents: Any,
-    first: int,
+@njit
+def _play_run(
+    stage: Any,
     until: Any,
-    offsets: Any,
-    columns: Any,
-    found: Any,
+    rules: Any,
+    run: int,
+    start: int,
+    steps: int,
+    desk: Any,
+    observed: Any,
+    ways: Any,
+) -> None:
+    """Go on with one run."""
+    key = uint64(rules.seeds[run])
+    n_came = _seat(stage, until, rules, start, steps, desk)
+    n_left = n_listed = n_ill = 0
+    if rules.vaccinated >= 0:
+        _plan_doses(key, rules, start, steps, desk)
+    for at in range(steps):
+        n_came, n_left, n_listed = _move(
+            stage, until, rules, run, start, at, desk, n_came, n_left, n_listed
+        )
+        if rules.vaccinated >= 0:
+            _vaccinate(stage, rules, at, desk)
+        if rules.isolated >= 0:
+            n_ill = _still_ill(stage, rules, desk, n_ill, n_came)
+            if start + at >= rules.tests[0]:
+                n_left = _isolate(key, stage, rules, start + at, desk, n_ill, n_left)
+        if desk.counts[rules.ill] + n_came + n_left > 0:
+            if _pulls(rules, desk, n_came, n_left):
+                ways[at] |= PULLED
+                n_listed = _count_anew(stage, until, rules, desk)
+            else:
+                ways[at] |= PUSHED
+                n_listed = _count_on(rules, desk, n_came, n_left, n_listed)
+        before = desk.counts[rules.first]
+        n_listed, n_came = _infect(key, stage, until, rules, run, start, at, desk, n_listed)
+        n_left = 0
+        for code in range(len(desk.counts)):
+            observed[at, code, run] = desk.counts[code]
+        observed[at, len(desk.counts), run] = desk.counts[rules.first] - before
+
+
+@njit
+def _seat(stage: Any, until: Any, rules: Any, start: int, steps: int, desk: Any) -> Any:
+    """Find once who is where; return how many are infectious."""
+    n = len(stage)
+    first_layer = desk.met[0]
+    for agent in range(n):
+        first_layer[agent] = uint16(0) if until[agent] == _NEVER else uint16(_AWAY)
+    desk.met[1:] = 0
+    desk.heads[:] = -1
+    desk.counts[:] = 0
+    n_came = elsewhere = 0
+    for agent in range(n):
+        code = stage[agent]
+        if code != 0:
+            elsewhere += 1
+            desk.counts[code] += 1
+            if code == rules.ill:
+                desk.came[n_came] = agent
+                n_came += 1
+            if until[agent] >= start:
+                _note(desk, agent, until[agent] - start)
+    desk.counts[0] = n - elsewhere
+    return n_came
+
+
+@njit(inline="always")
+def _note(desk: Any, agent: int, at: int) -> None:
+    """Note that an agent leaves its compartment so many steps after the first, if there is such."""
+    if at < len(desk.heads):
+        desk.following[agent] = desk.heads[at]
+        desk.heads[at] = agent
+
+
+@njit
+def _move(
+    stage: Any,
+    until: Any,
+    rules: Any,
+    run: int,
+    start: int,
+    at: int,
+    desk: Any,
+    n_came: int,
+    n_left: int,
+    n_listed: int,
 ) -> Any:
-    """Put those whom infectious agents of a run meet into found; ``until`` holds their counts."""
-    n = 0
-    for agent in agents:
+    """Make the transitions that are due; return how many came, left, and are drawn for."""
+    key, t = uint64(rules.seeds[run]), start + at
+    agent = desk.heads[at]
+    while agent >= 0:
+        following = desk.following[agent]
+        code = stage[agent]
+        to = rules.after[code, 0]
+        if rules.after[code, 1] >= 0:
+            group = rules.group[agent] if rules.n_groups > 1 else 0
+            chance = rules.chance[code, group, run % rules.chance.shape[2]]
+            if _unit(_word(key, agent, t, rules.after_streams[code])) < chance:
+                to = rules.after[code, 1]
+        stage[agent] = to
+        desk.counts[code] -= 1
+        desk.counts[to] += 1
+        if code == rules.ill:
+            desk.left[n_left] = agent
+            n_left += 1
+        if to == rules.ill:
+            desk.came[n_came] = agent
+            n_came += 1
+        lasts = rules.lasts[to, run % rules.lasts.shape[1]]
+        if lasts >= 0:
+            until[agent] = t + lasts
+            _note(desk, agent, at + lasts)
+        elif rules.is_open[to]:
+            until[agent] = _NEVER
+            desk.met[0, agent] = (desk.met[0, agent] & _COUNT) | _LISTED
+            desk.listed[n_listed] = agent
+            n_listed += 1
+        else:
+            until[agent] = _GONE
+        agent = following
+    return n_came, n_left, n_listed
+
+
+@njit
+def _plan_doses(key: Any, rules: Any, start: int, steps: int, desk: Any) -> None:
+    """Find who is vaccinated in which of the steps."""
+    first, per_step, coverage = rules.doses
+    desk.dose_heads[:] = -1
+    n = len(desk.dose_following)
+    for low in range(0, n, _BLOCK):
+        some = np.arange(low, min(low + _BLOCK, n))
+        _draw(key, some, 0, rules.vaccination_stream, desk.words)
+        for place in range(len(some)):
+            unit = _unit(desk.words[place])
+            at = np.int64(first) + np.int64(unit / per_step) - start
+            if unit < coverage and 0 <= at < steps:
+                desk.dose_following[low + place] = desk.dose_heads[at]
+                desk.dose_heads[at] = low + place
+
+
+@njit
+def _vaccinate(stage: Any, rules: Any, at: int, desk: Any) -> None:
+    agent = desk.dose_heads[at]
+    while agent >= 0:
+        if stage[agent] == 0:
+            stage[agent] = rules.vaccinated
+            desk.counts[0] -= 1
+            desk.counts[rules.vaccinated] += 1
+        agent = desk.dose_following[agent]
+
+
+@njit
+def _still_ill(stage: Any, rules: Any, desk: Any, n_ill: int, n_came: int) -> Any:
+    """Bring the list of the infectious up to date; return its length."""
+    kept = 0
+    for at in range(n_ill):
+        agent = desk.ill[at]
+        desk.ill[kept] = agent
+        kept += stage[agent] == rules.ill
+    desk.ill[kept : kept + n_came] = desk.came[:n_came]
+    return kept + n_came
+
+
+@njit
+def _isolate(key: Any, stage: Any, rules: Any, t: int, desk: Any, n_ill: int, n_left: int) -> Any:
+    """Test the infectious; return how many left."""
+    for low in range(0, n_ill, _BLOCK):
+        some = desk.ill[low : min(low + _BLOCK, n_ill)]
+        _draw(key, some, t, rules.isolation_stream, desk.words)
+        for at in range(len(some)):
+            if _unit(desk.words[at]) < rules.tests[1]:
+                stage[some[at]] = rules.isolated
+                desk.counts[rules.ill] -= 1
+                desk.counts[rules.isolated] += 1
+                desk.left[n_left] = some[at]
+                n_left += 1
+    return n_left
+
+
+@njit
+def _pulls(rules: Any, desk: Any, n_came: int, n_left: int) -> Any:
+    """Return whether contacts are rather counted anew than changed."""
+    if rules.contacts != AUTO:
+        return rules.contacts == PULL
+    work = total = 0
+    for offsets, _ in rules.rows:
+        total += offsets[-1]
+        for at in range(n_came):
+            work += offsets[desk.came[at] + 1] - offsets[desk.came[at]]
+        for at in range(n_left):
+            work += offsets[desk.left[at] + 1] - offsets[desk.left[at]]
+    return work > rules.pull_above * total
+
+
+@njit
+def _count_on(rules: Any, desk: Any, n_came: int, n_left: int, n_listed: int) -> Any:
+    """Add who came and take away who left; return how many are drawn for."""
+    for layer in range(len(rules.rows)):
+        offsets, columns = rules.rows[layer]
+        n_listed = _add(
+            desk.came[:n_came], offsets, columns, desk.met, layer, desk.listed, n_listed
+        )
+        met = desk.met[layer]
+        for at in range(n_left):
+            agent = desk.left[at]
+            for edge in range(offsets[agent], offsets[agent + 1]):
+                met[columns[edge]] -= uint16(1)
+    return n_listed
+
+
+@njit
+def _add(
+    came: Any, offsets: Any, columns: Any, met: Any, layer: int, listed: Any, n_listed: int
+) -> Any:
+    marks, counts = met[0], met[layer]
+    for agent in came:
         for edge in range(offsets[agent], offsets[agent + 1]):
             other = columns[edge]
-            count = until[first + other]
-            if _GONE < count < 0:
-                found[n] = other
-                n += count == -1
-                until[first + other] = count - 1
-    return n
+            mark = marks[other]
+            listed[n_listed] = other
+            n_listed += mark < _LISTED
+            if layer == 0:
+                marks[other] = uint16(mark + 1) | uint16(_LISTED)
+            else:
+                marks[other] = mark | uint16(_LISTED)
+                counts[other] += uint16(1)
+    return n_listed
 
 
-@njit(cache=True, nogil=True)
-def infected_by_push(
-    cells: Any,
-    until: Any,
-    offsets: Any,
-    columns: Any,
-    escape: Any,
-    group: Any,
-    stage: Any,
-    vaccinated: int,
-    n_groups: int,
-    seeds: Any,
-    step: int,
-    stream: int,
-) -> Any:
-    """Return which cells are infected by those that are infectious.
-
-    Parameters
-    ----------
-    cells, until, offsets, columns
-        As for :func:`met`.
-    escape
-        Probability to escape so many contacts: by kind, count and run; of one run where all are
-        alike. Kinds are the groups, then those of the vaccinated.
-    group
-        Of each agent, uint8.
-    stage, vaccinated
-        Of each cell, and which of these it is to be vaccinated; -1 where nobody is.
-    n_groups
-        How many groups there are.
-    seeds, step, stream
-        As for :func:`uniform`.
-    """
-    n_agents = len(offsets) - 1
-    is_alike = escape.shape[2] == 1
-    agents, ends = _by_run(cells, n_agents, len(seeds))
-    met_here = np.empty(_most(agents, ends, offsets), np.int32)
-    words = np.empty(len(met_here), np.uint64)
-    found = np.empty(_ROOM, np.int64)
-    n = 0
-    for run in range(len(seeds)):
-        first = run * n_agents
-        these = agents[ends[run] : ends[run + 1]]
-        touched = _touch(these, first, until, offsets, columns, met_here)
-        _words(seeds[run], met_here, touched, step, stream, words)
-        for at in range(touched):
-            agent = met_here[at]
-            cell = first + agent
-            count = -1 - until[cell]
-            until[cell] = -1
-            kind = np.int64(group[agent]) if n_groups > 1 else 0
-            if vaccinated >= 0 and stage[cell] == vaccinated:
-                kind += n_groups
-            if _is_below(words[at], 1.0 - escape[kind, count, 0 if is_alike else run]):
-                if n == len(found):
-                    found = _doubled(found)
-                found[n] = cell
-                n += 1
-    return found[:n].copy()
-
-
-@njit(inline="always")
-def _doubled(found: Any) -> Any:
-    """Return an array of twice the room, with what is there."""
-    more = np.empty(2 * len(found), np.int64)
-    more[: len(found)] = found
-    return more
-
-
-@njit(cache=True, nogil=True)
-def infected_by_pull(
-    ill: int,
-    until: Any,
-    offsets: Any,
-    columns: Any,
-    escape: Any,
-    group: Any,
-    stage: Any,
-    vaccinated: int,
-    n_groups: int,
-    seeds: Any,
-    step: int,
-    stream: int,
-) -> Any:
-    """Return which cells are infected, by a look at the contacts of all who can fall ill.
-
-    Parameters
-    ----------
-    ill
-        The stage of the infectious.
-    offsets, columns
-        Who has contact with each agent: rows of a sparse matrix, int32.
-    until, escape, group, stage, vaccinated, n_groups, seeds, step, stream
-        As for :func:`infected_by_push`.
-    """
-    n_agents = len(offsets) - 1
-    is_alike = escape.shape[2] == 1
-    met_here, counts = np.empty(n_agents, np.int32), np.empty(n_agents, np.int16)
-    words = np.empty(n_agents, np.uint64)
-    found = np.empty(_ROOM, np.int64)
-    n = 0
-    for run in range(len(seeds)):
-        first = run * n_agents
-        touched = 0
-        for agent in range(n_agents):
-            if until[first + agent] != -1:
-                continue
+@njit
+def _count_anew(stage: Any, until: Any, rules: Any, desk: Any) -> Any:
+    """Have all agents but those who are out of it count; return how many are drawn for."""
+    n_listed = 0
+    for agent in range(len(stage)):
+        if until[agent] == _GONE:
+            continue
+        total = 0
+        for layer in range(len(rules.back)):
+            offsets, columns = rules.back[layer]
             count = 0
             for edge in range(offsets[agent], offsets[agent + 1]):
-                count += stage[first + columns[edge]] == ill
-            met_here[touched] = agent
-            counts[touched] = count
-            touched += count > 0
-        _words(seeds[run], met_here, touched, step, stream, words)
-        for at in range(touched):
-            agent = met_here[at]
-            kind = np.int64(group[agent]) if n_groups > 1 else 0
-            if vaccinated >= 0 and stage[first + agent] == vaccinated:
-                kind += n_groups
-            if _is_below(words[at], 1.0 - escape[kind, counts[at], 0 if is_alike else run]):
-                if n == len(found):
-                    found = _doubled(found)
-                found[n] = first + agent
-                n += 1
-    return found[:n].copy()
+                count += stage[columns[edge]] == rules.ill
+            desk.met[layer, agent] = count
+            total += count
+        if until[agent] != _NEVER:
+            desk.met[0, agent] |= uint16(_AWAY)
+        elif total > 0:
+            desk.met[0, agent] |= uint16(_LISTED)
+            desk.listed[n_listed] = agent
+            n_listed += 1
+    return n_listed
+
+
+@njit
+def _infect(
+    key: Any,
+    stage: Any,
+    until: Any,
+    rules: Any,
+    run: int,
+    start: int,
+    at: int,
+    desk: Any,
+    n_listed: int,
+) -> Any:
+    """Draw for all who have infectious contacts; return how many still have, and how many came."""
+    n_met = _who_are_met(desk, n_listed)
+    t = start + at
+    escape = rules.escape[run % len(rules.escape)]
+    steps = rules.first_steps[run % len(rules.first_steps)]
+    marks = desk.met[0]
+    n_kept = n_came = 0
+    for low in range(0, n_met, _BLOCK):
+        some = desk.listed[low : min(low + _BLOCK, n_met)]
+        _draw(key, some, t, rules.infection_stream, desk.words)
+        for place in range(len(some)):
+            agent = some[place]
+            kind = np.int64(rules.group[agent]) if rules.n_groups > 1 else 0
+            if rules.vaccinated >= 0 and stage[agent] == rules.vaccinated:
+                kind += rules.n_groups
+            escapes = escape[0, kind, marks[agent] & _COUNT]
+            for layer in range(1, len(desk.met)):
+                escapes *= escape[layer, kind, desk.met[layer, agent]]
+            if _unit(desk.words[place]) < 1.0 - escapes:
+                desk.counts[stage[agent]] -= 1
+                desk.counts[rules.first] += 1
+                stage[agent] = rules.first
+                until[agent] = t + steps
+                _note(desk, agent, at + steps)
+                marks[agent] = (marks[agent] & _COUNT) | _AWAY
+                if rules.first == rules.ill:
+                    desk.came[n_came] = agent
+                    n_came += 1
+            else:
+                desk.listed[n_kept] = agent
+                n_kept += 1
+    return n_kept, n_came
+
+
+@njit
+def _who_are_met(desk: Any, n_listed: int) -> Any:
+    """Take those from the list who have no infectious contact; return how many are left."""
+    marks = desk.met[0]
+    n_met = 0
+    for at in range(n_listed):
+        agent = desk.listed[at]
+        total = marks[agent] & _COUNT
+        for layer in range(1, len(desk.met)):
+            total |= desk.met[layer, agent]
+        desk.listed[n_met] = agent
+        n_met += total > 0
+        if total == 0:
+            marks[agent] = 0
+    return n_met

@@ -13,7 +13,13 @@ from torch import Tensor
 from toolkit.errors import SimulationError
 from toolkit.simulation.given import parameters_of, seeds_of
 from toolkit.simulation.labeling import labelled
-from toolkit.simulation.model import DenseStepper, HasActiveSet, SimulationModel, Stepper
+from toolkit.simulation.model import (
+    DenseStepper,
+    HasActiveSet,
+    ManyStepper,
+    SimulationModel,
+    Stepper,
+)
 from toolkit.simulation.per_agent import looped
 from toolkit.simulation.recording import Record, Recorded, Recorder, records_of
 from toolkit.simulation.run_stats import RunStats
@@ -385,14 +391,25 @@ class Runner:
         recorder = Recorder(steps, wanted)
         watch = Validation(type(self.model).__name__, stepper.state, len(seeds))
         in_steps = 0.0
-        for t in range(steps):
-            since = time.perf_counter()
-            stepper.step(t, rng.at(t))
-            in_steps += time.perf_counter() - since
-            seen = stepper.observe(t)
-            if self._validates and t < FIRST_STEPS:
-                watch.look(t, stepper.state, seen)
-            recorder.note(t, seen, stepper.state)
+        if isinstance(stepper, ManyStepper):
+            for start, many in recorder.spans(stepper.observables):
+                since = time.perf_counter()
+                spans = stepper.play(start, many, rng)
+                in_steps += time.perf_counter() - since
+                if self._validates and start < FIRST_STEPS:
+                    watch.look(
+                        start, stepper.state, {name: each[0] for name, each in spans.items()}
+                    )
+                recorder.note_span(start, spans, stepper.state)
+        else:
+            for t in range(steps):
+                since = time.perf_counter()
+                stepper.step(t, rng.at(t))
+                in_steps += time.perf_counter() - since
+                seen = stepper.observe(t)
+                if self._validates and t < FIRST_STEPS:
+                    watch.look(t, stepper.state, seen)
+                recorder.note(t, seen, stepper.state)
         self._stats.seconds["step"] = self._stats.seconds.get("step", 0.0) + in_steps
         self._spent("record", begun + in_steps)
         self._stats.pushed += getattr(stepper, "pushed", 0)

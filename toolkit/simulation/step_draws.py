@@ -5,8 +5,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from toolkit.simulation.compiled import kernels
-from toolkit.stages.draws_by_counter import Draws, stream_word
+from toolkit.stages.draws_by_counter import Draws
 
 Floats = NDArray[np.float64]
 Ids = NDArray[np.int64]
@@ -88,10 +87,6 @@ class StepDraws:
         """
         assert self._rows is not None
         seeds = self._rows.seed
-        if (compiled := kernels()) is not None:
-            which = np.zeros(0, np.int64) if runs is None else runs
-            made: Floats = compiled.uniform(seeds, which, agents, self.step, stream_word(stream))
-            return made
         draws = Draws(seeds if runs is None else seeds[runs])
         found: Floats = draws.uniform(stream, at=(np.int64(self.step), agents))
         return found
