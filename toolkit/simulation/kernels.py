@@ -11,6 +11,7 @@ from numba import njit, uint16, uint32, uint64
 _NEVER = -1  # in until: who can fall ill
 _GONE = -(2**15)  # and who stays where they are
 _BLOCK = 1024  # draws that are made at once
+_ROWS = 256  # contacts of so many agents are fetched at once
 
 # How many infectious contacts an agent has in the first layer, with two marks.
 _LISTED = 0x4000  # is among those who are drawn for
@@ -23,7 +24,7 @@ PUSHED, PULLED = 1, 2  # bits that say what a step did
 
 
 class Rules(NamedTuple):
-    """What an outbreak goes by; what may differ by run has a run dim, of length 1 where it does not.
+    """What an outbreak goes by; what may differ by run has a run dim, else of length 1.
 
     Attributes
     ----------
@@ -103,7 +104,9 @@ class _Desk(NamedTuple):
     dose_heads: Any  # the same for those who are vaccinated
     dose_following: Any
     counts: Any  # by compartment: how many are in it
-    words: Any  # draws
+    agents: Any  # a block of those who are drawn for
+    words: Any  # their draws
+    risks: Any  # and their probabilities of infection
 
 
 @njit(inline="always")
@@ -174,7 +177,9 @@ def play(
         np.empty(steps, np.int32),
         np.empty(n_doses, np.int32),
         np.empty(len(rules.after), np.int64),
+        np.empty(_BLOCK, np.int32),
         np.empty(_BLOCK, np.uint64),
+        np.empty(_BLOCK, np.float64),
     )
     for run in range(n_runs):
         _play_run(stage[run], until[run], rules, run, start, steps, desk, observed, ways)
@@ -194,7 +199,7 @@ def _play_run(
 ) -> None:
     """Go on with one run."""
     key = uint64(rules.seeds[run])
-    n_came = _seat(stage, until, rules, start, steps, desk)
+    n_came = _seat(stage, until, rules, start, desk)
     n_left = n_listed = n_ill = 0
     if rules.vaccinated >= 0:
         _plan_doses(key, rules, start, steps, desk)
@@ -224,7 +229,7 @@ def _play_run(
 
 
 @njit
-def _seat(stage: Any, until: Any, rules: Any, start: int, steps: int, desk: Any) -> Any:
+def _seat(stage: Any, until: Any, rules: Any, start: int, desk: Any) -> Any:
     """Find once who is where; return how many are infectious."""
     n = len(stage)
     first_layer = desk.met[0]
@@ -378,37 +383,79 @@ def _pulls(rules: Any, desk: Any, n_came: int, n_left: int) -> Any:
 
 @njit
 def _count_on(rules: Any, desk: Any, n_came: int, n_left: int, n_listed: int) -> Any:
-    """Add who came and take away who left; return how many are drawn for."""
+    """Add who came and take away who left; return how many are drawn for.
+
+    Those who are out of it for good are counted too, and wrongly after they were left out once:
+    never by so much that their mark is lost.
+    """
+    marks, listed = desk.met[0], desk.listed
     for layer in range(len(rules.rows)):
         offsets, columns = rules.rows[layer]
-        n_listed = _add(
-            desk.came[:n_came], offsets, columns, desk.met, layer, desk.listed, n_listed
-        )
-        met = desk.met[layer]
-        for at in range(n_left):
-            agent = desk.left[at]
-            for edge in range(offsets[agent], offsets[agent + 1]):
-                met[columns[edge]] -= uint16(1)
+        for low in range(0, n_came, _ROWS):
+            came = desk.came[low : min(low + _ROWS, n_came)]
+            n_listed += _fetch(came, offsets, columns)
+            if layer == 0:
+                n_listed = _add(came, offsets, columns, marks, listed, n_listed)
+            else:
+                n_listed = _add_layer(
+                    came, offsets, columns, marks, desk.met[layer], listed, n_listed
+                )
+        for low in range(0, n_left, _ROWS):
+            left = desk.left[low : min(low + _ROWS, n_left)]
+            n_listed += _fetch(left, offsets, columns)
+            _take(left, offsets, columns, desk.met[layer])
     return n_listed
 
 
 @njit
-def _add(
-    came: Any, offsets: Any, columns: Any, met: Any, layer: int, listed: Any, n_listed: int
-) -> Any:
-    marks, counts = met[0], met[layer]
+def _fetch(agents: Any, offsets: Any, columns: Any) -> Any:
+    """Return 0, once the contacts of agents are in the cache.
+
+    Loads that do not wait for each other overlap, which halves the time of a count. So that they
+    are made, the result hangs on them: no contact is below 0.
+    """
+    last = len(columns) - 1
+    found = 0
+    if last >= 0:
+        for agent in agents:
+            found |= columns[min(offsets[agent], last)]
+    return np.int64(found < 0)
+
+
+@njit
+def _add(came: Any, offsets: Any, columns: Any, marks: Any, listed: Any, n_listed: int) -> Any:
+    """Count those who came in the first layer, which has the marks."""
     for agent in came:
-        for edge in range(offsets[agent], offsets[agent + 1]):
-            other = columns[edge]
+        for edge in range(uint32(offsets[agent]), uint32(offsets[agent + 1])):
+            other = uint32(columns[edge])
             mark = marks[other]
-            listed[n_listed] = other
+            marks[other] = uint16(mark + 1) | uint16(_LISTED)
+            listed[uint32(n_listed)] = other
             n_listed += mark < _LISTED
-            if layer == 0:
-                marks[other] = uint16(mark + 1) | uint16(_LISTED)
-            else:
-                marks[other] = mark | uint16(_LISTED)
-                counts[other] += uint16(1)
     return n_listed
+
+
+@njit
+def _add_layer(
+    came: Any, offsets: Any, columns: Any, marks: Any, counts: Any, listed: Any, n_listed: int
+) -> Any:
+    """Count those who came in another layer."""
+    for agent in came:
+        for edge in range(uint32(offsets[agent]), uint32(offsets[agent + 1])):
+            other = uint32(columns[edge])
+            mark = marks[other]
+            counts[other] += uint16(1)
+            marks[other] = mark | uint16(_LISTED)
+            listed[uint32(n_listed)] = other
+            n_listed += mark < _LISTED
+    return n_listed
+
+
+@njit
+def _take(left: Any, offsets: Any, columns: Any, counts: Any) -> None:
+    for agent in left:
+        for edge in range(uint32(offsets[agent]), uint32(offsets[agent + 1])):
+            counts[uint32(columns[edge])] -= uint16(1)
 
 
 @njit
@@ -448,51 +495,60 @@ def _infect(
     n_listed: int,
 ) -> Any:
     """Draw for all who have infectious contacts; return how many still have, and how many came."""
-    n_met = _who_are_met(desk, n_listed)
     t = start + at
     escape = rules.escape[run % len(rules.escape)]
     steps = rules.first_steps[run % len(rules.first_steps)]
-    marks = desk.met[0]
+    agents, words, risks = desk.agents, desk.words, desk.risks
     n_kept = n_came = 0
-    for low in range(0, n_met, _BLOCK):
-        some = desk.listed[low : min(low + _BLOCK, n_met)]
-        _draw(key, some, t, rules.infection_stream, desk.words)
-        for place in range(len(some)):
-            agent = some[place]
-            kind = np.int64(rules.group[agent]) if rules.n_groups > 1 else 0
-            if rules.vaccinated >= 0 and stage[agent] == rules.vaccinated:
-                kind += rules.n_groups
-            escapes = escape[0, kind, marks[agent] & _COUNT]
-            for layer in range(1, len(desk.met)):
-                escapes *= escape[layer, kind, desk.met[layer, agent]]
-            if _unit(desk.words[place]) < 1.0 - escapes:
-                desk.counts[stage[agent]] -= 1
-                desk.counts[rules.first] += 1
-                stage[agent] = rules.first
-                until[agent] = t + steps
-                _note(desk, agent, at + steps)
-                marks[agent] = (marks[agent] & _COUNT) | _AWAY
-                if rules.first == rules.ill:
-                    desk.came[n_came] = agent
-                    n_came += 1
-            else:
+    for low in range(0, n_listed, _BLOCK):
+        some = desk.listed[low : min(low + _BLOCK, n_listed)]
+        n_met = _risks(some, stage, rules, escape, desk.met, agents, risks)
+        _draw(key, agents[:n_met], t, rules.infection_stream, words)
+        for place in range(n_met):
+            agent = agents[place]
+            if _unit(words[place]) >= risks[place]:
                 desk.listed[n_kept] = agent
                 n_kept += 1
+                continue
+            desk.counts[stage[agent]] -= 1
+            desk.counts[rules.first] += 1
+            stage[agent] = rules.first
+            until[agent] = t + steps
+            _note(desk, agent, at + steps)
+            desk.met[0, agent] = (desk.met[0, agent] & _COUNT) | _AWAY
+            if rules.first == rules.ill:
+                desk.came[n_came] = agent
+                n_came += 1
     return n_kept, n_came
 
 
 @njit
-def _who_are_met(desk: Any, n_listed: int) -> Any:
-    """Take those from the list who have no infectious contact; return how many are left."""
-    marks = desk.met[0]
+def _risks(
+    some: Any, stage: Any, rules: Any, escape: Any, met: Any, agents: Any, risks: Any
+) -> Any:
+    """Find who of some has infectious contacts, and the risk; unlist the others."""
+    marks = met[0]
     n_met = 0
-    for at in range(n_listed):
-        agent = desk.listed[at]
-        total = marks[agent] & _COUNT
-        for layer in range(1, len(desk.met)):
-            total |= desk.met[layer, agent]
-        desk.listed[n_met] = agent
-        n_met += total > 0
+    is_simple = len(met) == 1 and rules.n_groups == 1 and rules.vaccinated < 0
+    for agent in some:
+        count = marks[agent] & _COUNT
+        if is_simple:
+            risk = 1.0 - escape[0, 0, count]
+            total = count
+        else:
+            kind = np.int64(rules.group[agent]) if rules.n_groups > 1 else 0
+            if rules.vaccinated >= 0 and stage[agent] == rules.vaccinated:
+                kind += rules.n_groups
+            escapes = escape[0, kind, count]
+            total = count
+            for layer in range(1, len(met)):
+                escapes *= escape[layer, kind, met[layer, agent]]
+                total |= met[layer, agent]
+            risk = 1.0 - escapes
         if total == 0:
             marks[agent] = 0
+        else:
+            agents[n_met] = agent
+            risks[n_met] = risk
+            n_met += 1
     return n_met
