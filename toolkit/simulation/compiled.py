@@ -1,4 +1,4 @@
-"""An outbreak stepped by compiled loops, where numba is installed; without it numpy does the same."""
+"""An outbreak stepped by compiled loops, where numba is installed."""
 
 from collections.abc import Mapping
 from functools import cache
@@ -7,10 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
 
-from toolkit.simulation.transmission import INFECTION, PULL_COST
-from toolkit.stages.draws_by_counter import stream_word
+from toolkit.simulation.outbreak_rules import rules_of
 
 if TYPE_CHECKING:
     from toolkit.simulation.epidemic import Epidemic, EpidemicState
@@ -65,7 +63,7 @@ class CompiledOutbreak:
         self.observables = ("new_infections", *model.codes)
         self.pushed = self.pulled = 0
         self._kernels: Any = kernels()
-        self._rules = rules_of(model, self._kernels, contacts)
+        self._rules = rules_of(model, contacts)
         self._latest: Mapping[str, Counts] = {}
 
     def play(self, start: int, steps: int, rng: "StepDraws") -> dict[str, Counts]:
@@ -95,80 +93,3 @@ def is_countable(model: "Epidemic") -> bool:
     found = kernels()
     most = max(len(each[0]) - 1 for each in model.escapes())
     return found is not None and most <= found.MOST_COUNTED
-
-
-def rules_of(model: "Epidemic", compiled: Any, contacts: str) -> Any:
-    """Return what the compiled loops go by, but for the seeds."""
-    network, codes = model.network, model.codes
-    back = network.reversed()
-    vaccination, isolation = model.vaccination, model.isolation
-    names = [each.name for each in model.compartments]
-    return compiled.Rules(
-        seeds=np.zeros(0, np.int64),
-        rows=tuple(network.rows(layer) for layer in range(network.n_layers)),
-        back=tuple(back.rows(layer) for layer in range(back.n_layers)),
-        escape=_padded([_array(each) for each in model.escapes()]),
-        group=model.group.numpy(),
-        n_groups=model.n_groups,
-        ill=model.infectious,
-        first=model.first,
-        first_steps=_array(model.first_steps).reshape(-1).astype(np.int64),
-        lasts=_lasts(model),
-        is_open=np.array([each.is_susceptible for each in model.compartments]),
-        after=np.array(
-            [[*(codes[name] for name in each.then), -1, -1][:2] for each in model.compartments],
-            np.int64,
-        ),
-        chance=_chances(model),
-        after_streams=np.array([stream_word(f"after {name}") for name in names], np.int64),
-        infection_stream=stream_word(INFECTION),
-        vaccinated=codes.get("vaccinated", -1),
-        doses=(
-            (0.0, 1.0, 0.0)
-            if vaccination is None
-            else (float(vaccination.start), vaccination.per_step, vaccination.coverage)
-        ),
-        vaccination_stream=stream_word("vaccination"),
-        isolated=codes.get("isolated", -1),
-        tests=((0.0, 0.0) if isolation is None else (float(isolation.start), isolation.detection)),
-        isolation_stream=stream_word("isolation"),
-        contacts={"auto": compiled.AUTO, "push": compiled.PUSH, "pull": compiled.PULL}[contacts],
-        pull_above=PULL_COST,
-    )
-
-
-def _array(given: Tensor) -> NDArray[Any]:
-    found: NDArray[Any] = given.detach().numpy()
-    return found
-
-
-def _padded(tables: list[NDArray[np.float64]]) -> NDArray[np.float64]:
-    """Return tables by kind, count and run as one by run, layer, kind and count."""
-    kinds, _, n_runs = tables[0].shape
-    most = max(each.shape[1] for each in tables)
-    found = np.zeros((max(each.shape[2] for each in tables), len(tables), kinds, most))
-    for layer, each in enumerate(tables):
-        found[:, layer, :, : each.shape[1]] = np.moveaxis(each, 2, 0)
-    return found
-
-
-def _lasts(model: "Epidemic") -> NDArray[np.int64]:
-    """Return how many steps compartments last, by compartment and run; -1 for ever."""
-    steps = [model.steps_in(code) for code in model.codes.values()]
-    rows = [np.array([-1]) if each is None else _array(each).reshape(-1) for each in steps]
-    n_runs = max(len(each) for each in rows)
-    return np.stack([np.broadcast_to(each, n_runs) for each in rows]).astype(np.int64)
-
-
-def _chances(model: "Epidemic") -> NDArray[np.float64]:
-    """Return how probable the second is that may follow, by compartment, group and run."""
-    chances = {
-        code: _array(model.chance_of_second(code))
-        for code, each in enumerate(model.compartments)
-        if len(each.then) > 1
-    }
-    n_runs = max((each.shape[1] for each in chances.values()), default=1)
-    found = np.zeros((len(model.compartments), model.n_groups, n_runs))
-    for code, each in chances.items():
-        found[code] = each
-    return found

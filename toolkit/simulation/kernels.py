@@ -5,6 +5,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import njit, uint16, uint32, uint64
 
+from toolkit.simulation.outbreak_rules import AUTO, PULL
+
 # What is compiled cannot be typed for mypy: arguments are arrays, as the docstrings say.
 # Words of Philox4x32-10 are those of toolkit.stages.draws_by_counter: the same bits.
 
@@ -19,76 +21,7 @@ _AWAY = 0x8000  # cannot fall ill
 _COUNT = 0x3FFF
 
 MOST_COUNTED = _COUNT - 1  # contacts of an agent in a layer
-AUTO, PUSH, PULL = 0, 1, 2
 PUSHED, PULLED = 1, 2  # bits that say what a step did
-
-
-class Rules(NamedTuple):
-    """What an outbreak goes by; what may differ by run has a run dim, else of length 1.
-
-    Attributes
-    ----------
-    seeds
-        Of the runs, int64.
-    rows, back
-        By layer: offsets and columns of who is met by each agent, and of who meets it, int32.
-    escape
-        Probability to escape so many contacts, by run, layer, kind and count. Kinds are the groups,
-        then those of the vaccinated.
-    group, n_groups
-        Of each agent, uint8, and how many there are.
-    ill, first
-        The compartment of the infectious, and that of the newly infected.
-    first_steps
-        By run: how many steps after its infection an agent leaves that.
-    lasts
-        By compartment and run: how many steps; -1 for ever.
-    is_open
-        By compartment: whether agents are infected in it.
-    after
-        By compartment: what follows, and what else may follow; -1 for nothing.
-    chance
-        Of the second, by compartment, group and run.
-    after_streams, infection_stream
-        Words of random numbers: by compartment, and of transmission.
-    vaccinated, doses
-        That compartment, -1 for none; first step, share in a step and share in the end.
-    vaccination_stream
-        Its random numbers.
-    isolated, tests
-        That compartment, -1 for none; first step and probability to be found.
-    isolation_stream
-        Its random numbers.
-    contacts
-        ``AUTO``, ``PUSH`` or ``PULL``.
-    pull_above
-        Of the contacts of those who come or leave, from which share of all contacts these are
-        counted anew.
-    """
-
-    seeds: Any
-    rows: Any
-    back: Any
-    escape: Any
-    group: Any
-    n_groups: int
-    ill: int
-    first: int
-    first_steps: Any
-    lasts: Any
-    is_open: Any
-    after: Any
-    chance: Any
-    after_streams: Any
-    infection_stream: int
-    vaccinated: int
-    doses: tuple[float, float, float]
-    vaccination_stream: int
-    isolated: int
-    tests: tuple[float, float]
-    isolation_stream: int
-    contacts: int
-    pull_above: float
 
 
 class _Desk(NamedTuple):
@@ -154,7 +87,7 @@ def play(
     stage, until
         Of each run and agent, shape ``(n_runs, n_agents)``, uint8 and int16: changed in place.
     rules
-        Those of the outbreak.
+        :class:`~toolkit.simulation.outbreak_rules.Rules`.
     start, steps
         The first step, and how many.
     observed
