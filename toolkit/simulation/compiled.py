@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from toolkit.simulation.model import ManyStepper
 from toolkit.simulation.outbreak_rules import rules_of
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ def kernels() -> ModuleType | None:
     return found
 
 
-class CompiledOutbreak:
+class CompiledOutbreak(ManyStepper):
     """Steps an epidemic in place on the CPU, bit for bit as :meth:`Epidemic.step` does.
 
     Many steps are one call, in which one run goes after the other. All that is kept from one call

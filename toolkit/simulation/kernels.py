@@ -279,8 +279,12 @@ def _still_ill(stage: Any, rules: Any, desk: Any, n_ill: int, n_came: int) -> An
         agent = desk.ill[at]
         desk.ill[kept] = agent
         kept += stage[agent] == rules.ill
-    desk.ill[kept : kept + n_came] = desk.came[:n_came]
-    return kept + n_came
+    for at in range(n_came):  # some of whom have left, if the call began with them
+        agent = desk.came[at]
+        if stage[agent] == rules.ill:
+            desk.ill[kept] = agent
+            kept += 1
+    return kept
 
 
 @njit

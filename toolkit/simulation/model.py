@@ -77,8 +77,7 @@ class Stepper(Protocol):
         """Return what the model's ``observe`` returns, maybe without a look at each agent."""
 
 
-@runtime_checkable
-class ManyStepper(Stepper, Protocol):
+class ManyStepper(ABC):
     """A stepper that goes on by many steps in one call, where nothing is asked for between them.
 
     Attributes
@@ -89,6 +88,7 @@ class ManyStepper(Stepper, Protocol):
 
     observables: tuple[str, ...]
 
+    @abstractmethod
     def play(self, start: int, steps: int, rng: "StepDraws") -> Mapping[str, NDArray[np.int64]]:
         """Go on by steps from ``start`` on; return what is observed, each ``(steps, n_runs)``."""
 

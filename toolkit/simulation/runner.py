@@ -135,8 +135,11 @@ class Runner:
                     f"params[{name!r}] has shape {np.shape(value)}: run() takes one number. "
                     "run_batch() takes one for each run."
                 )
-        runs = self.run_batch(steps, params, seeds=[seed], record=record)
-        return runs.isel(run=0).drop_vars("run")
+        found, given, chosen = self._run(steps, params, [seed], record)
+        begun = time.perf_counter()
+        one = labelled(found, given, chosen, steps, is_single=True)
+        self._spent("label", begun)
+        return one
 
     def run_batch(
         self,
