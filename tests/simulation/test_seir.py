@@ -16,9 +16,14 @@ from toolkit.simulation import (
     SIR,
     ContactNetwork,
     Isolation,
+    Record,
     Runner,
     Vaccination,
 )
+from toolkit.simulation.epidemic import Compartment, Epidemic
+from toolkit.simulation.epidemic_input import whole
+from toolkit.simulation.outbreak import Outbreak
+from toolkit.simulation.step_draws import StepDraws
 
 WAYS = [
     {"mode": "dense"},
@@ -37,11 +42,26 @@ def layered(n=400, *, symmetric=True):
     )
 
 
+class SIRS(Epidemic):
+    """Who has recovered falls ill again, some steps later."""
+
+    compartments = (
+        *SIR.compartments[:2],
+        Compartment(name="recovered", lasts="immune_steps", then=("susceptible",)),
+    )
+
+    def __init__(self, network, *, immune_steps, **given):
+        super().__init__(network, **given)
+        self.infectious_steps, self.immune_steps = whole(7), whole(immune_steps)
+        self.check()
+
+
 MODELS = {
     "SEIR": lambda: SEIR(random_network(400, 6), beta=0.08, initial_infected=5),
     "SIR": lambda: SIR(random_network(400, 6), beta=0.05, initial_infected=[3, 17, 399]),
     "layers": lambda: SEIR(layered(), beta=0.1, incubation_steps=1, initial_infected=4),
     "one way": lambda: SIR(layered(symmetric=False), beta=0.1, initial_infected=4),
+    "again": lambda: SIRS(layered(), beta=0.1, immune_steps=4, initial_infected=5),
     "groups": lambda: SEIRD(
         layered(),
         beta=0.2,
@@ -94,20 +114,72 @@ def test_each_way_gives_the_same_bits_alone_and_in_any_batch(name):
 
 @pytest.mark.parametrize("name", MODELS)
 def test_numpy_gives_the_bits_of_the_compiled_loops(name, monkeypatch):
-    from toolkit.simulation import step_draws, transmission
+    from toolkit.simulation import compiled as loops
 
-    assert transmission.kernels() is not None, "numba is among what the tests need"
+    assert loops.kernels() is not None, "numba is among what the tests need"
     model = MODELS[name]()
     varied = {"beta": [0.0, 0.05, 0.3], "infectious_steps": [7, 12, 3]}
     compiled = [Runner(model, device="cpu", **way).run_batch(40, varied) for way in WAYS]
-    for module in (step_draws, transmission):
-        monkeypatch.setattr(module, "kernels", lambda: None)
+    monkeypatch.setattr(loops, "kernels", lambda: None)
     for way, found in zip(WAYS, compiled, strict=True):
         assert Runner(model, device="cpu", **way).run_batch(40, varied).identical(found)
         alone = Runner(model, device="cpu", **way).run(
             40, {"beta": 0.05, "infectious_steps": 12}, 1
         )
         assert (alone.new_infections.values == found.new_infections.isel(run=1).values).all()
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_many_steps_in_one_call_are_the_bits_of_single_ones(name):
+    model = MODELS[name]()
+    varied = {"beta": [0.0, 0.05, 0.3], "infectious_steps": [7, 12, 3]}
+    for contacts in ("push", "pull", "auto"):
+        runner = Runner(model, device="cpu", mode="active", contacts=contacts)
+        whole = runner.run_batch(30, varied)
+        for every in (1, 7):  # calls end where the state is recorded
+            some = [*whole.data_vars, Record("stage", every=every), Record("until", every=every)]
+            found = runner.run_batch(30, varied, record=some)
+            dense = Runner(model, device="cpu", mode="dense").run_batch(30, varied, record=some)
+            assert found.identical(dense)
+            assert found[list(whole.data_vars)].identical(whole)
+
+
+def test_contacts_are_counted_anew_where_most_of_them_change():
+    """All of an agent's contacts come and leave at once: auto does both, with the same bits."""
+    model = SEIR(random_network(400, 6), beta=0.3, initial_infected=200, infectious_steps=3)
+    runner = Runner(model, device="cpu", mode="active", contacts="auto")
+    found = runner.run_batch(30, seeds=range(3))
+    assert runner.stats().pulled >= 2
+    assert runner.stats().pushed >= 10
+    for contacts in ("push", "pull"):
+        other = Runner(model, device="cpu", mode="active", contacts=contacts)
+        assert other.run_batch(30, seeds=range(3)).identical(found)
+        assert (other.stats().pulled > 0) == (contacts == "pull")
+
+
+def test_who_has_more_contacts_than_are_counted_is_simulated_all_the_same(monkeypatch):
+    from toolkit.simulation import compiled as loops
+
+    model = MODELS["SEIR"]()
+    wanted = Runner(model, device="cpu").run_batch(30)
+    monkeypatch.setattr(loops.kernels(), "MOST_COUNTED", 3)
+    runner = Runner(model, device="cpu")
+    assert isinstance(
+        model.stepper(model.initial_state(StepDraws(torch.arange(1))), 0, "auto"), Outbreak
+    )
+    assert runner.run_batch(30).identical(wanted)
+
+
+def test_a_model_with_a_step_or_observables_of_its_own_is_stepped_by_these():
+    class Counted(SEIR):
+        def observe(self, state, t):
+            return {"ever": (state.stage > 0).sum(0)}
+
+    model = Counted(random_network(400, 6), beta=0.08, initial_infected=5)
+    runs = Runner(model, device="cpu").run_batch(30, seeds=[3, 4])
+    usual = Runner(MODELS["SEIR"](), device="cpu").run_batch(30, seeds=[3, 4])
+    assert list(runs.data_vars) == ["ever"]
+    assert (runs.ever == 400 - usual.susceptible).all()
 
 
 def test_more_steps_than_the_state_can_count_are_refused():

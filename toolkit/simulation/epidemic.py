@@ -6,12 +6,20 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
 from toolkit.errors import SimulationError
+from toolkit.simulation.compiled import CompiledOutbreak, is_countable
+from toolkit.simulation.epidemic_input import (
+    agents_of,
+    by_group,
+    check_between,
+    groups_of,
+    whole,
+)
 from toolkit.simulation.interventions import Isolation, Vaccination
-from toolkit.simulation.model import SimulationModel
+from toolkit.simulation.model import DenseStepper, SimulationModel, Stepper
 from toolkit.simulation.network import ContactNetwork
 from toolkit.simulation.outbreak import Outbreak
 from toolkit.simulation.policies import Policy
@@ -134,23 +142,20 @@ class Epidemic(SimulationModel):
         self.isolation = None if isinstance(isolation, Policy) else isolation
         self.compartments = _with(self.compartments, vaccination, isolation)
         self.codes = {each.name: code for code, each in enumerate(self.compartments)}
-        groups = _groups(group, self.n_agents)
+        groups = groups_of(group, self.n_agents)
         self.n_groups = max(int(groups.max()) + 1, len(susceptibility or ()))
         self.register_buffer("group", torch.from_numpy(groups), persistent=False)
         self.group: Tensor
         factors = by_group("susceptibility", susceptibility, self.n_groups, otherwise=1.0)
         self.register_buffer("_factors", torch.from_numpy(factors), persistent=False)
         self._factors: Tensor
-        chosen = np.asarray(initial_infected)
         self._who: Tensor | None
-        if chosen.ndim == 0:
+        if np.ndim(initial_infected) == 0:
             self.initial_infected = whole(initial_infected)
             self.register_buffer("_who", None)
         else:
-            _check_agents(chosen, self.n_agents)
-            self.register_buffer(
-                "_who", torch.from_numpy(chosen.astype(np.int64)), persistent=False
-            )
+            who = agents_of(initial_infected, self.n_agents)
+            self.register_buffer("_who", who, persistent=False)
         back = network.reversed()
         self._most_contacts = [int(back.degree(at).max()) for at in range(back.n_layers)]
 
@@ -230,11 +235,11 @@ class Epidemic(SimulationModel):
         shape = self.n_agents, rng.n_runs
         stage = torch.full(shape, SUSCEPTIBLE, dtype=torch.uint8, device=rng.device)
         until = torch.full(shape, NEVER, dtype=torch.int16, device=rng.device)
-        is_first = self._is_first(rng)
-        stage.masked_fill_(is_first, self.infectious)
+        agents, runs = self._first_cases(rng)
+        stage[agents, runs] = self.infectious
         steps = self.steps_in(self.infectious)
         assert steps is not None
-        until = torch.where(is_first, steps.to(torch.int16).expand(shape), until)
+        until[agents, runs] = steps.to(torch.int16).expand(rng.n_runs)[runs]
         none = torch.zeros(rng.n_runs, dtype=torch.int64, device=rng.device)
         return EpidemicState(stage, until, none)
 
@@ -321,8 +326,16 @@ class Epidemic(SimulationModel):
         lasting = [self.steps_in(code) for code in self.codes.values()]
         return MOST_STEPS - max(int(each.max()) for each in lasting if each is not None)
 
-    def stepper(self, state: EpidemicState, t: int, contacts: str) -> Outbreak:
-        """Return what steps only those with whom something may happen, on the CPU."""
+    def stepper(self, state: EpidemicState, t: int, contacts: str) -> Stepper:
+        """Return what steps only those with whom something may happen, on the CPU.
+
+        A model that has its own ``step`` or ``observe`` is stepped by these.
+        """
+        own = type(self)
+        if own.step is not Epidemic.step or own.observe is not Epidemic.observe:
+            return DenseStepper(self, state)
+        if is_countable(self):
+            return CompiledOutbreak(self, state, contacts=contacts)
         return Outbreak(self, state, t, contacts=contacts)
 
     def _moved(
@@ -344,7 +357,8 @@ class Epidemic(SimulationModel):
             for to, some in ways:
                 stage = torch.where(some, to, stage)
                 steps = self.steps_in(to)
-                ends = GONE if steps is None else (t + steps).to(torch.int16)
+                rests = NEVER if self.compartments[to].is_susceptible else GONE
+                ends = rests if steps is None else (t + steps).to(torch.int16)
                 until = torch.where(some, ends, until)
         return stage, until
 
@@ -352,73 +366,25 @@ class Epidemic(SimulationModel):
         found = stage == SUSCEPTIBLE
         return found | (stage == self.codes["vaccinated"]) if self.vaccination else found
 
-    def _is_first(self, rng: "StepDraws") -> Tensor:
-        """Return who is infectious from the start, bool, shape ``(n_agents, n_runs)``."""
-        is_first = torch.zeros(self.n_agents, rng.n_runs, dtype=torch.bool, device=rng.device)
+    def _first_cases(self, rng: "StepDraws") -> tuple[Tensor, Tensor]:
+        """Return who is infectious from the start: agents and runs, int64, of one shape."""
+        every_run = torch.arange(rng.n_runs, device=rng.device)
         if self._who is not None:
-            is_first[self._who] = True
-            return is_first
+            who = self._who[:, None].expand(-1, rng.n_runs)
+            return who, every_run.expand(who.shape)
         count = self.initial_infected.detach().expand(rng.n_runs)
         tries = 2 * int(count.max()) + 16
         while True:  # agents are drawn one after the other, until enough are distinct
             drawn = (rng.uniform("initial", tries) * self.n_agents).long()
             is_chosen = _first_distinct(drawn, count)
             if bool((is_chosen.sum(0) == count).all()):
-                break
+                return drawn[is_chosen], every_run.expand(drawn.shape)[is_chosen]
             tries *= 2
-        runs = torch.arange(rng.n_runs, device=rng.device).expand(tries, -1)
-        is_first[drawn[is_chosen], runs[is_chosen]] = True
-        return is_first
 
 
 def _may_have_begun(t: "int | Tensor", start: int) -> bool:
     """Whether something that begins at a step may act; a step on the device is not asked."""
     return isinstance(t, Tensor) or t >= start
-
-
-def whole(number: object) -> nn.Parameter:
-    """Return a whole number as a parameter.
-
-    Raises
-    ------
-    SimulationError
-        If it is none.
-    """
-    value = np.asarray(number)
-    if value.ndim or value.dtype.kind not in "iu":
-        raise SimulationError(f"{number!r} is no whole number.")
-    return nn.Parameter(torch.tensor(int(value), dtype=torch.int64), requires_grad=False)
-
-
-def by_group(
-    name: str, given: Sequence[float] | None, n_groups: int, *, otherwise: float
-) -> NDArray[np.float64]:
-    """Return a number for each group.
-
-    Raises
-    ------
-    SimulationError
-        If their number is another, or one is below 0 or not finite.
-    """
-    if given is None:
-        return np.full(n_groups, otherwise)
-    values = np.asarray(given, dtype=np.float64)
-    if values.shape != (n_groups,):
-        raise SimulationError(
-            f"{name} has shape {values.shape}; there are {n_groups} groups: give a number for each."
-        )
-    if not (np.isfinite(values) & (values >= 0)).all():
-        raise SimulationError(f"{name}={values.tolist()}: give numbers from 0 on.")
-    return values
-
-
-def check_between(name: str, given: Tensor, low: float, high: float) -> None:
-    """Raise SimulationError if one of the values is not from ``low`` to ``high``."""
-    values = given.detach()
-    is_wrong = ~((values >= low) & (values <= high))
-    if bool(is_wrong.any()):
-        wrong = values[is_wrong].flatten()[0].item()
-        raise SimulationError(f"{name}={wrong:g}: it must be from {low:g} to {high:g}.")
 
 
 def _with(
@@ -436,22 +402,6 @@ def _with(
     return tuple(found)
 
 
-def _groups(given: ArrayLike | None, n_agents: int) -> NDArray[np.uint8]:
-    if given is None:
-        return np.zeros(n_agents, np.uint8)
-    values = np.asarray(given)
-    if values.shape != (n_agents,) or values.dtype.kind not in "iu":
-        raise SimulationError(
-            f"group is of {values.dtype} with shape {values.shape}: give a whole number for each "
-            f"of the {n_agents:,} agents."
-        )
-    if len(values) and not 0 <= int(values.min()) <= int(values.max()) < 256:
-        raise SimulationError(
-            f"group goes from {values.min()} to {values.max()}: it must be from 0 to 255."
-        )
-    return values.astype(np.uint8)
-
-
 def _first_distinct(drawn: Tensor, count: Tensor) -> Tensor:
     """Return which draws are the first ``count`` of a column that were not drawn before."""
     ranked, order = drawn.sort(dim=0, stable=True)
@@ -459,13 +409,3 @@ def _first_distinct(drawn: Tensor, count: Tensor) -> Tensor:
     again[1:] = ranked[1:] == ranked[:-1]
     is_new = torch.ones_like(again).scatter(0, order, ~again)
     return is_new & (is_new.cumsum(0) <= count)
-
-
-def _check_agents(chosen: "NDArray[np.generic]", n: int) -> None:
-    if chosen.ndim != 1 or chosen.dtype.kind not in "iu":
-        raise SimulationError("initial_infected must be a number, or whole numbers of agents.")
-    if len(chosen) and not 0 <= int(chosen.min()) <= int(chosen.max()) < n:
-        raise SimulationError(
-            f"initial_infected names agents from {chosen.min()} to {chosen.max()}; there are "
-            f"{n:,}, from 0 on."
-        )

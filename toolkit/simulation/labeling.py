@@ -18,22 +18,28 @@ def labelled(
     params: Mapping[str, Tensor],
     seeds: NDArray[np.int64],
     steps: int,
+    *,
+    is_single: bool = False,
 ) -> "xr.Dataset":
     """Return runs over ``step`` and ``run``, and over ``agent`` where states were recorded.
 
-    What was recorded every k steps lies over ``step_every_k``.
+    What was recorded every k steps lies over ``step_every_k``. A single run has no dim ``run``.
     """
     import xarray as xr
 
+    by_run = () if is_single else ("run",)
+    one = 0 if is_single else slice(None)
     coords: dict[str, Any] = {
-        name: ("run", each) for name, each in labels_of(params, seeds).items()
+        name: (by_run, each[one])
+        for name, each in labels_of(params, seeds).items()
+        if not (is_single and name == "run")
     }
     variables = {}
     for name, recorded in found.items():
         dim = "step" if recorded.every == 1 else f"step_every_{recorded.every}"
         coords[dim] = np.arange(0, steps, recorded.every)
-        dims = (dim, "run") if recorded.values.ndim == 2 else (dim, "agent", "run")
-        variables[name] = (dims, recorded.values)
+        dims = (dim,) if recorded.values.ndim == 2 else (dim, "agent")
+        variables[name] = ((*dims, *by_run), recorded.values[..., one])
     return xr.Dataset(variables, coords=coords)
 
 

@@ -10,7 +10,8 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from toolkit.errors import SimulationError
-from toolkit.simulation.epidemic import MOST_STEPS, by_group, check_between, whole
+from toolkit.simulation.epidemic import MOST_STEPS
+from toolkit.simulation.epidemic_input import by_group, check_between, whole
 from toolkit.simulation.model import SimulationModel
 from toolkit.simulation.policies import Policy
 

@@ -79,6 +79,22 @@ class Stepper(Protocol):
         """Return what the model's ``observe`` returns, maybe without a look at each agent."""
 
 
+class ManyStepper(ABC):
+    """A stepper that goes on by many steps in one call, where nothing is asked for between them.
+
+    Attributes
+    ----------
+    observables
+        The names of what it observes.
+    """
+
+    observables: tuple[str, ...]
+
+    @abstractmethod
+    def play(self, start: int, steps: int, rng: "StepDraws") -> Mapping[str, NDArray[np.int64]]:
+        """Go on by steps from ``start`` on; return what is observed, each ``(steps, n_runs)``."""
+
+
 @runtime_checkable
 class HasActiveSet(Protocol):
     """A model that can step only those agents with which something may happen."""

@@ -7,7 +7,8 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
-from toolkit.simulation.epidemic import Compartment, Epidemic, by_group, check_between, whole
+from toolkit.simulation.epidemic import Compartment, Epidemic
+from toolkit.simulation.epidemic_input import by_group, check_between, whole
 from toolkit.simulation.interventions import Isolation, Vaccination
 from toolkit.simulation.network import ContactNetwork
 from toolkit.simulation.policies import Policy

@@ -1,6 +1,6 @@
 """Contact networks in compressed rows: who meets whom."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 Ids = NDArray[np.int64]
 
 _MOST_EDGES = 2**31 - 1
+_PIECE = 2**16
 
 
 class ContactNetwork(nn.Module):
@@ -273,8 +274,8 @@ class ContactNetwork(nn.Module):
         rows = []
         for at in range(self.n_layers):
             offsets, columns = self.rows(at)
-            source = np.repeat(np.arange(self.n_agents), np.diff(offsets))
-            rows.append(_rows(columns.astype(np.int64), source, self.n_agents, symmetric=False))
+            source = np.repeat(np.arange(self.n_agents, dtype=np.int32), np.diff(offsets))
+            rows.append(_rows(columns, source, self.n_agents, symmetric=False))
         return ContactNetwork(
             rows, self.n_agents, names=self.names, weights=self.weights, is_symmetric=False
         )
@@ -286,23 +287,55 @@ class ContactNetwork(nn.Module):
 
 
 def _rows(
-    source: Ids, target: Ids, n: int, *, symmetric: bool
+    source: NDArray[np.integer], target: NDArray[np.integer], n: int, *, symmetric: bool
 ) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-    """Return offsets and columns of pairs, each once."""
-    other = source != target
-    source, target = source[other], target[other]
-    key = source * n + target
-    if symmetric:
-        key = np.concatenate([key, target * n + source])
+    """Return offsets and columns of pairs, each once; needs twelve bytes for each contact."""
+    key = _keys(source, target, n, symmetric=symmetric)
     key.sort()
-    if len(key):
-        key = key[np.concatenate([[True], key[1:] != key[:-1]])]
-    if len(key) > _MOST_EDGES:
-        raise SimulationError(f"{len(key):,} contacts are more than {_MOST_EDGES:,} in one layer.")
-    source, columns = np.divmod(key, n)
-    offsets = np.zeros(n + 1, np.int32)
-    np.cumsum(np.bincount(source, minlength=n), out=offsets[1:])
-    return offsets, columns.astype(np.int32)
+    n_edges = _without_repeats(key)
+    if n_edges > _MOST_EDGES:
+        raise SimulationError(f"{n_edges:,} contacts are more than {_MOST_EDGES:,} in one layer.")
+    columns = np.empty(n_edges, np.int32)
+    degree = np.zeros(n + 1, np.int32)
+    for some in _pieces(n_edges):
+        row, columns[some] = np.divmod(key[some], n)
+        each, counts = np.unique(row, return_counts=True)
+        degree[each + 1] += counts.astype(np.int32)
+    return np.cumsum(degree, dtype=np.int32), columns
+
+
+def _keys(
+    source: NDArray[np.integer], target: NDArray[np.integer], n: int, *, symmetric: bool
+) -> Ids:
+    """Return ``source * n + target`` for all pairs but those of an agent with itself."""
+    key = np.empty(len(source) * (2 if symmetric else 1), np.int64)
+    filled = 0
+    for some in _pieces(len(source)):
+        a, b = source[some].astype(np.int64), target[some].astype(np.int64)
+        a, b = a[a != b], b[a != b]
+        for first, second in ((a, b), (b, a))[: 2 if symmetric else 1]:
+            key[filled : filled + len(a)] = first * n + second
+            filled += len(a)
+    return key[:filled]
+
+
+def _without_repeats(key: Ids) -> int:
+    """Move each of ascending numbers to the front once; return how many these are."""
+    kept = 0
+    for some in _pieces(len(key)):
+        piece = key[some]
+        is_new = np.empty(len(piece), np.bool_)
+        is_new[0] = kept == 0 or key[kept - 1] != piece[0]
+        is_new[1:] = piece[1:] != piece[:-1]
+        new = piece[is_new]
+        key[kept : kept + len(new)] = new
+        kept += len(new)
+    return kept
+
+
+def _pieces(n: int) -> Iterator[slice]:
+    """Return slices that cover so many numbers, and stay in a core's cache."""
+    return (slice(low, min(low + _PIECE, n)) for low in range(0, n, _PIECE))
 
 
 def _check_count(n_agents: int) -> None:
@@ -310,7 +343,7 @@ def _check_count(n_agents: int) -> None:
         raise SimulationError(f"n_agents={n_agents}: give a whole number from 1 to 2**31 - 1.")
 
 
-def _agents(given: ArrayLike, n_agents: int, what: str) -> Ids:
+def _agents(given: ArrayLike, n_agents: int, what: str) -> NDArray[np.integer]:
     array = given.cpu().numpy() if isinstance(given, Tensor) else np.asarray(given)
     if array.ndim != 1:
         raise SimulationError(f"{what} has shape {array.shape}: give one agent for each contact.")
@@ -325,7 +358,7 @@ def _agents(given: ArrayLike, n_agents: int, what: str) -> Ids:
             f"{what} names agent {wrong}, but n_agents={n_agents:,}: agents go from 0 to "
             f"{n_agents - 1:,}."
         )
-    return array.astype(np.int64)
+    return array
 
 
 def _check_symmetry(source: Ids, target: Ids, n: int) -> None:

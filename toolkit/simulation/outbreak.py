@@ -1,4 +1,4 @@
-"""An epidemic stepped by those with whom something may happen: who is due, and who meets whom."""
+"""An outbreak stepped by numpy: only those with whom something may happen."""
 
 from collections import defaultdict
 from collections.abc import Mapping
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from toolkit.simulation.model import Observed
-from toolkit.simulation.transmission import GONE, Transmission, split
+from toolkit.simulation.transmission import GONE, NEVER, Transmission, split
 
 if TYPE_CHECKING:
     from toolkit.simulation.epidemic import Epidemic, EpidemicState
@@ -49,7 +49,7 @@ class Outbreak:
         self._stage = state.stage.T.numpy().reshape(-1)
         self._until = state.until.T.numpy().reshape(-1)
         self._set_rules(model)
-        self._transmission = Transmission(model, self._stage, self._until, contacts=contacts)
+        self._transmission = Transmission(model, self._stage, contacts=contacts)
         self._wheel: dict[int, list[tuple[int, Ids]]] = defaultdict(list)  # and from which stage
         self._infectious: dict[int, list[Ids]] = defaultdict(list)  # by the step when that ends
         self._due: dict[int, Ids] | None = None  # who is vaccinated when
@@ -68,6 +68,7 @@ class Outbreak:
         steps = [model.steps_in(code) for code in model.codes.values()]
         self._steps = [None if each is None else self._by_run(each) for each in steps]
         self._then = [[model.codes[name] for name in each.then] for each in model.compartments]
+        self._is_open = [each.is_susceptible for each in model.compartments]
         self._chances = {
             code: model.chance_of_second(code).detach().numpy()
             for code, after in enumerate(self._then)
@@ -147,7 +148,7 @@ class Outbreak:
         self._count(cells, before, code)
         steps = self._steps[code]
         if steps is None:
-            self._until[cells] = GONE
+            self._until[cells] = NEVER if self._is_open[code] else GONE
         else:
             self._schedule(cells, t, steps, code)
 

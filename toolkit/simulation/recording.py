@@ -1,6 +1,6 @@
 """What is recorded of runs: what, how often, and in which type."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from typing import Any
 
@@ -95,11 +95,45 @@ class Recorder:
         for each in self._wanted:
             if t % each.every == 0:
                 value = wanted_of(each.name, seen, state)
-                if each.name not in self._kept:
-                    self._kept[each.name] = self._room(each, value)
-                if each.name in self._limits:
-                    self._watch(each.name, value)
-                self._kept[each.name][t // each.every] = value
+                self._keep(each, t // each.every, value, value)
+
+    def spans(self, observables: Sequence[str]) -> Iterator[tuple[int, int]]:
+        """Return first steps and lengths of spans; see :func:`spans_of`."""
+        return spans_of(self._steps, self._wanted, observables)
+
+    def note_span(self, start: int, seen: Mapping[str, NDArray[np.int64]], state: object) -> None:
+        """Keep what is wanted of a span.
+
+        Parameters
+        ----------
+        start
+            Its first step.
+        seen
+            What was observed, each of shape ``(steps, n_runs)``.
+        state
+            After it.
+        """
+        if self._wanted is None:
+            self._wanted = tuple(Record(name) for name in seen)
+        last = start + len(next(iter(seen.values()))) - 1
+        for each in self._wanted:
+            if each.name in seen:
+                rows = seen[each.name][-start % each.every :: each.every]
+                if len(rows):
+                    first = -(-start // each.every)
+                    self._keep(each, slice(first, first + len(rows)), rows, rows[0])
+            elif last % each.every == 0:
+                value = wanted_of(each.name, seen, state)
+                self._keep(each, last // each.every, value, value)
+
+    def _keep(self, record: Record, place: int | slice, value: Observed, one: Observed) -> None:
+        """Keep one value or many at a place."""
+        name = record.name
+        if name not in self._kept:
+            self._kept[name] = self._room(record, one)
+        if name in self._limits:
+            self._watch(name, value)
+        self._kept[name][place] = value
 
     def end(self) -> dict[str, Recorded]:
         """Return all of it.
@@ -141,6 +175,31 @@ class Recorder:
             most = torch.maximum if isinstance(value, Tensor) else np.maximum
             ends = (least(before[0], ends[0]), most(before[1], ends[1]))
         self._worst[name] = ends
+
+
+def spans_of(
+    steps: int, wanted: tuple[Record, ...] | None, observables: Sequence[str], *, most: int = 2**31
+) -> Iterator[tuple[int, int]]:
+    """Return first steps and lengths of spans; what is recorded of states is due at their ends.
+
+    Parameters
+    ----------
+    steps
+        In all.
+    wanted
+        What is recorded; None: what is observed.
+    observables
+        What is known of each step in a span.
+    most
+        Steps of a span.
+    """
+    due = [each.every for each in wanted or () if each.name not in observables]
+    start = 0
+    while start < steps:
+        ends = [-(-start // every) * every + 1 for every in due]
+        end = min([*ends, start + most, steps])
+        yield start, end - start
+        start = end
 
 
 def wanted_of(name: str, seen: Mapping[str, Observed], state: object) -> Observed:

@@ -16,7 +16,13 @@ from toolkit.errors import SimulationError
 from toolkit.simulation.capture import CapturedStepper, cuda_graph
 from toolkit.simulation.given import parameters_of, seeds_of
 from toolkit.simulation.labeling import labelled, labels_of
-from toolkit.simulation.model import DenseStepper, HasActiveSet, SimulationModel, Stepper
+from toolkit.simulation.model import (
+    DenseStepper,
+    HasActiveSet,
+    ManyStepper,
+    SimulationModel,
+    Stepper,
+)
 from toolkit.simulation.per_agent import looped
 from toolkit.simulation.policies import policies_of
 from toolkit.simulation.recording import Record, Recorded, Recorder, records_of
@@ -151,8 +157,15 @@ class Runner:
                     f"params[{name!r}] has shape {np.shape(value)}: run() takes one number. "
                     "run_batch() takes one for each run."
                 )
-        runs = self.run_batch(steps, params, seeds=[seed], record=record, store=store)
-        return runs.isel(run=0).drop_vars("run")
+        if store is not None:
+            runs = self.run_batch(steps, params, seeds=[seed], record=record, store=store)
+            return runs.isel(run=0).drop_vars("run")
+        given, chosen = self.given(steps, params, [seed])
+        found = self._run(steps, given, chosen, record)
+        begun = time.perf_counter()
+        one = labelled(found, self._named(given), chosen, steps, is_single=True)
+        self._spent("label", begun)
+        return one
 
     def run_batch(
         self,
@@ -193,8 +206,7 @@ class Runner:
             If a name is not a parameter of the model, lengths differ, or a number is out of range.
         """
         given, chosen = self.given(steps, params, seeds)
-        numbers = dict(self.model.named_parameters())
-        named = {name: each for name, each in given.items() if not numbers[name].ndim}
+        named = self._named(given)
         if store is not None:
             return self._streamed(steps, given, chosen, record, os.fspath(store), named)
         found = self._run(steps, given, chosen, record)
@@ -450,14 +462,25 @@ class Runner:
         begun = self._spent("init", begun)
         watch = Validation(type(self.model).__name__, stepper.state, len(seeds))
         in_steps = 0.0
-        for t in range(steps):
-            since = time.perf_counter()
-            stepper.step(t, rng.at(t))
-            in_steps += time.perf_counter() - since
-            seen = stepper.observe(t)
-            if self._validates and t < FIRST_STEPS:
-                watch.look(t, stepper.state, seen)
-            recorder.note(t, seen, stepper.state)
+        if isinstance(stepper, ManyStepper):
+            for start, many in recorder.spans(stepper.observables):
+                since = time.perf_counter()
+                spans = stepper.play(start, many, rng)
+                in_steps += time.perf_counter() - since
+                if self._validates and start < FIRST_STEPS:
+                    watch.look(
+                        start, stepper.state, {name: each[0] for name, each in spans.items()}
+                    )
+                recorder.note_span(start, spans, stepper.state)
+        else:
+            for t in range(steps):
+                since = time.perf_counter()
+                stepper.step(t, rng.at(t))
+                in_steps += time.perf_counter() - since
+                seen = stepper.observe(t)
+                if self._validates and t < FIRST_STEPS:
+                    watch.look(t, stepper.state, seen)
+                recorder.note(t, seen, stepper.state)
         watch.end()
         self._stats.seconds["step"] = self._stats.seconds.get("step", 0.0) + in_steps
         self._spent("record", begun + in_steps)
@@ -465,6 +488,11 @@ class Runner:
         self._stats.pulled += getattr(stepper, "pulled", 0)
         self._stats.replayed += getattr(stepper, "replayed", 0)
         self._stats.dense += steps * isinstance(stepper, DenseStepper | CapturedStepper)
+
+    def _named(self, given: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Return the parameters that are numbers, which label runs."""
+        own = dict(self.model.named_parameters())
+        return {name: each for name, each in given.items() if not own[name].ndim}
 
     def _varied(self, given: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Return the parameters that have one value for each run."""

@@ -5,7 +5,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from toolkit.simulation.compiled import kernels
+from toolkit.simulation.compiled_loops import kernels
 from toolkit.stages.draws_by_counter import Draws, stream_word
 
 _COMPILED_FROM = 2**13  # draws at once, below which numba is not loaded for them
@@ -90,11 +90,7 @@ class StepDraws:
         compiled = kernels()
         if compiled is None:
             return None
-        seeds, one, word = self.seeds.numpy(), np.zeros(0, np.int64), stream_word(stream)
-        found = np.empty((len(agents), self.n_runs))
-        for run in range(self.n_runs):
-            some = seeds[run : run + 1]
-            found[:, run] = compiled.uniform(some, one, agents, int(self.step), word)
+        found = compiled.uniform(self.seeds.numpy(), agents, int(self.step), stream_word(stream))
         return torch.from_numpy(found)
 
     def each(self, stream: str, agents: Ids, runs: Ids | None) -> Floats:
@@ -109,10 +105,6 @@ class StepDraws:
         """
         assert self._rows is not None
         seeds = self._rows.seed
-        if (compiled := kernels()) is not None:
-            which = np.zeros(0, np.int64) if runs is None else runs
-            made: Floats = compiled.uniform(seeds, which, agents, self.step, stream_word(stream))
-            return made
         draws = Draws(seeds if runs is None else seeds[runs])
         found: Floats = draws.uniform(stream, at=(np.int64(self.step), agents))
         return found

@@ -10,7 +10,7 @@ import math
 import queue
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -21,7 +21,7 @@ from torch import Tensor
 
 from toolkit.errors import SimulationError
 from toolkit.simulation.model import Observed
-from toolkit.simulation.recording import Record, kept_in, wanted_of
+from toolkit.simulation.recording import Record, kept_in, spans_of, wanted_of
 from toolkit.stores.arrays.growing import GrowingArrays
 
 _BLOCK_BYTES = 2**24
@@ -181,6 +181,15 @@ class StreamedRecorder:
                 block.n = row + 1
                 block.carrier.send()
                 self._store.send(block)
+
+    def spans(self, observables: Sequence[str]) -> Iterator[tuple[int, int]]:
+        """Return first steps and lengths of spans; see :func:`spans_of`."""
+        return spans_of(self._store.steps, self._wanted, observables, most=_MOST_RECORDS)
+
+    def note_span(self, start: int, seen: Mapping[str, Array], state: object) -> None:
+        """Keep what is wanted of a span, of which the state is that at its end."""
+        for at in range(len(next(iter(seen.values())))):
+            self.note(start + at, {name: each[at] for name, each in seen.items()}, state)
 
     def _set_up(self, seen: Mapping[str, Observed], state: object) -> "list[_Track]":
         wanted = self._wanted or tuple(Record(name) for name in seen)

@@ -1,12 +1,9 @@
-"""Who is infected in a step: contacts are counted from the infectious, or to the susceptible."""
+"""Who is infected in a step, by numpy: contacts are counted from the infectious, or to others."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-
-from toolkit.simulation.compiled import kernels
-from toolkit.stages.draws_by_counter import stream_word
 
 if TYPE_CHECKING:
     from toolkit.simulation.epidemic import Epidemic
@@ -17,9 +14,8 @@ Floats = NDArray[np.float64]
 
 NEVER = -1  # in until: who can fall ill
 GONE = -(2**15)  # and who stays where they are
-_STREAM = "infection"
-_PULL_COST = 0.25  # of a contact that is pulled, against one that is pushed
-_MOST_COUNTED = 2**15 - 2  # of contacts, in int16
+INFECTION = "infection"  # the stream of its random numbers
+PULL_COST = 0.25  # of a contact that is pulled, against one that is pushed
 
 
 class Transmission:
@@ -32,8 +28,8 @@ class Transmission:
     ----------
     model
         Whose rules these are, with the parameters of the runs.
-    stage, until
-        Of each cell, ``run * n_agents + agent``: uint8 and int16, as they are at each call.
+    stage
+        Of each cell, ``run * n_agents + agent``: uint8, as it is at each call.
     contacts
         ``"push"``, ``"pull"`` or ``"auto"``.
 
@@ -47,12 +43,11 @@ class Transmission:
         self,
         model: "Epidemic",
         stage: NDArray[np.uint8],
-        until: NDArray[np.int16],
         *,
         contacts: str,
     ) -> None:
         self.pushed = self.pulled = 0
-        self._stage, self._until, self._n = stage, until, model.n_agents
+        self._stage, self._n = stage, model.n_agents
         self._n_runs = len(stage) // max(1, model.n_agents)
         self._contacts = contacts
         self._ill, self._n_groups = model.infectious, model.n_groups
@@ -64,8 +59,6 @@ class Transmission:
         self._layers = [model.network.rows(at) for at in range(model.network.n_layers)]
         self._degrees = [np.diff(offsets) for offsets, _ in self._layers]
         self._back: list[tuple[NDArray[np.int32], NDArray[np.int32]]] | None = None
-        most = max(len(table[0]) for table in self._escapes)
-        self._kernels: Any = kernels() if most <= _MOST_COUNTED else None
 
     def infected(self, infectious: Ids, rng: "StepDraws") -> Ids:
         """Return the cells that are infected, in any order.
@@ -81,56 +74,23 @@ class Transmission:
             return infectious
         if self._pulls(infectious):
             self.pulled += 1
-            if self._kernels is not None and len(self._layers) == 1:
-                return self._compiled_pull(rng)
             cells, risk = self._pull(infectious)
         else:
             self.pushed += 1
-            if self._kernels is not None and len(self._layers) == 1:
-                return self._compiled_push(infectious, rng)
             cells, risk = self._push(infectious)
         agents, runs = self._split(cells)
-        return cells[rng.each(_STREAM, agents, runs) < risk] if len(cells) else cells
+        return cells[rng.each(INFECTION, agents, runs) < risk] if len(cells) else cells
 
     def _pulls(self, infectious: Ids) -> bool:
         if self._contacts != "auto":
             return self._contacts == "pull"
         agents, _ = self._split(infectious)
         work = sum(int(degree[agents].sum()) for degree in self._degrees)
-        return work > _PULL_COST * self._network.n_edges * self._n_runs
-
-    def _compiled_push(self, infectious: Ids, rng: "StepDraws") -> Ids:
-        found: Ids = self._kernels.infected_by_push(
-            infectious, self._until, *self._layers[0], *self._rules(rng)
-        )
-        return found
-
-    def _compiled_pull(self, rng: "StepDraws") -> Ids:
-        [rows] = self._reversed()
-        found: Ids = self._kernels.infected_by_pull(
-            self._ill, self._until, *rows, *self._rules(rng)
-        )
-        return found
-
-    def _rules(self, rng: "StepDraws") -> tuple[Any, ...]:
-        """Return what both compiled forms take last."""
-        return (
-            self._escapes[0],
-            self._group,
-            self._stage,
-            self._vaccinated,
-            self._n_groups,
-            rng.seeds.numpy(),
-            rng.step,
-            stream_word(_STREAM),
-        )
+        return work > PULL_COST * self._network.n_edges * self._n_runs
 
     def _met(self, infectious: Ids, layer: int) -> tuple[Ids, Ids]:
         """Return who has infectious contacts in a layer, and how many."""
         offsets, columns = self._layers[layer]
-        if self._kernels is not None:
-            found: tuple[Ids, Ids] = self._kernels.met(infectious, self._until, offsets, columns)
-            return found
         agents, runs = self._split(infectious)
         many = self._degrees[layer][agents]
         ends = np.cumsum(many)
