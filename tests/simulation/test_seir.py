@@ -215,11 +215,11 @@ def test_a_gpu_gives_the_bits_of_a_cpu(name):
 
 
 def test_large_batches_are_run_in_parts(monkeypatch):
-    from toolkit.simulation import runner
+    from toolkit.simulation import playing
 
     model = MODELS["SEIR"]()
     whole = Runner(model, device="cpu").run_batch(20, {"beta": np.linspace(0, 0.2, 7)})
-    monkeypatch.setattr(runner, "_CELLS_AT_ONCE", 900)
+    monkeypatch.setattr(playing, "_CELLS_AT_ONCE", 900)
     parts = Runner(model, device="cpu").run_batch(20, {"beta": np.linspace(0, 0.2, 7)})
     assert whole.identical(parts)
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from tests.simulation.networks import random_network
 from toolkit.errors import SimulationError, StoreError
-from toolkit.simulation import SEIR, Record, Runner, SimulationModel, runner, streaming
+from toolkit.simulation import SEIR, Record, Runner, SimulationModel, playing, streaming
 
 WAYS = [{"mode": "dense"}, {"mode": "active"}]
 RECORD = [
@@ -45,7 +45,7 @@ def test_a_store_holds_what_memory_holds(way, block_bytes, tmp_path, monkeypatch
 
 
 def test_runs_that_are_stepped_in_parts_are_written_in_parts(tmp_path, monkeypatch):
-    monkeypatch.setattr(runner, "_CELLS_AT_ONCE", 900)
+    monkeypatch.setattr(playing, "_CELLS_AT_ONCE", 900)
     monkeypatch.setattr(streaming, "_BLOCK_BYTES", 2**12)
     params = {"beta": np.linspace(0, 0.2, 7)}
     found = runner_of().run_batch(40, params, record=RECORD, store=tmp_path / "runs.zarr")

@@ -1,5 +1,6 @@
 """What a call of a runner took."""
 
+import time
 from dataclasses import dataclass, field
 
 
@@ -34,3 +35,9 @@ class RunStats:
     dense: int = 0
     replayed: int = 0
     looped: int = 0
+
+    def spent(self, phase: str, since: float) -> float:
+        """Count the seconds of a phase; return the time at its end."""
+        now = time.perf_counter()
+        self.seconds[phase] = self.seconds.get(phase, 0.0) + now - since
+        return now

@@ -2,10 +2,9 @@
 
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -13,23 +12,17 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from toolkit.errors import SimulationError
-from toolkit.simulation.capture import CapturedStepper, cuda_graph
 from toolkit.simulation.given import parameters_of, seeds_of
 from toolkit.simulation.labeling import labelled, labels_of
 from toolkit.simulation.model import (
-    DenseStepper,
     HasActiveSet,
-    ManyStepper,
     SimulationModel,
-    Stepper,
 )
-from toolkit.simulation.per_agent import looped
+from toolkit.simulation.playing import Player, named, varied
 from toolkit.simulation.policies import policies_of
 from toolkit.simulation.recording import Record, Recorded, Recorder, records_of
 from toolkit.simulation.run_stats import RunStats
-from toolkit.simulation.step_draws import StepDraws
-from toolkit.simulation.streaming import RunStore, StreamedRecorder
-from toolkit.simulation.validation import FIRST_STEPS, Validation
+from toolkit.simulation.streaming import RunStore
 from toolkit.stages.torch_batch import device as worker_device
 
 if TYPE_CHECKING:
@@ -38,10 +31,6 @@ if TYPE_CHECKING:
 
     from toolkit.resources import Resources
     from toolkit.stages.stage import Stage
-
-AnyRecorder = TypeVar("AnyRecorder", Recorder, StreamedRecorder)
-
-_CELLS_AT_ONCE = 2**26  # agents times runs that are stepped together
 
 
 class Runner:
@@ -104,19 +93,23 @@ class Runner:
             raise SimulationError(
                 f"{type(model).__name__} on {self.device} has no active set: pass mode='dense'."
             )
-        self._is_active = is_able and mode != "dense"
         self.way = {"mode": mode, "contacts": contacts}
         if capture == "on" and self.device.type != "cuda":
             raise SimulationError(
                 f"capture='on' needs a GPU that has CUDA graphs; this is {self.device}."
             )
-        self._contacts, self._validates = contacts, validate
-        self._capture = capture
-        self._stats = RunStats(device=str(self.device))
+        self._player = Player(
+            self.model,
+            self.device,
+            is_active=is_able and mode != "dense",
+            contacts=contacts,
+            capture=capture,
+            validates=validate,
+        )
 
     def stats(self) -> RunStats:
         """Return what the latest call took."""
-        return self._stats
+        return self._player.stats
 
     def run(
         self,
@@ -163,8 +156,8 @@ class Runner:
         given, chosen = self.given(steps, params, [seed])
         found = self._run(steps, given, chosen, record)
         begun = time.perf_counter()
-        one = labelled(found, self._named(given), chosen, steps, is_single=True)
-        self._spent("label", begun)
+        one = labelled(found, named(self.model, given), chosen, steps, is_single=True)
+        self.stats().spent("label", begun)
         return one
 
     def run_batch(
@@ -206,13 +199,13 @@ class Runner:
             If a name is not a parameter of the model, lengths differ, or a number is out of range.
         """
         given, chosen = self.given(steps, params, seeds)
-        named = self._named(given)
+        numbers = named(self.model, given)
         if store is not None:
-            return self._streamed(steps, given, chosen, record, os.fspath(store), named)
+            return self._streamed(steps, given, chosen, record, os.fspath(store), numbers)
         found = self._run(steps, given, chosen, record)
         begun = time.perf_counter()
-        runs = labelled(found, named, chosen, steps)
-        self._spent("label", begun)
+        runs = labelled(found, numbers, chosen, steps)
+        self.stats().spent("label", begun)
         return runs
 
     def arrays(
@@ -340,7 +333,7 @@ class Runner:
         if not isinstance(steps, int) or steps < 1:
             raise SimulationError(f"steps={steps!r}: give a whole number from 1 on.")
         found = parameters_of(self.model, params or {}, self.device)
-        return found, seeds_of(seeds, self._varied(found))
+        return found, seeds_of(seeds, varied(self.model, found))
 
     def as_stage(
         self,
@@ -383,7 +376,7 @@ class Runner:
         wanted = records_of(record)
         parts = [
             kept.end()
-            for kept in self._played(steps, given, seeds, lambda _: Recorder(steps, wanted))
+            for kept in self._player.play(steps, given, seeds, lambda _: Recorder(steps, wanted))
         ]
         return {
             name: replace(
@@ -399,118 +392,24 @@ class Runner:
         seeds: NDArray[np.int64],
         record: Any,
         path: str,
-        named: Mapping[str, Tensor],
+        numbers: Mapping[str, Tensor],
     ) -> "xr.Dataset":
         """Return what is recorded of runs, read from the store into which it was written."""
         import xarray as xr
 
         wanted = records_of(record)
-        labels = labels_of(named, seeds)
-        stream = RunStore(path, steps, labels, runs_at_once=self._at_once)
+        labels = labels_of(numbers, seeds)
+        stream = RunStore(path, steps, labels, runs_at_once=self._player.at_once)
         try:
-            for _ in self._played(steps, given, seeds, lambda part: stream.part(part, wanted)):
+            for _ in self._player.play(steps, given, seeds, lambda part: stream.part(part, wanted)):
                 pass
             stream.finish()
         finally:
             stream.stop()
-        self._stats.seconds["write"] = stream.seconds
+        self.stats().seconds["write"] = stream.seconds
         found: xr.Dataset = xr.open_zarr(path, chunks=None, consolidated=False)
         found.attrs.clear()
         return found
-
-    @property
-    def _at_once(self) -> int:
-        """How many runs are stepped together."""
-        return max(1, _CELLS_AT_ONCE // max(1, self.model.n_agents))
-
-    def _played(
-        self,
-        steps: int,
-        given: Mapping[str, Tensor],
-        seeds: NDArray[np.int64],
-        recorder_of: Callable[[int], AnyRecorder],
-    ) -> Iterator[AnyRecorder]:
-        """Run some runs after the other; yield what has recorded them."""
-        n_runs = len(seeds)
-        self._stats = RunStats(device=str(self.device), steps=steps, runs=n_runs)
-        self._stats.agent_steps = steps * n_runs * self.model.n_agents
-        before = looped()
-        for first in range(0, n_runs, self._at_once):
-            some = slice(first, first + self._at_once)
-            values = {**given, **{name: each[some] for name, each in self._varied(given).items()}}
-            seeds_there = torch.from_numpy(seeds[some]).to(self.device)
-            recorder = recorder_of(first // self._at_once)
-            with torch.no_grad():
-                torch.func.functional_call(
-                    self.model, values, (self._play, steps, seeds_there, recorder)
-                )
-            yield recorder
-        self._stats.looped = looped() - before
-
-    def _play(self, steps: int, seeds: Tensor, recorder: AnyRecorder) -> None:
-        """Run with the parameters that are in the model now."""
-        self.model.check()
-        most = getattr(self.model, "most_steps", steps)
-        if steps > most:
-            raise SimulationError(
-                f"steps={steps:,}: {type(self.model).__name__} counts them in 16 bits; with these "
-                f"durations give at most {most:,}, or choose longer steps."
-            )
-        begun = time.perf_counter()
-        rng = StepDraws(seeds)
-        stepper = self._stepper(self.model.initial_state(rng))
-        begun = self._spent("init", begun)
-        watch = Validation(type(self.model).__name__, stepper.state, len(seeds))
-        in_steps = 0.0
-        if isinstance(stepper, ManyStepper):
-            for start, many in recorder.spans(stepper.observables):
-                since = time.perf_counter()
-                spans = stepper.play(start, many, rng)
-                in_steps += time.perf_counter() - since
-                if self._validates and start < FIRST_STEPS:
-                    watch.look(
-                        start, stepper.state, {name: each[0] for name, each in spans.items()}
-                    )
-                recorder.note_span(start, spans, stepper.state)
-        else:
-            for t in range(steps):
-                since = time.perf_counter()
-                stepper.step(t, rng.at(t))
-                in_steps += time.perf_counter() - since
-                seen = stepper.observe(t)
-                if self._validates and t < FIRST_STEPS:
-                    watch.look(t, stepper.state, seen)
-                recorder.note(t, seen, stepper.state)
-        watch.end()
-        self._stats.seconds["step"] = self._stats.seconds.get("step", 0.0) + in_steps
-        self._spent("record", begun + in_steps)
-        self._stats.pushed += getattr(stepper, "pushed", 0)
-        self._stats.pulled += getattr(stepper, "pulled", 0)
-        self._stats.replayed += getattr(stepper, "replayed", 0)
-        self._stats.dense += steps * isinstance(stepper, DenseStepper | CapturedStepper)
-
-    def _named(self, given: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Return the parameters that are numbers, which label runs."""
-        own = dict(self.model.named_parameters())
-        return {name: each for name, each in given.items() if not own[name].ndim}
-
-    def _varied(self, given: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Return the parameters that have one value for each run."""
-        own = dict(self.model.named_parameters())
-        return {name: each for name, each in given.items() if each.ndim > own[name].ndim}
-
-    def _stepper(self, state: Any) -> Stepper:
-        if self._is_active and isinstance(self.model, HasActiveSet):
-            return self.model.stepper(state, 0, self._contacts)
-        if self.device.type == "cuda" and self._capture != "off":
-            capture = partial(cuda_graph, device=self.device)
-            return CapturedStepper(self.model, state, capture, must=self._capture == "on")
-        return DenseStepper(self.model, state)
-
-    def _spent(self, phase: str, since: float) -> float:
-        now = time.perf_counter()
-        self._stats.seconds[phase] = self._stats.seconds.get(phase, 0.0) + now - since
-        return now
 
 
 def _check_word(name: str, given: str, known: tuple[str, ...]) -> None:
