@@ -57,6 +57,8 @@ def cleaned(notebook: NotebookNode) -> NotebookNode:
             data = output.get("data", {})
             if "image/png" in data:
                 data["image/png"] = _smaller(data["image/png"])
+            if "text/plain" in data:
+                data["text/plain"] = _without_address(data["text/plain"])
     return notebook
 
 
@@ -84,8 +86,12 @@ def results(notebook: NotebookNode) -> list[str]:
     return said
 
 
+def _without_address(text: str) -> str:
+    return re.sub(r" at 0x[0-9a-f]+\b", "", text)
+
+
 def _without_numbers(text: str) -> str:
-    text = " ".join(text.split())
+    text = _without_address(" ".join(text.split()))
     text = re.sub(r"\S+?(?=\.{2,}|…)", "0", text)  # a number or nan that was cut off
     text = re.sub(r"[-+]?\d[\d.,:]*(e[-+]?\d+)?|\bnan\b", "#", text)
     text = re.sub(r"#\s?[kMG]?B\b", "#B", text)

@@ -109,4 +109,5 @@ def test_numbers_of_a_result_may_differ_and_words_may_not() -> None:
     assert says("1.0 2e+01 ... x") == says("1.0 2e+... x") == says("1.0 -... x") == says("1.0 x")
     said = [says(f"float32 2kB {text} x") for text in ("nan 0.1 ...", "0.1 n...", "2.5e+...", "0....")]
     assert said == said[:1] * 4
+    assert says("<Styler at 0x7fb02a7802d0>") == says("<Styler at 0x5d>") == says("<Styler>")
     assert says("3 done") != says("3 failed")
