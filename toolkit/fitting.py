@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from toolkit.spaces.space import Space
 from toolkit.stages.stage import Stage
 from toolkit.sweep import Sweep
 
@@ -114,7 +115,8 @@ def minimize(
         starts=starts,
         seed=seed,
     )
-    sweep = Sweep(objective, search.space.space(), frozen=frozen, store=store, seed=int(seed))
+    space = Space(dims=(search.first(), *search.space.constants))
+    sweep = Sweep(objective, space, frozen=frozen, store=store, seed=int(seed))
     stage = only_stage(sweep._prepared)
     is_alone = store is None and client is None and resolve_client(None)[0] is None
     if is_alone and may_run_here(stage) and evaluate_here(search, stage, stage.space, value):

@@ -13,17 +13,18 @@ import numpy as np
 
 from toolkit.optimizers.generational import Floats, State, generator_from, ranked, words_of
 
-_TRIES = 20  # draws of a point that lies outside, before its coordinates are moved to the bounds
 _MOST_CONDITION = 1e14
-_ARRAYS = ("mean", "covariance", "scales", "axes", "path_step", "path_shape")
+_ARRAYS = ("drawn", "mean", "covariance", "scales", "axes", "path_step", "path_shape")
 _NUMBERS = ("step", "best", "first_step")
 
 
 class CMAES:
     """The rule by which each generation of CMA-ES follows from the last.
 
-    A point that falls outside of the unit cube is drawn again, up to 20 times; what is outside
-    still has its coordinates moved to the bounds, and is learned from where it was evaluated.
+    The unit cube is mirrored at its bounds: a point that falls outside is evaluated at its mirror
+    image, and learned from where it fell. A minimum on a bound or in a corner so lies inside of
+    what is searched; where points are drawn again until they fall inside, steps shrink before a
+    corner is reached.
 
     Parameters
     ----------
@@ -57,6 +58,7 @@ class CMAES:
         self.step = self.first_step = float(step_size)
         self.covariance, self.axes, self.scales = np.eye(n), np.eye(n), np.ones(n)
         self.path_step, self.path_shape = np.zeros(n), np.zeros(n)
+        self.drawn = np.empty((0, n))
         self.generation = self._decomposed = self._failed = 0
         self.best = math.inf
         self._bests: list[float] = []
@@ -65,19 +67,13 @@ class CMAES:
 
     def draw(self) -> Floats:
         """Return the points of the next generation, shape ``(population, n_dims)``."""
-        points = self._drawn(self.population)
-        if not self._is_bounded:
-            return points
-        for _ in range(_TRIES):
-            outside = (np.abs(points - 0.5) > 0.5).any(axis=1)
-            count = int(np.count_nonzero(outside))
-            if not count:
-                return points
-            points[outside] = self._drawn(count)
-        return np.clip(points, 0.0, 1.0)
+        normal = self._rng.standard_normal((self.population, self.n_dims))
+        self.drawn = self.mean + self.step * ((normal * self.scales) @ self.axes.T)
+        return _folded(self.drawn) if self._is_bounded else self.drawn
 
     def learn(self, points: Floats, values: Floats) -> None:
-        """Take in the values of a generation, shape ``(population,)``."""
+        """Take in the values of the generation drawn last, shape ``(population,)``."""
+        del points  # it knows where they were before they were folded
         values = ranked(values)
         order = np.argsort(values, kind="stable")
         n_finite = int(np.isfinite(values).sum())
@@ -88,7 +84,7 @@ class CMAES:
                 self.stopped = f"all values of the last {self._failed} generations failed"
             return
         self._failed = 0
-        self._update(points[order], n_finite)
+        self._update(self.drawn[order], n_finite)
         self._decide(values[order], n_finite)
 
     def state(self) -> State:
@@ -146,10 +142,6 @@ class CMAES:
         self._is_negative = self._weights < 0
         self._length = math.sqrt(n) * (1 - 1 / (4 * n) + 1 / (21 * n * n))
         self._every = max(1, int(1 / (10 * n * (one + many))))
-
-    def _drawn(self, count: int) -> Floats:
-        normal = self._rng.standard_normal((count, self.n_dims))
-        return self.mean + self.step * ((normal * self.scales) @ self.axes.T)
 
     def _update(self, points: Floats, n_finite: int) -> None:
         """Move mean, step size and covariance; points the best first, failed ones last."""
@@ -246,6 +238,12 @@ class CMAES:
             np.median(each[-part:]) >= np.median(each[-length : part - length])
             for each in (self._bests, self._medians)
         )
+
+
+def _folded(points: Floats) -> Floats:
+    """Return points with their coordinates mirrored at 0 and 1 until they lie between."""
+    folded: Floats = 1 - np.abs(np.mod(points, 2.0) - 1)
+    return folded
 
 
 def default_population(n_dims: int) -> int:

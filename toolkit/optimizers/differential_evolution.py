@@ -109,12 +109,14 @@ class DifferentialEvolution:
                 self.stopped = f"all values of the first {self._generation} generations failed"
             return
         best, worst = float(self._values.min()), float(self._values.max())
-        if self._generation >= 3 and best == worst and np.ptp(self._points, axis=0).max() > 1e-6:
-            n = self._generation * self.population
-            self.stopped = (
-                f"the values of {n} points are equal ({best:g}): nothing says where to go"
-            )
+        is_wide = float(np.ptp(self._points, axis=0).max()) > 1e-6
+        if best == worst and is_wide:
+            if self._generation >= 3:
+                n = self._generation * self.population
+                self.stopped = f"all {n} values are equal ({best:g}): nothing says where to go"
         elif worst - best < 1e-12 + 20 * np.finfo(float).eps * abs(best):
-            self.stopped, self.is_converged = "all points of a generation have the same value", True
+            self.stopped = "all points of a generation have the same value"
+            self.is_converged = True
         elif float(np.ptp(self._points, axis=0).max()) < 1e-12:
-            self.stopped, self.is_converged = "all points of a generation are the same", True
+            self.stopped = "all points of a generation are the same"
+            self.is_converged = True

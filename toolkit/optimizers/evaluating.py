@@ -14,6 +14,8 @@ from toolkit.run_status import Status
 from toolkit.spaces.axis import Dim
 from toolkit.spaces.space import Space
 from toolkit.stages.batch import BatchResult, run_batch
+from toolkit.stages.command_call import Command
+from toolkit.stages.frozen_arguments import thaw
 from toolkit.stages.preparing import PreparedStage
 from toolkit.stages.schema import Schema
 from toolkit.stages.trial import Trial
@@ -30,8 +32,7 @@ def may_run_here(stage: PreparedStage) -> bool:
         or binding.takes_rng
         or binding.takes_run_seed
         or binding.call.vectorized == "torch"
-        or not callable(stage.stage.function)
-        or hasattr(stage.stage.function, "program")
+        or isinstance(stage.stage.function, Command)
     )
 
 
@@ -70,7 +71,7 @@ class _Here:
     def __init__(
         self, search: Search, stage: PreparedStage, space: Space, output: str | None
     ) -> None:
-        self._search, self._call, self._output = search, stage.binding.call, output
+        self._search, self._call, self._output = search, thaw(stage.binding.call), output
         self._others = [dim for dim in space.dims if dim.name != EVALUATION]
         self._schema: Schema | None = None
         self._trial = Trial()

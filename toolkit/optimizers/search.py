@@ -43,12 +43,14 @@ class Search:
         self._values = np.full(64, np.nan)
         self._status = np.full(64, Status.PENDING, np.uint8)
         self._blocks: list[Dim] = []
+        self._ready: Dim | None = None  # drawn, and not given yet
         self.failures: list[RunFailure] = []
 
     @property
     def left(self) -> int:
         """How many points it may still give."""
-        return sum(
+        ready = 0 if self._ready is None else self._ready.size
+        return ready + sum(
             room
             for room, optimizer in zip(self._rooms, self._optimizers, strict=True)
             if not optimizer.stopped
@@ -77,6 +79,31 @@ class Search:
         Dim or None
             None while all points are under way, and at the end.
         """
+        ready, self._ready = self._ready, None
+        if ready is None:
+            return self._draw(most)
+        if most is not None and most < ready.size:
+            self._ready = ready.take(np.arange(most, ready.size))
+            return ready.take(np.arange(most))
+        return ready
+
+    def first(self) -> Dim:
+        """Return the first point, which is still to be taken.
+
+        Raises
+        ------
+        SweepError
+            If the constraint allows none.
+        """
+        self._ready = self._ready or self._draw(None)
+        if self._ready is None:
+            raise SweepError(
+                f"constraints= allows none of the first {int(self._told().sum()):,} points. Begin "
+                "where it is true (start=), or with larger steps."
+            )
+        return self._ready.take(np.zeros(1, np.int64))
+
+    def _draw(self, most: int | None) -> Dim | None:
         while True:
             asked = self._ask(most)
             if not asked:
@@ -201,8 +228,11 @@ class Search:
         best = self.best
         return self._optimizers[0 if best is None else best % len(self._optimizers)]
 
+    def _told(self) -> npt.NDArray[np.bool_]:
+        return np.asarray(self._status != Status.PENDING)
+
     def _is_done_without_value(self) -> npt.NDArray[np.bool_]:
-        return (self._status == Status.DONE) & ~np.isfinite(self._values)
+        return np.asarray((self._status == Status.DONE) & ~np.isfinite(self._values))
 
 
 class SearchSource:

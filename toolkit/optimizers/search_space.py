@@ -12,8 +12,6 @@ from toolkit.optimizers.generational import Floats, Ids
 from toolkit.spaces import build, condition
 from toolkit.spaces.axis import Column, Dim
 from toolkit.spaces.distribution import Continuous, Distribution, as_distribution, drawn
-from toolkit.spaces.rows import rows_dim
-from toolkit.spaces.space import Space
 
 EVALUATION = "evaluation"
 NUMBERS = (EVALUATION, "generation", "start")
@@ -95,20 +93,16 @@ class SearchSpace:
         """Return the dim of some evaluations, each a row with its numbers."""
         numbers = zip(NUMBERS, (evaluations, generations, starts), strict=True)
         labels = [Column(name=name, labels=each, required=False) for name, each in numbers]
-        return rows_dim(EVALUATION, [*columns, *labels])
-
-    def space(self) -> Space:
-        """Return the middle of all axes, as the space of a sweep."""
-        zero = np.zeros(1, np.int64)
-        columns = self.columns(np.full((1, len(self.axes)), 0.5))
-        return Space(dims=(self.rows(columns, zero, zero, zero), *self.constants))
+        # No two rows are equal, for each has its own number.
+        return Dim(name=EVALUATION, size=len(evaluations), columns=(*columns, *labels), kind="rows")
 
     def is_allowed(self, rows: Dim) -> npt.NDArray[np.bool_]:
         """Return which evaluations the constraint allows, shape ``(n,)``."""
         if self.constraint is None:
             return np.ones(rows.size, np.bool_)
         made = condition.evaluate(self.constraint, None, (rows, *self.constants), ())
-        return np.broadcast_to(np.asarray(made.mask, np.bool_).reshape(-1), (rows.size,))
+        mask: npt.NDArray[np.bool_] = np.asarray(made.mask, np.bool_).reshape(-1)
+        return np.broadcast_to(mask, (rows.size,))
 
     def position(self, start: Mapping[str, object]) -> Floats:
         """Return where a start lies, shape ``(n_dims,)``; in the middle of axes it does not name.
