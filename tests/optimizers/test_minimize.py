@@ -300,6 +300,7 @@ def test_an_objective_with_its_own_stream_is_repeatable():
         ({"starts": 0}, "starts=0"),
         ({"method": "sobol"}, "never ends by itself"),
         ({"constraints": 3}, "constraints=3 must be a function"),
+        ({"constraints": lambda x: x > 9}, "allows none of the first 18 points"),
         ({"axes": {"x": (5, -5), "y": (0, 1)}}, "Swap the bounds"),
         ({"axes": {"x": [1, 2], "y": (0, 1)}}, "bare list"),
         ({"axes": {"x": 1, "y": 2}}, "needs an axis to fit"),

@@ -63,7 +63,6 @@ def minimum_of(search: Search) -> Minimum:
     if best is None:
         raise RunsFailedError(
             f"None of the {search.n_evaluated:,} evaluations gave a finite value. {search.message}."
-            + (" The constraint allows none of the points." if not search.n_evaluated else "")
         )
     history = search.history()
     return Minimum(
