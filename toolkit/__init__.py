@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         SweepError,
         ToolkitError,
     )
+    from toolkit.fitting import minimize
     from toolkit.inputs.frozen import Frozen, freeze
     from toolkit.resources import Resources
     from toolkit.run_status import Status
@@ -83,6 +84,7 @@ _HOMES = {
     "log_of": "stores.reading.log_of",
     "logit": "spaces.distribution",
     "merge": "stores.upkeep.merging",
+    "minimize": "fitting",
     "normal": "spaces.distribution",
     "open": "stores.reading.open",
     "plot": "views.plots",
@@ -131,6 +133,7 @@ __all__ = [
     "log_of",
     "logit",
     "merge",
+    "minimize",
     "normal",
     "open",
     "plot",

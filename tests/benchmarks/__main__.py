@@ -38,6 +38,7 @@ STUDIES = {
     "saving": ("torch_batches.py", "--saving"),
     "widget": ("widget.py",),
     "first-map": ("first_map.py",),
+    "ask_tell": ("ask_tell.py",),
 }
 """Comparisons of one feature each, with other competitors; each is a script of its own."""
 

@@ -128,3 +128,21 @@ def test_what_a_worker_has_no_time_for_waits_where_it_belongs_by_now() -> None:
     assert lanes.waiting == (0, 8, 4)
     lanes.readmit()
     assert sorted(chain(*drained(lanes, 1))) == list(range(4, 12))
+
+
+def test_runs_that_a_source_gives_later_are_handed_out_by_what_was_learned_before() -> None:
+    first = tk.grid(size=[5, 50], fold=range(40))
+    lanes, placement, catalogue = lanes_of(first)
+    lanes.place(placement)
+    ids = np.arange(40, 60)  # half of the runs of size 50
+    seconds = np.where(ids % 2, 4.0, 0.1).astype(np.float32)
+    pending = np.arange(60, 80)
+    placement.learn(Timed(ids=ids, seconds=seconds), pending, catalogue)
+    lanes.rearrange()
+    assert len(placement.seconds) == 80
+    catalogue, found = catalogue.register(tk.grid(size=[50], fold=range(40, 60)))
+    later = np.asarray(found)
+    placement.register(later, catalogue)
+    lanes.add(later, catalogue)
+    handed = sorted(chain(*drained(lanes, 0)))
+    assert set(later.tolist()) <= set(handed)

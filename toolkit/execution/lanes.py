@@ -111,6 +111,9 @@ class Lanes:
     def add(self, ids: Ids, catalogue: Catalogue) -> None:
         """Add runs that have never been handed out, in the order of the sweep."""
         self._catalogue = catalogue
+        if self._placement is not None:  # which has grown by runs that a source chose meanwhile
+            for lane in self._lanes:
+                lane.costs = self._placement.seconds
         for lane, part in self._parted(ids):
             lane.add(part, catalogue)
 

@@ -1,0 +1,190 @@
+"""Ask and tell over arrays: points from 0 to 1, a generation at a time."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+Floats: TypeAlias = npt.NDArray[np.float64]
+Ids: TypeAlias = npt.NDArray[np.int64]
+State: TypeAlias = dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """Points to evaluate.
+
+    Attributes
+    ----------
+    ids
+        Their numbers, shape ``(n,)``, counted from 0 over the whole search.
+    points
+        Each coordinate from 0 to 1, shape ``(n, n_dims)``.
+    """
+
+    ids: Ids
+    points: Floats
+
+
+class Optimizer(Protocol):
+    """Gives points and is told their values, in any order."""
+
+    population: int
+
+    def ask(self, n: int) -> Asked:
+        """Return at most ``n`` further points; none while those under way say what comes next."""
+
+    def tell(self, ids: Ids, values: Floats) -> None:
+        """Learn the values of some points, each shape ``(n,)``; NaN where one failed."""
+
+    @property
+    def stopped(self) -> str:
+        """Why it gives no more points, ``""`` while it does."""
+
+    @property
+    def is_converged(self) -> bool:
+        """Whether it stopped because there is nothing better nearby."""
+
+    def state(self) -> State:
+        """Return all that it knows: arrays, numbers and text by name."""
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Become as it was when it returned this state."""
+
+
+class Rule(Protocol):
+    """How one generation follows from those before it."""
+
+    population: int
+    stopped: str
+    is_converged: bool
+
+    def draw(self) -> Floats:
+        """Return the points of the next generation, shape ``(population, n_dims)``."""
+
+    def learn(self, points: Floats, values: Floats) -> None:
+        """Take in the values of the generation drawn last, shape ``(population,)``."""
+
+    def state(self) -> State:
+        """Return all that it knows: arrays, numbers and text by name."""
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Become as it was when it returned this state."""
+
+
+class Generational:
+    """An optimizer by a rule: the next generation is drawn when all values of one are told.
+
+    However a generation is asked for and told, in parts and in any order, the next is the same.
+
+    Parameters
+    ----------
+    rule
+        How one generation follows from those before it.
+    """
+
+    def __init__(self, rule: Rule) -> None:
+        self._rule = rule
+        self.population = rule.population
+        self._first = 0  # id of the generation's first point
+        self._points: Floats | None = None
+        self._values = np.empty(rule.population)
+        self._is_told = np.zeros(rule.population, np.bool_)
+        self._given = 0
+
+    @property
+    def stopped(self) -> str:
+        """Why it gives no more points, ``""`` while it does."""
+        return self._rule.stopped
+
+    @property
+    def is_converged(self) -> bool:
+        """Whether it stopped because there is nothing better nearby."""
+        return self._rule.is_converged
+
+    def ask(self, n: int) -> Asked:
+        """Return at most ``n`` further points of this generation.
+
+        None while all of it are under way, and after it has stopped.
+        """
+        if self._points is None:
+            if self._rule.stopped:
+                return Asked(ids=np.empty(0, np.int64), points=np.empty((0, 0)))
+            self._points = self._rule.draw()
+        begin, self._given = self._given, min(self._given + max(n, 0), self.population)
+        ids = np.arange(self._first + begin, self._first + self._given)
+        return Asked(ids=ids, points=self._points[begin : self._given])
+
+    def tell(self, ids: Ids, values: Floats) -> None:
+        """Learn the values of some points, each shape ``(n,)``; NaN where one failed.
+
+        Raises
+        ------
+        ValueError
+            If a point is not of those that were given and not told yet.
+        """
+        at = np.asarray(ids) - self._first
+        if at.size and (at.min() < 0 or at.max() >= self._given or self._is_told[at].any()):
+            raise ValueError("tell: these points were not asked for, or were told already")
+        self._values[at] = values
+        self._is_told[at] = True
+        if self._points is None or not self._is_told.all():
+            return
+        points, self._points = self._points, None
+        self._first += self.population
+        self._given = 0
+        self._is_told[:] = False
+        self._rule.learn(points, self._values.copy())
+
+    def state(self) -> State:
+        """Return all that it knows, the rule included: arrays, numbers and text by name."""
+        held: State = {
+            "first": self._first,
+            "given": self._given,
+            "told": self._is_told.copy(),
+            "values": np.where(self._is_told, self._values, np.nan),
+        }
+        if self._points is not None:
+            held["points"] = self._points.copy()
+        return {**held, **{f"rule.{name}": value for name, value in self._rule.state().items()}}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Become as it was when it returned this state."""
+        self._first, self._given = int(state["first"]), int(state["given"])
+        self._is_told = np.array(state["told"], np.bool_)
+        self._values = np.array(state["values"], np.float64)
+        points = state.get("points")
+        self._points = None if points is None else np.array(points, np.float64)
+        prefix = "rule."
+        self._rule.restore(
+            {name[len(prefix) :]: value for name, value in state.items() if name.startswith(prefix)}
+        )
+
+
+def words_of(rng: np.random.Generator) -> npt.NDArray[np.uint64]:
+    """Return the state of a generator of the kind PCG64, shape ``(6,)``."""
+    held: Any = rng.bit_generator.state
+    low = (1 << 64) - 1
+    numbers = [held["state"]["state"], held["state"]["inc"]]
+    words = [part for number in numbers for part in (number >> 64, number & low)]
+    return np.array([*words, held["has_uint32"], held["uinteger"]], np.uint64)
+
+
+def generator_from(words: npt.ArrayLike) -> np.random.Generator:
+    """Return the generator with a state that :func:`words_of` returned."""
+    parts = [int(word) for word in np.asarray(words, np.uint64)]
+    bits = np.random.PCG64()
+    bits.state = {
+        "bit_generator": "PCG64",
+        "state": {"state": parts[0] << 64 | parts[1], "inc": parts[2] << 64 | parts[3]},
+        "has_uint32": parts[4],
+        "uinteger": parts[5],
+    }
+    return np.random.Generator(bits)
+
+
+def ranked(values: Floats) -> Floats:
+    """Return values with those that are not finite, which count as failed, as +inf."""
+    return np.where(np.isfinite(values), values, np.inf)

@@ -1,0 +1,318 @@
+"""One search: optimizers from one start or several, the budget, and what became of each point."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from toolkit.errors import SweepError
+from toolkit.execution.sources import Outcomes
+from toolkit.optimizers.generational import Asked, Floats, Ids, Optimizer
+from toolkit.optimizers.search_space import EVALUATION, SearchSpace
+from toolkit.run_status import Status
+from toolkit.spaces.axis import Dim
+from toolkit.spaces.space import Space
+from toolkit.stages.failure import RunFailure
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+
+class Search:
+    """Numbers the points that optimizers give, tells them values, and remembers all.
+
+    The point with number ``i`` of start ``s`` is evaluation ``i * n_starts + s``, whatever is
+    evaluated when. Each start is told a generation at a time, so the points of a search depend on
+    its seed only, and a search over known values goes the same way again.
+
+    Parameters
+    ----------
+    space
+        What is searched.
+    optimizers
+        One for each start.
+    budget
+        Most points of all starts together, shared equally.
+    """
+
+    def __init__(self, space: SearchSpace, optimizers: Sequence[Optimizer], budget: int) -> None:
+        self.space, self._optimizers, self.budget = space, tuple(optimizers), budget
+        n = len(self._optimizers)
+        self._rooms = [budget // n + (start < budget % n) for start in range(n)]
+        self._values = np.full(64, np.nan)
+        self._status = np.full(64, Status.PENDING, np.uint8)
+        self._blocks: list[Dim] = []
+        self._ready: Dim | None = None  # drawn, and not given yet
+        self.failures: list[RunFailure] = []
+
+    @property
+    def left(self) -> int:
+        """How many points it may still give."""
+        ready = 0 if self._ready is None else self._ready.size
+        return ready + sum(
+            room
+            for room, optimizer in zip(self._rooms, self._optimizers, strict=True)
+            if not optimizer.stopped
+        )
+
+    @property
+    def n_evaluated(self) -> int:
+        """How many points were evaluated, failed ones included."""
+        return int(np.isin(self._status, (Status.DONE, Status.FAILED)).sum())
+
+    @property
+    def n_failed(self) -> int:
+        """How many evaluations failed, or gave a value that is not finite."""
+        return int((self._status == Status.FAILED).sum() + self._is_done_without_value().sum())
+
+    def take(self, most: int | None = None) -> Dim | None:
+        """Return further points to evaluate, as rows with their numbers.
+
+        Parameters
+        ----------
+        most
+            How many; None for all that can be told without further values.
+
+        Returns
+        -------
+        Dim or None
+            None while all points are under way, and at the end.
+        """
+        ready, self._ready = self._ready, None
+        if ready is None:
+            return self._draw(most)
+        if most is not None and most < ready.size:
+            self._ready = ready.take(np.arange(most, ready.size))
+            return ready.take(np.arange(most))
+        return ready
+
+    def first(self) -> Dim:
+        """Return the first point, which is still to be taken.
+
+        Raises
+        ------
+        SweepError
+            If the constraint allows none.
+        """
+        self._ready = self._ready or self._draw(None)
+        if self._ready is None:
+            raise SweepError(
+                f"constraints= allows none of the first {int(self._told().sum()):,} points. Begin "
+                "where it is true (start=), or with larger steps."
+            )
+        return self._ready.take(np.zeros(1, np.int64))
+
+    def _draw(self, most: int | None) -> Dim | None:
+        while True:
+            asked = self._ask(most)
+            if not asked:
+                return None
+            n = len(self._optimizers)
+            evaluations = np.concatenate([each.ids * n + start for start, each in asked])
+            generations = np.concatenate(
+                [each.ids // self._optimizers[start].population for start, each in asked]
+            )
+            starts = np.concatenate([np.full(len(each.ids), start) for start, each in asked])
+            columns = self.space.columns(np.concatenate([each.points for _, each in asked]))
+            rows = self.space.rows(columns, evaluations, generations, starts)
+            self._note(rows, evaluations)
+            if self.space.constraint is None:
+                return rows
+            allowed = self.space.is_allowed(rows)
+            if not allowed.all():
+                left_out = evaluations[~allowed]
+                self.tell(left_out, np.full(len(left_out), np.nan), Status.SKIPPED)
+            if allowed.any():
+                return rows.take(np.flatnonzero(allowed))
+
+    def tell(
+        self, evaluations: Ids, values: Floats, status: npt.NDArray[np.uint8] | Status
+    ) -> None:
+        """Learn what became of some points, each shape ``(n,)``; NaN where one has no value."""
+        new = self._status[evaluations] == Status.PENDING
+        self._status[evaluations] = np.where(new, status, self._status[evaluations])
+        evaluations, values = evaluations[new], values[new]
+        self._values[evaluations] = values
+        n = len(self._optimizers)
+        if n == 1:
+            self._optimizers[0].tell(evaluations, values)
+            return
+        for start in np.unique(evaluations % n).tolist():
+            own = evaluations % n == start
+            self._optimizers[start].tell(evaluations[own] // n, values[own])
+
+    @property
+    def best(self) -> int | None:
+        """The evaluation with the least value, None where there is none."""
+        finite = np.where(np.isfinite(self._values), self._values, np.inf)
+        at = int(np.argmin(finite))
+        return at if np.isfinite(self._values[at]) else None
+
+    @property
+    def is_converged(self) -> bool:
+        """Whether the start that found the best value says so."""
+        return self.best is not None and self._best_optimizer().is_converged
+
+    @property
+    def message(self) -> str:
+        """Why it ended, of the start that found the best value, and what failed."""
+        said = self._best_optimizer().stopped
+        if not said:
+            said = f"the budget of {self.budget:,} evaluations is spent"
+        if self.n_failed:
+            said += f"; {self.n_failed:,} of {self.n_evaluated:,} evaluations failed"
+            if self.failures:
+                first = self.failures[0]
+                said += f", the first with {first.exception}: {first.message}"
+        return said
+
+    def history(self) -> "xr.Dataset":
+        """Return all points in the order of their numbers, along ``evaluation``."""
+        import xarray as xr
+
+        columns = self._columns()
+        order = np.argsort(columns[EVALUATION], kind="stable")
+        told = columns[EVALUATION][order]
+        ended = self._status[told] != Status.PENDING
+        order, told = order[ended], told[ended]
+        data = xr.Dataset(
+            {"value": (EVALUATION, self._values[told], {"long_name": "value of the objective"})},
+            coords={name: (EVALUATION, labels[order]) for name, labels in columns.items()}
+            | {"status": (EVALUATION, self._status[told], _flags())},
+        )
+        for dim in self.space.constants:
+            data = data.assign_coords({dim.name: dim.columns[0].labels[0]})
+        return data
+
+    def labels_of(self, evaluation: int) -> dict[str, object]:
+        """Return the parameters of an evaluation by name, as its run received them."""
+        for block in self._blocks:
+            (found,) = np.nonzero(block.labels == evaluation)
+            if len(found):
+                own = [column for column in block.columns if column.name in self.space.axes]
+                return {column.name: column.values(found)[0] for column in own}
+        raise KeyError(evaluation)
+
+    def _ask(self, most: int | None) -> list[tuple[int, Asked]]:
+        asked: list[tuple[int, Asked]] = []
+        left = most
+        for start, optimizer in enumerate(self._optimizers):
+            room = self._rooms[start] if left is None else min(self._rooms[start], left)
+            if room <= 0:
+                continue
+            given = optimizer.ask(room)
+            if len(given.ids):
+                self._rooms[start] -= len(given.ids)
+                left = None if left is None else left - len(given.ids)
+                asked.append((start, given))
+        return asked
+
+    def _note(self, rows: Dim, evaluations: Ids) -> None:
+        self._blocks.append(rows)
+        size, needed = len(self._values), int(evaluations.max()) + 1
+        if needed > size:
+            more = max(needed, 2 * size) - size
+            self._values = np.append(self._values, np.full(more, np.nan))
+            pending = np.full(more, Status.PENDING, np.uint8)
+            self._status = np.append(self._status, pending)
+
+    def _columns(self) -> dict[str, npt.NDArray[np.generic]]:
+        held: dict[str, list[npt.NDArray[np.generic]]] = {}
+        for block in self._blocks:
+            for column in block.columns:
+                held.setdefault(column.name, []).append(column.labels)
+        return {name: np.concatenate(parts) for name, parts in held.items()}
+
+    def _best_optimizer(self) -> Optimizer:
+        best = self.best
+        return self._optimizers[0 if best is None else best % len(self._optimizers)]
+
+    def _told(self) -> npt.NDArray[np.bool_]:
+        return np.asarray(self._status != Status.PENDING)
+
+    def _is_done_without_value(self) -> npt.NDArray[np.bool_]:
+        return np.asarray((self._status == Status.DONE) & ~np.isfinite(self._values))
+
+
+class SearchSource:
+    """A search as the engine knows sources: generations as spaces.
+
+    Parameters
+    ----------
+    search
+        It may have begun.
+    space
+        The space of the sweep, whose constants, defaults included, each run gets.
+    output
+        The output to minimize, None for the only one.
+    """
+
+    def __init__(self, search: Search, space: Space, output: str | None) -> None:
+        self._search, self._output = search, output
+        self._others = tuple(dim for dim in space.dims if dim.name != EVALUATION)
+
+    @property
+    def left(self) -> int:
+        """How many runs it may still give."""
+        return self._search.left
+
+    def ask(self, n: int) -> Space | None:
+        """Return all points that can be told now, whole generations of each start."""
+        del n
+        rows = self._search.take()
+        return None if rows is None else Space((rows, *self._others))
+
+    def tell(self, outcomes: Outcomes) -> None:
+        """Learn what became of some runs."""
+        evaluations = np.asarray(outcomes.points[EVALUATION], np.int64)
+        is_done = np.isin(outcomes.status, (Status.DONE, Status.STALE))
+        values = np.full(len(evaluations), np.nan)
+        if is_done.any():
+            column = outcomes.values[chosen_output(self._output, tuple(outcomes.values))]
+            values[is_done] = require_values(column)[is_done]
+        self._search.failures += outcomes.failures
+        status = np.where(is_done, Status.DONE, Status.FAILED).astype(np.uint8)
+        self._search.tell(evaluations, values, status)
+
+
+def chosen_output(wanted: str | None, names: Sequence[str]) -> str:
+    """Return the name of the output to minimize.
+
+    Raises
+    ------
+    SweepError
+        If there is none of this name, or several and none was named.
+    """
+    listed = ", ".join(map(repr, names)) or "none"
+    if wanted is None and len(names) == 1:
+        return names[0]
+    if wanted is None:
+        raise SweepError(f"Which output is to be minimized? There are {listed}: name it in value=.")
+    if wanted not in names:
+        raise SweepError(f"value={wanted!r} is no output of the objective. It has {listed}.")
+    return wanted
+
+
+def require_values(column: object) -> Floats:
+    """Return an output of some runs as floats, shape ``(n,)``.
+
+    Raises
+    ------
+    SweepError
+        If it is not one number for each run.
+    """
+    values = np.asarray(column) if isinstance(column, np.ndarray) else np.zeros((0, 0))
+    if values.ndim != 1 or values.dtype.kind not in "biuf":
+        raise SweepError(
+            "minimize needs one number for each evaluation, and the objective returns something "
+            "else. Let it return a number, such as a sum of squares, or name one with value=."
+        )
+    return values.astype(np.float64)
+
+
+def _flags() -> dict[str, object]:
+    return {
+        "flag_values": np.array([int(each) for each in Status], np.uint8),
+        "flag_meanings": " ".join(each.name.lower() for each in Status),
+    }
