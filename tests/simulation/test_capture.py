@@ -19,7 +19,7 @@ from toolkit.simulation import (
     Runner,
     StayHomePolicy,
     Vaccination,
-    runner,
+    playing,
 )
 from toolkit.simulation.capture import CapturedStepper
 from toolkit.simulation.model import DenseStepper
@@ -79,7 +79,7 @@ def test_replays_have_the_bits_of_steps(name, monkeypatch):
         steppers.append(CapturedStepper(model, state, repeated, must=True))
         return steppers[-1]
 
-    monkeypatch.setattr(runner.Runner, "_stepper", captured)
+    monkeypatch.setattr(playing.Player, "_stepper", captured)
     again = Runner(model, device="cpu", mode="dense")
     assert again.run_batch(40, seeds=[3, 8, 2**40], record=record).identical(wanted)
     [stepper] = steppers
@@ -205,7 +205,7 @@ def test_the_loop_does_not_wait_for_the_gpu(name, capture, tmp_path, monkeypatch
     record = list(there.run(1).data_vars)
     wanted = there.run_batch(60, seeds=[3, 8], record=record)
     steps = []
-    whole = there._stepper
+    whole = there._player._stepper
 
     def watched(state):
         stepper = whole(state)
@@ -220,14 +220,14 @@ def test_the_loop_does_not_wait_for_the_gpu(name, capture, tmp_path, monkeypatch
         stepper.step = step
         return stepper
 
-    end = runner.Validation.end
+    end = playing.Validation.end
 
     def asks(watch):
         torch.cuda.set_sync_debug_mode("default")  # the loop is over
         end(watch)
 
-    monkeypatch.setattr(runner.Validation, "end", asks)
-    monkeypatch.setattr(there, "_stepper", watched)
+    monkeypatch.setattr(playing.Validation, "end", asks)
+    monkeypatch.setattr(there._player, "_stepper", watched)
     try:
         found = there.run_batch(60, seeds=[3, 8], record=record, store=tmp_path / "runs.zarr")
     finally:
