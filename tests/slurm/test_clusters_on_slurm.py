@@ -235,7 +235,8 @@ def test_run_takes_the_profile(folder: Path, slurm: Slurm) -> None:
 
 
 WAITING = """
-import time, toolkit as tk
+import signal, time, toolkit as tk
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where tests run behind a shell
 cluster = tk.cluster("site.yaml")
 cluster.scale(1, "small")
 cluster.client.wait_for_workers(1, timeout=60)
