@@ -201,6 +201,7 @@ for line in sys.stdin:
 
 
 def test_another_simulator_is_asked_line_by_line(part, tmp_path) -> None:
+    pytest.importorskip("torch", reason="no PyTorch")
     script = tmp_path / "there.py"
     script.write_text(_STAND_IN)
     peer = part("outbreaks").Peer(Path(sys.executable), "starsim", script)
@@ -213,6 +214,7 @@ def test_another_simulator_is_asked_line_by_line(part, tmp_path) -> None:
 
 
 def test_beta_is_sought_for_as_many_infections(part) -> None:
+    pytest.importorskip("torch", reason="no PyTorch")
     outbreaks = part("outbreaks")
     runner = outbreaks.runner_like("covasim", part("simulation").network_of(2000))
     seen = lambda beta: outbreaks.infections(runner, beta, range(4))  # noqa: E731
@@ -221,6 +223,7 @@ def test_beta_is_sought_for_as_many_infections(part) -> None:
 
 
 def test_costs_by_number_of_agents_are_those_of_a_child_process(part, capfd) -> None:
+    pytest.importorskip("torch", reason="no PyTorch")
     part("outbreaks").by_size(2000, 1)
     agents, contacts, *_, infected, _ = capfd.readouterr().out.split()
     assert (agents, contacts) == ("2,000", "23,924")
