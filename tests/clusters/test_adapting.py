@@ -302,28 +302,3 @@ def test_to_wait_in_the_queue_makes_no_worker_less_worth_its_start(play):
         assert stage.names == ["large-0", "small-0", "small-1", "small-2", "small-3"]
 
     play(scene)
-
-
-def test_a_full_queue_is_shared_among_the_tiers(play):
-    async def scene(stage):
-        stage.jobs.waiting = "for nodes that are in use (Resources)"
-        stage.demand("small", runs=100, seconds=50.0)
-        stage.scheduler.task_metadata["toolkit"]["demand"]["sweep"]["large"] = {
-            "runs": 100,
-            "seconds": 400.0,
-            "threads": 1,
-            "at": time.time(),
-        }
-        await stage.look()
-        stage.cluster.join("small-0", "large-0-0", "large-0-1")
-        await stage.look()
-        assert stage.names == ["large-0", "small-0", "small-1", "small-2", "small-3"]
-        await asyncio.sleep(3.1)
-        await stage.look()
-        await asyncio.sleep(0.3)
-        await stage.look()
-        await asyncio.sleep(0.3)
-        assert stage.names == ["large-0", "small-0"]
-        assert {"small-1", "small-2", "small-3"} == set(stage.jobs.closed)
-
-    play(scene)

@@ -24,7 +24,6 @@ from toolkit.clusters.demand import (
     wanted_workers,
 )
 from toolkit.clusters.retiring import retire
-from toolkit.clusters.sharing import Sharing
 from toolkit.clusters.tiers import Ladder, Tier
 
 logger = logging.getLogger("toolkit")
@@ -103,8 +102,6 @@ class Adapting:
         self._measured: set[str] = set()
         self._failures: dict[str, int] = dict.fromkeys(self._serials, 0)
         self._retry_at = dict.fromkeys(self._serials, 0.0)
-        processes = {name: jobs.processes(name) for name in self._serials}
-        self._sharing = Sharing(jobs.ladder.tiers, processes)
         self._leaving: set[asyncio.Task[None]] = set()
         self._closing: set[asyncio.Future[Any]] = set()
         self._task: asyncio.Task[None] | None = None
@@ -172,9 +169,8 @@ class Adapting:
             now = time.monotonic()
             await self._forget_gone()
             self._note_workers(now)
-            wanted = self._wanted(now)
             for tier in self._serials:
-                self._adjust(tier, wanted[tier], now)
+                self._adjust(tier, now)
             added = self._cluster.worker_spec.keys() - self._cluster.workers.keys()
             if added:
                 await self._cluster._correct_state()
@@ -265,8 +261,9 @@ class Adapting:
         self._startups[tier] = (before + seconds) / 2
         self._measured.add(tier)
 
-    def _adjust(self, tier: str, wanted: int, now: float) -> None:
+    def _adjust(self, tier: str, now: float) -> None:
         by_hand = self._said(SCALE_KEY).get(tier)
+        wanted = self._wanted(tier) if by_hand is None else int(by_hand)
         here = self._here()
         mine = {
             name: entry
@@ -295,36 +292,11 @@ class Adapting:
         for _ in range(missing):
             self._add(tier, now)
 
-    def _wanted(self, now: float) -> dict[str, int]:
-        """Return how many jobs of each tier to have: what is asked by hand, else what is worth it.
-
-        No less than the least number of a tier, whatever its share of a full queue.
-        """
-        worth, seconds, by_hand = {}, {}, self._said(SCALE_KEY)
-        for tier in self._serials:
-            demands = demands_for(tier, self._said(DEMAND_KEY)) or self._plain_demands(tier)
-            workers = wanted_workers(self._rung(tier), demands, startup=self._startups[tier])
-            worth[tier] = math.ceil(workers / self._jobs.processes(tier))
-            seconds[tier] = sum(each.seconds for each in demands)
-        self._note_room(now)
-        wanted = self._sharing.shared(worth, seconds, now=now)
-        for tier in self._serials:
-            least = math.ceil(self._rung(tier).minimum / self._jobs.processes(tier))
-            asked = by_hand.get(tier)
-            wanted[tier] = max(wanted[tier], least) if asked is None else int(asked)
-        return wanted
-
-    def _note_room(self, now: float) -> None:
-        """Note how much the queue has given, and for how long it has let jobs wait."""
-        held: Counter[str] = Counter()
-        waited = 0.0
-        for entry in self._entries.values():
-            is_waiting = entry.arrived_at is None and entry.waited_until == now
-            if entry.tier in self._sharing.names and is_waiting:
-                waited = max(waited, now - entry.asked_at)
-            elif not is_waiting:
-                held[entry.tier] += 1
-        self._sharing.note(held, waited=waited, now=now)
+    def _wanted(self, tier: str) -> int:
+        """Return how many jobs of a tier are worth having."""
+        demands = demands_for(tier, self._said(DEMAND_KEY)) or self._plain_demands(tier)
+        workers = wanted_workers(self._rung(tier), demands, startup=self._startups[tier])
+        return math.ceil(workers / self._jobs.processes(tier))
 
     def _rung(self, tier: str) -> Tier:
         return next(each for each in self._jobs.ladder.tiers if each.name == tier)
