@@ -131,6 +131,13 @@ def best(function: Callable[[], object], rounds: int) -> float:
     return min(cpu(function) for _ in range(rounds))
 
 
+def wall(function: Callable[[], object]) -> float:
+    """Return the seconds of a call by the clock on the wall."""
+    began = time.perf_counter()
+    function()
+    return time.perf_counter() - began
+
+
 def cpu(function: Callable[[], object]) -> float:
     """Return the CPU seconds of a call."""
     began = time.process_time()
@@ -164,7 +171,7 @@ def compare(
 
 
 def batches(n: int, runs: int, beta: float, steps: int, first: int, *, asked: float) -> None:
-    """Print many runs in one call against one by one."""
+    """Print many runs in one call against one by one, by one thread and by one for each core."""
     runner = Runner(seir(network_of(n), beta, first), device="cpu")
     some = min(runs, 16)
 
@@ -177,7 +184,19 @@ def batches(n: int, runs: int, beta: float, steps: int, first: int, *, asked: fl
     together = best(lambda: runner.run_batch(steps, seeds=range(runs)), 5) / runs
     print(
         f"{n:,} agents, {runs} runs of {steps} steps: {alone * 1e3:.2f} ms a run alone, "
-        f"{together * 1e3:.2f} together: {alone / together:.1f} x (asked: {asked:g})"
+        f"{together * 1e3:.2f} together: {alone / together:.1f} x by CPU time"
+    )
+    cores, before = len(os.sched_getaffinity(0)), torch.get_num_threads()
+    torch.set_num_threads(cores)
+    walls = [
+        (wall(singly) / some, wall(lambda: runner.run_batch(steps, seeds=range(runs))) / runs)
+        for _ in range(9)
+    ]
+    torch.set_num_threads(before)
+    alone, together = (min(each) for each in zip(*walls, strict=True))
+    print(
+        f"    by {cores} threads: {alone * 1e3:.2f} and {together * 1e3:.2f} ms of wall time: "
+        f"{alone / together:.1f} x (asked: {asked:g})"
     )
 
 

@@ -157,6 +157,31 @@ def test_contacts_are_counted_anew_where_most_of_them_change():
         assert (other.stats().pulled > 0) == (contacts == "pull")
 
 
+@pytest.mark.parametrize("threads", [2, 3])
+def test_runs_of_a_batch_are_the_same_by_several_threads(threads, monkeypatch):
+    from toolkit.simulation import compiled as loops
+
+    taken = []
+    play = loops.kernels().play
+    monkeypatch.setattr(
+        loops.kernels(), "play", lambda *given: (taken.append(given[3]), play(*given))
+    )
+    monkeypatch.setattr(loops, "_WORTH", 1)
+    varied = {"beta": np.linspace(0.0, 0.3, 11), "infectious_steps": range(2, 13)}
+    runner, before = Runner(MODELS["SEIR"](), device="cpu"), torch.get_num_threads()
+    try:
+        torch.set_num_threads(1)
+        alone = runner.run_batch(40, varied)
+        assert taken == [(0, 11)]
+        torch.set_num_threads(threads)
+        assert runner.run_batch(40, varied).identical(alone)
+    finally:
+        torch.set_num_threads(before)
+    parts = sorted(taken[1:])
+    assert len(parts) == min(11, 4 * threads)
+    assert [run for part in parts for run in range(*part)] == list(range(11))
+
+
 def test_who_has_more_contacts_than_are_counted_is_simulated_all_the_same(monkeypatch):
     from toolkit.simulation import compiled as loops
 

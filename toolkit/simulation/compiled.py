@@ -1,9 +1,12 @@
 """An outbreak stepped by compiled loops, where numba is installed."""
 
+import itertools
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from toolkit.simulation.compiled_loops import kernels
@@ -16,12 +19,16 @@ if TYPE_CHECKING:
 
 Counts = NDArray[np.int64]
 
+_WORTH = 100_000  # agents times steps: below, to hand a part to a thread costs more than it does
+_PARTS = 4  # for each thread: runs of large outbreaks take longer
+
 
 class CompiledOutbreak(ManyStepper):
     """Steps an epidemic in place on the CPU, bit for bit as :meth:`Epidemic.step` does.
 
-    Many steps are one call, in which one run goes after the other. All that is kept from one call
-    to the next is the state: three bytes for each agent and run.
+    Many steps are one call, in which one run goes after the other, and as many at once as torch
+    may use threads. All that is kept from one call to the next is the state: three bytes for each
+    agent and run.
 
     Parameters
     ----------
@@ -55,10 +62,20 @@ class CompiledOutbreak(ManyStepper):
     def play(self, start: int, steps: int, rng: "StepDraws") -> dict[str, Counts]:
         """Go on by many steps; return what is observed after each, shape ``(steps, n_runs)``."""
         found = np.empty((steps, len(self.observables), rng.n_runs), np.int64)
-        ways = np.zeros(steps, np.uint8)
         stage, until = (each.T.numpy() for each in (self.state.stage, self.state.until))
         rules = self._rules._replace(seeds=rng.seeds.numpy())
-        self._kernels.play(stage, until, rules, start, steps, found, ways)
+
+        def play(runs: tuple[int, int]) -> NDArray[np.uint8]:
+            ways = np.zeros(steps, np.uint8)
+            self._kernels.play(stage, until, rules, runs, start, steps, found, ways)
+            return ways
+
+        parts = _shared(rng.n_runs, steps * stage.shape[1])
+        if len(parts) == 1:
+            ways = play(parts[0])
+        else:
+            with ThreadPoolExecutor(torch.get_num_threads()) as pool:
+                ways = np.bitwise_or.reduce(list(pool.map(play, parts)))
         self.pushed += int(((ways & self._kernels.PUSHED) > 0).sum())
         self.pulled += int(((ways & self._kernels.PULLED) > 0).sum())
         *codes, new = (found[:, at] for at in range(found.shape[1]))
@@ -79,3 +96,11 @@ def is_countable(model: "Epidemic") -> bool:
     found = kernels()
     most = max(len(each[0]) - 1 for each in model.escapes())
     return found is not None and most <= found.MOST_COUNTED
+
+
+def _shared(n_runs: int, cells: int) -> list[tuple[int, int]]:
+    """Return which runs threads take one after the other, each of so many agents times steps."""
+    threads = torch.get_num_threads()
+    most = n_runs * cells // _WORTH if threads > 1 else 1
+    edges = np.linspace(0, n_runs, max(1, min(n_runs, most, _PARTS * threads)) + 1).astype(int)
+    return [(int(low), int(high)) for low, high in itertools.pairwise(edges)]

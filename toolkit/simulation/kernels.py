@@ -96,7 +96,14 @@ def uniform(seeds: Any, agents: Any, step: int, stream: int) -> Any:
 
 @njit(cache=True, nogil=True)
 def play(
-    stage: Any, until: Any, rules: Any, start: int, steps: int, observed: Any, ways: Any
+    stage: Any,
+    until: Any,
+    rules: Any,
+    runs: Any,
+    start: int,
+    steps: int,
+    observed: Any,
+    ways: Any,
 ) -> None:
     """Go on by many steps, one run after the other, so that one run stays in a core's cache.
 
@@ -110,6 +117,8 @@ def play(
         Of each run and agent, shape ``(n_runs, n_agents)``, uint8 and int16: changed in place.
     rules
         :class:`~toolkit.simulation.outbreak_rules.Rules`.
+    runs
+        The first of the runs that go on, and the one after the last.
     start, steps
         The first step, and how many.
     observed
@@ -118,7 +127,7 @@ def play(
     ways
         Of shape ``(steps,)``, uint8: is given ``PUSHED`` and ``PULLED`` where a run did so.
     """
-    n_runs, n = stage.shape
+    n = stage.shape[1]
     n_ill = n if rules.isolated >= 0 else 0
     n_doses = n if rules.vaccinated >= 0 else 0
     desk = _Desk(
@@ -136,7 +145,7 @@ def play(
         np.empty(_BLOCK, np.uint64),
         np.empty(_BLOCK, np.float64),
     )
-    for run in range(n_runs):
+    for run in range(runs[0], runs[1]):
         _play_run(stage[run], until[run], rules, run, start, steps, desk, observed, ways)
 
 
