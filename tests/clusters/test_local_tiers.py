@@ -8,6 +8,7 @@ import psutil
 import pytest
 
 import toolkit as tk
+from toolkit.stores.zarr_store import ZarrStore
 
 
 def write(folder, tiers):
@@ -177,3 +178,37 @@ def test_what_waited_for_a_tier_that_is_gone_is_done_by_another(tmp_path):
         data = job.result(timeout=60)
     assert data.slow.values.tolist() == list(range(100))
     assert data.attempts.values.tolist() == [1] * 100
+
+
+@pytest.mark.faults
+def test_a_run_that_will_outlast_its_workers_job_goes_on_at_once(tmp_path, monkeypatch, caplog):
+    from toolkit.execution import outlasting
+
+    monkeypatch.setattr(outlasting, "_SURE", 0.4)  # to be had with nothing known
+    monkeypatch.setattr(outlasting, "_LEAST_SECONDS", 2.0)
+
+    def wait(x):
+        tier = os.environ["TOOLKIT_TIER"]
+        time.sleep(60.0 if x == 3 and tier == "short" else 0.2)
+        return tier
+
+    profile = write(
+        tmp_path,
+        {
+            "short": "minimum: 1, maximum: 1, walltime: 50s, idle: 2s",
+            "long": "minimum: 0, maximum: 1, walltime: 1h, idle: 2s",
+        },
+    )
+    store = tmp_path / "t.zarr"
+    with tk.cluster(profile) as cluster:
+        data = tk.Sweep(wait, {"x": range(8)}, store=store).run(cluster, progress=False)
+    assert data.wait.sel(x=3).item() == "long"
+    attempts = data.attempts.values.tolist()
+    assert attempts[3] == 2
+    assert sum(attempts) == 9, "no other run was tried twice"
+    events = {event["event"]: event for event in ZarrStore.read(store).events.read()}
+    assert events["run_handed_on"]["run"] == 3
+    assert events["run_handed_on"]["seconds"] < 40, "its worker's job would have lasted longer"
+    assert events["batch_lost"]["death"].startswith("the worker's job would have ended")
+    assert events["run_climbed"]["reason"] == "time limit"
+    assert not any("A worker died" in record.getMessage() for record in caplog.records)

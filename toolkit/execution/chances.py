@@ -96,17 +96,25 @@ class Chances:
 
     def _gets_further(self, run: int) -> bool:
         """Whether a run has written its checkpoint since its last end."""
+        latest = self._checkpoint_at(run)
+        before = self._checkpoints.get(run, 0.0)
+        self._checkpoints[run] = latest
+        return latest > before
+
+    def has_checkpoint(self, run: int) -> bool:
+        """Whether there is something from which the next attempt of a run goes on."""
+        return self._checkpoint_at(run) > 0.0
+
+    def _checkpoint_at(self, run: int) -> float:
+        """Return when a run wrote its checkpoint last, 0 where it never did."""
         path = self._runs.sink_spec().path
         if path is None:
-            return False
+            return 0.0
         folder = os.path.join(path, CHECKPOINTS, f"{self._stage.name}-{run}-checkpoint")
         try:
-            latest = max(
+            return max(
                 (entry.stat(follow_symlinks=False).st_mtime for entry in os.scandir(folder)),
                 default=0.0,
             )
         except OSError:
-            return False
-        before = self._checkpoints.get(run, 0.0)
-        self._checkpoints[run] = latest
-        return latest > before
+            return 0.0

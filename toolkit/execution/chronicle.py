@@ -108,6 +108,10 @@ class Chronicle:
         if self._named <= _FAILURES:
             self._runs.note("run_retried", runs=list(runs)[:_FAILURES], attempt=attempt)
 
+    def handed_on(self, *, run: int, seconds: float) -> None:
+        """Note a run that is ended, for its worker's job would have ended before it."""
+        self._runs.note("run_handed_on", run=run, seconds=seconds)
+
     def climbed(self, *, run: int, reason: str, before: str, after: str) -> None:
         """Note a run that goes to a larger tier."""
         self._runs.note("run_climbed", run=run, reason=reason, before=before, after=after)

@@ -293,6 +293,14 @@ class DaskExecutor:
             future.release()
         return taken
 
+    def seconds_left(self, journal: str) -> float:
+        """Return how long the job of a worker goes on, infinite where nothing ends it."""
+        return self._deaths.seconds_left(journal)
+
+    def hand_on(self, journal: str) -> bool:
+        """End the process of a worker whose run needs a longer job; whether that can be done."""
+        return self._deaths.hand_on(journal)
+
     def close(self) -> None:
         """Take the plugins back from the workers."""
         self._deaths.close()

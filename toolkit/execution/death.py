@@ -39,6 +39,8 @@ class Death:
         Name of the machine.
     ending
         How its job ended, as the queueing system says; None where it was not asked.
+    handed_on
+        Whether the driver had it ended, for its run needs a job that lasts longer.
     """
 
     exit_code: int | None = None
@@ -49,17 +51,20 @@ class Death:
     log: str = ""
     host: str = ""
     ending: JobEnding | None = None
+    handed_on: bool = False
 
     @property
     def is_explained(self) -> bool:
         """Whether it is known why the process ended; a signal may have been meant for its job."""
-        if self.out_of_memory:
+        if self.out_of_memory or self.handed_on:
             return True
         return self.exit_code not in (None, -signal.SIGTERM, -signal.SIGKILL)
 
     @property
     def reason(self) -> str:
         """One of ``toolkit.stages.failure.REASONS``."""
+        if self.handed_on:
+            return "time limit"
         if self.out_of_memory:
             return "memory"
         if self.ending is not None:
@@ -73,6 +78,8 @@ class Death:
 
     def describe(self) -> str:
         """Return how the process ended."""
+        if self.handed_on:
+            return "the worker's job would have ended before this run, which was ended"
         if self.out_of_memory:
             limit = f" of {describe_memory(self.memory_limit)}" if self.memory_limit else ""
             return f"the worker process was ended at its memory limit{limit} in this run"

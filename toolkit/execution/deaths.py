@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import signal
 import socket
 import time
 import warnings
@@ -23,6 +24,7 @@ from toolkit.execution.alarm import allow_ending
 from toolkit.execution.death import Death
 from toolkit.execution.leaving import leave_in_time
 from toolkit.stages.failure import TIER_VARIABLE
+from toolkit.stores.journals.journal import written_by
 
 _TOPIC = "toolkit-deaths"
 WORKERS_TOPIC = "toolkit-workers"
@@ -60,6 +62,7 @@ def _say_who(worker: Any) -> None:
                 "ends_at": ends,
                 "tier": os.environ.get(TIER_VARIABLE, ""),
                 "host": socket.gethostname(),
+                "nanny": worker.nanny,
             },
         )
 
@@ -100,6 +103,9 @@ class Deaths:
         self._known: dict[_Process, Death] = {}
         self._awaited_since: dict[_Process, float] = {}
         self._asked: dict[_Process, ThreadFuture[Death]] = {}  # whose jobs were asked for
+        self._handed_on: set[_Process] = set()
+        self._jobs: dict[str, dict[str, Any]] = {}  # what workers said, by their journals' names
+        self._jobs_at = -_PATIENCE
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="toolkit-deaths")
         client.register_plugin(LastWordsPlugin(_TOPIC))
 
@@ -131,6 +137,33 @@ class Deaths:
         if asked.done():
             self._known[process] = asked.result()
         return asked.done()
+
+    def seconds_left(self, journal: str) -> float:
+        """Return how long the job of a worker goes on, infinite where nothing ends it."""
+        said = self._job_of(journal)
+        return float("inf") if said is None else said["ends_at"] - time.time()
+
+    def hand_on(self, journal: str) -> bool:
+        """End the process of a worker whose run needs a longer job; whether that can be done."""
+        said = self._job_of(journal)
+        if said is None or not said["nanny"]:
+            return False
+        self._handed_on.add((said["nanny"], said["pid"]))
+        with contextlib.suppress(OSError, TimeoutError):
+            self._client.run(
+                _end, said["pid"], workers=[said["address"]], nanny=True, on_error="ignore"
+            )
+        return True
+
+    def _job_of(self, journal: str) -> dict[str, Any] | None:
+        """Return what a worker said of its job, None where it has said nothing."""
+        known = journal.rsplit("-", 1)[0] + "-"
+        if known not in self._jobs and time.monotonic() - self._jobs_at > _PATIENCE:
+            self._jobs_at = time.monotonic()
+            for _, said in self._client.get_events(WORKERS_TOPIC):
+                if isinstance(said, dict):
+                    self._jobs[written_by(said["host"], said["pid"])] = said
+        return self._jobs.get(known)
 
     def close(self) -> None:
         """Ask no more."""
@@ -164,7 +197,15 @@ class Deaths:
 
     def _note(self, said: Mapping[str, Any], death: Death) -> None:
         """Keep it, unless more is known already."""
-        self._known.setdefault((said["nanny"], said["pid"]), death)
+        process = said["nanny"], said["pid"]
+        death = replace(death, handed_on=process in self._handed_on)
+        self._known.setdefault(process, death)
+
+
+def _end(pid: int, dask_worker: Any = None) -> None:
+    """End the worker of a nanny, which writes where it is and is started again."""
+    if dask_worker.pid == pid:
+        os.kill(pid, signal.SIGALRM)
 
 
 def _process(error: KilledWorker) -> _Process:

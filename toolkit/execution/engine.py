@@ -23,6 +23,7 @@ from toolkit.execution.lanes import Lanes
 from toolkit.execution.learning import SLOW_RUN, Learning
 from toolkit.execution.losses import Losses
 from toolkit.execution.observation import Moment
+from toolkit.execution.outlasting import Outlasting
 from toolkit.execution.outlook import Outlook
 from toolkit.execution.overdue import Overdue
 from toolkit.execution.pace import Pace
@@ -108,6 +109,9 @@ class Engine:
         self._settled = self._draining = False
         self._chronicle = Chronicle(work.runs)
         self._chances = Chances(work.runs, stage, self.queue, self._chronicle.climbed)
+        self._outlasting = Outlasting(
+            work.runs, self.queue, self._chances, self._chronicle.handed_on
+        )
         self._losses = Losses(work.runs, self.queue, stage, self._walltime, self._chances)
         self._session = uuid.uuid4().hex
         self._receipts: list[Receipt] = []
@@ -430,6 +434,7 @@ class Engine:
         self.count()
         if self._learning is not None:
             self._learning.look(self._pace.expected, self._losses.alive(self._in_progress))
+            self._outlasting.look(self._learning.in_progress, self._in_progress, self.executor)
 
     def _resettle(self) -> None:
         """Widen an output once no batch is out: its array is written anew."""

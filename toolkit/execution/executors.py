@@ -68,6 +68,12 @@ class Executor(Protocol):
     def take_stranded(self) -> list[BatchTask]:
         """Take back what waits for workers of which none is there any more."""
 
+    def seconds_left(self, journal: str) -> float:
+        """Return how long the job of a worker goes on, infinite where nothing ends it."""
+
+    def hand_on(self, journal: str) -> bool:
+        """End the process of a worker whose run needs a longer job; whether that can be done."""
+
     def close(self) -> None:
         """Forget the specs."""
 
@@ -155,6 +161,16 @@ class InProcessExecutor:
     def take_stranded(self) -> list[BatchTask]:
         """Return nothing: this process is there."""
         return []
+
+    def seconds_left(self, journal: str) -> float:
+        """Return that nothing ends this process."""
+        del journal
+        return float("inf")
+
+    def hand_on(self, journal: str) -> bool:
+        """Return that this process is not ended."""
+        del journal
+        return False
 
     def close(self) -> None:
         """Forget the specs."""

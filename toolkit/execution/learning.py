@@ -1,7 +1,7 @@
 """Looks now and then at the runs that ended, and places those that wait accordingly."""
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,6 +41,11 @@ class Learning:
         self._next = 0.0
         self._seen = 0
         self._began: dict[InProgress, float] = {}
+
+    @property
+    def in_progress(self) -> Mapping[InProgress, float]:
+        """When the runs in progress were seen first."""
+        return self._began
 
     @property
     def began(self) -> dict[int, float]:

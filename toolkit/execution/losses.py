@@ -90,7 +90,7 @@ class Losses:
             self.in_a_row = 0
             return []
         is_news = each.death is None or each.death is not self._told  # once, however many it had
-        if is_news:
+        if is_news and not death.handed_on:
             self.obituaries.tell(death)
         self._told = each.death
         self.in_a_row += 1

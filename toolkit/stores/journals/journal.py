@@ -61,7 +61,7 @@ class Journal:
         self, folder: str, identity: str, epoch: int, durability: Durability = "process"
     ) -> None:
         host = socket.gethostname()
-        self.name = f"{_plain(host)}-{os.getpid()}-{uuid.uuid4().hex[:8]}{SUFFIX}"
+        self.name = f"{written_by(host, os.getpid())}{uuid.uuid4().hex[:8]}{SUFFIX}"
         self.path = os.path.join(folder, self.name)
         self.durability = durability
         flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
@@ -212,6 +212,11 @@ def _page(identity: str, epoch: int, host: str) -> bytes:
     head += zlib.crc32(head).to_bytes(4, "little")
     slots = struct.pack("<qq", -1, -1) * _N_SLOTS
     return head.ljust(_SLOTS, b"\0") + slots
+
+
+def written_by(host: str, pid: int) -> str:
+    """Return what the names of all journals begin with that a process writes."""
+    return f"{_plain(host)}-{pid}-"
 
 
 def _plain(text: str) -> str:
