@@ -247,7 +247,9 @@ class Engine:
         self._failures.check_first_wave(self._wave)
         self._failures.check_limit()
         left = len(self.queue) + runs_left(self.work.source)
-        if self._here and left * self._pace.expected > _IN_PROCESS_SECONDS:
+        limit = self.policy.in_process_seconds
+        limit = _IN_PROCESS_SECONDS if limit is None else limit
+        if self._here and left * self._pace.expected > limit:
             self._leave_process()
         if self._learning is None:
             self._place()

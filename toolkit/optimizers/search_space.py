@@ -15,6 +15,7 @@ from toolkit.spaces.distribution import Continuous, Distribution, as_distributio
 
 EVALUATION = "evaluation"
 NUMBERS = (EVALUATION, "generation", "start")
+FOLLOWS = "follows"  # of a point drawn in the steady state: the evaluation told just before
 _LEAST_QUANTILE = 2.0**-32  # of a distribution without bounds
 
 
@@ -60,11 +61,12 @@ class SearchSpace:
         }
         if not axes:
             raise SpaceError("minimize needs an axis to fit over, such as rate=(0.1, 0.5).")
-        taken = [name for name in NUMBERS if name in given]
+        taken = [name for name in (*NUMBERS, FOLLOWS) if name in given]
         if taken:
             raise SpaceError(
                 f"parameter {taken[0]!r} bears the name of what numbers the evaluations "
-                f"({', '.join(NUMBERS)}). Give it another: tk.stage(f, rename={{'{taken[0]}': …}})."
+                f"({', '.join((*NUMBERS, FOLLOWS))}). Give it another: "
+                f"tk.stage(f, rename={{'{taken[0]}': …}})."
             )
         if constraint is not None and not callable(constraint):
             raise SpaceError(
@@ -89,10 +91,10 @@ class SearchSpace:
             made.append(drawn(name, kind, u))
         return made
 
-    def rows(self, columns: list[Column], evaluations: Ids, generations: Ids, starts: Ids) -> Dim:
-        """Return the dim of some evaluations, each a row with its numbers."""
-        numbers = zip(NUMBERS, (evaluations, generations, starts), strict=True)
-        labels = [Column(name=name, labels=each, required=False) for name, each in numbers]
+    def rows(self, columns: list[Column], numbers: Mapping[str, Ids]) -> Dim:
+        """Return the dim of some evaluations, each a row with its numbers by name."""
+        labels = [Column(name=name, labels=each, required=False) for name, each in numbers.items()]
+        evaluations = numbers[EVALUATION]
         # No two rows are equal, for each has its own number.
         return Dim(name=EVALUATION, size=len(evaluations), columns=(*columns, *labels), kind="rows")
 
