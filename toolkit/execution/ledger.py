@@ -18,7 +18,7 @@ from toolkit.spaces.space import Space
 from toolkit.stages.batch import BatchResult
 from toolkit.stages.preparing import identities
 from toolkit.stores.catalogues.box import as_array
-from toolkit.stores.journals.added_runs import can_be_added, dims_payload
+from toolkit.stores.journals.added_runs import Described, can_be_added
 from toolkit.stores.journals.receipt import Receipt
 from toolkit.stores.runs.adding import joined
 from toolkit.stores.runs.sink import Sink, open_sink
@@ -56,6 +56,7 @@ class Ledger:
         self._start, self._to_come = start, runs_to_come
         (self._stage,) = start.prepared.stages
         self._sink: Sink | None = None
+        self._described = Described()
         self._rows: list[Dim] = []  # in the journal, and not in the metadata
         self._others: tuple[Dim, ...] = ()
         self._receipt: Receipt | None = None
@@ -108,16 +109,17 @@ class Ledger:
         """
         rows, *others = space.dims
         n = rows.size
-        is_new = not np.isin(rows.labels, self._numbers).any()
+        is_new = not len(self._numbers) or not np.isin(rows.labels, self._numbers).any()
         if self.runs.schema is not None and is_new and can_be_added(space.dims):
-            ids, added = np.arange(self._next, self._next + n), dims_payload(space.dims)
+            ids, added = np.arange(self._next, self._next + n), self._described.payload(space.dims)
             self._rows.append(rows)
             self._others = tuple(others)
+            self._next += n
         else:
             self._register()
             found = self.runs.register(space, defaults=dict(self._stage.defaults))
             ids, added = as_array(found), None
-        self._next = max(self._next, int(ids.max()) + 1)
+            self._next = max(self._next, int(ids.max()) + 1)
         if self._sink is None:
             self._sink = open_sink(self.runs.sink_spec())
         errors = result.errors

@@ -11,7 +11,7 @@ from toolkit.errors import SpaceError, SweepError
 from toolkit.optimizers.generational import Floats, Ids
 from toolkit.spaces import build, condition
 from toolkit.spaces.axis import Column, Dim
-from toolkit.spaces.distribution import Continuous, Distribution, as_distribution, drawn
+from toolkit.spaces.distribution import Continuous, Distribution, as_distribution, drawn_together
 
 EVALUATION = "evaluation"
 NUMBERS = (EVALUATION, "generation", "start")
@@ -83,13 +83,11 @@ class SearchSpace:
 
     def columns(self, points: Floats) -> list[Column]:
         """Return the parameters at some points, shape ``(n, n_dims)``."""
-        made = []
-        for number, (name, kind) in enumerate(self.axes.items()):
-            u = points[:, number]
-            if isinstance(kind, Continuous):
-                u = np.clip(u, _LEAST_QUANTILE, 1 - _LEAST_QUANTILE)
-            made.append(drawn(name, kind, u))
-        return made
+        if any(isinstance(kind, Continuous) for kind in self.axes.values()):
+            is_open = [isinstance(kind, Continuous) for kind in self.axes.values()]
+            inside = np.clip(points, _LEAST_QUANTILE, 1 - _LEAST_QUANTILE)
+            points = np.where(is_open, inside, points)
+        return drawn_together(self.axes, points)
 
     def rows(self, columns: list[Column], numbers: Mapping[str, Ids]) -> Dim:
         """Return the dim of some evaluations, each a row with its numbers by name."""

@@ -15,6 +15,26 @@ _NUMBERS = {"f": "<f8", "i": "<i8", "b": "|b1"}
 _KINDS = ("axis", "rows", "constant", "replicates")
 
 
+class Described:
+    """Says the same dims again and again; what is said of them is put into words once."""
+
+    def __init__(self) -> None:
+        self._known: tuple[list[Any], bytes] = ([], b"")
+
+    def payload(self, dims: Sequence[Dim]) -> list[Buffer]:
+        """Return what :func:`dims_payload` does."""
+        key = [
+            (dim.name, column.name, column.labels.dtype, dim is dims[0] or column.labels[0])
+            for dim in dims
+            for column in dim.columns
+        ]
+        if any(column.labels.dtype.kind == "U" for column in dims[0].columns):
+            return dims_payload(dims)
+        if key != self._known[0]:
+            self._known = (key, bytes(dims_payload(dims)[0]))
+        return [self._known[1], *_numbers(dims)]
+
+
 def can_be_added(dims: Sequence[Dim]) -> bool:
     """Whether a journal can tell of runs: numbers and text along one dim, other dims of one label.
 
@@ -35,7 +55,7 @@ def dims_payload(dims: Sequence[Dim]) -> list[Buffer]:
     dims
         The first with a label for each run, the others of one label; see :func:`can_be_added`.
     """
-    told, columns = [], list[Buffer]()
+    told = []
     for dim in dims:
         described = []
         for column in dim.columns:
@@ -46,12 +66,11 @@ def dims_payload(dims: Sequence[Dim]) -> list[Buffer]:
                 one["labels"] = column.labels.tolist()
             else:
                 one["dtype"] = kind
-                columns.append(np.ascontiguousarray(column.labels, kind).view(np.uint8).data)
             described.append(one)
         known = {"name": dim.name, "kind": dim.kind, "hidden": dim.hidden}
         told.append({**known, "columns": described})
     text = json.dumps(told).encode()
-    return [len(text).to_bytes(4, "little") + text, *columns]
+    return [len(text).to_bytes(4, "little") + text, *_numbers(dims)]
 
 
 def read_dims(payload: Buffer, n: int) -> tuple[Dim, ...]:
@@ -85,6 +104,15 @@ def read_dims(payload: Buffer, n: int) -> tuple[Dim, ...]:
     if len(rest) or not dims:
         raise ValueError("bytes are left over, or no dim is there")
     return tuple(dims)
+
+
+def _numbers(dims: Sequence[Dim]) -> list[Buffer]:
+    return [
+        np.ascontiguousarray(column.labels, _NUMBERS[column.labels.dtype.kind]).view(np.uint8).data
+        for dim in dims
+        for column in dim.columns
+        if column.labels.dtype.kind in _NUMBERS
+    ]
 
 
 def _labels(
