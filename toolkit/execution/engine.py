@@ -313,7 +313,9 @@ class Engine:
             for each in self.executor.completed(_COLLECT_SECONDS):
                 self._take(each)
             self._refill()  # before the driver looks at journals: no worker waits for that
-            self._collect()
+            # What is to come waits for what has ended, where a source chooses.
+            chooses = not isinstance(self.work.source, SpaceSource)
+            self._collect(force=chooses and len(self._receipts) > 0)
 
     def _finish(self) -> None:
         try:

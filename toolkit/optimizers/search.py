@@ -245,6 +245,16 @@ class Search:
             data = data.assign_coords({dim.name: dim.columns[0].labels[0]})
         return data
 
+    def seconds(self) -> "xr.DataArray":
+        """Return how long each point of the history took, in seconds, along ``evaluation``."""
+        import xarray as xr
+
+        told = np.sort(np.concatenate([block.labels for block in self._blocks]))
+        told = told[self._status[told] != Status.PENDING]
+        attrs = {"units": "s", "long_name": "wall time of the evaluation"}
+        coords = {EVALUATION: told}
+        return xr.DataArray(self._seconds[told], coords, [EVALUATION], name="seconds", attrs=attrs)
+
     def labels_of(self, evaluation: int) -> dict[str, object]:
         """Return the parameters of an evaluation by name, as its run received them."""
         for block in self._blocks:
