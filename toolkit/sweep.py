@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from toolkit.execution.job import Job
     from toolkit.execution.plan import Plan
     from toolkit.execution.sources import Source
+    from toolkit.execution.start import Start
+    from toolkit.execution.work import Policy
     from toolkit.inputs.frozen import Frozen
 
 Stages = Callable[..., Any] | Stage | Iterable[Callable[..., Any] | Stage]
@@ -520,38 +522,51 @@ class Sweep:
         *,
         source: "Source | None" = None,
     ) -> "Job":
+        policy = check_policy(order, max_failures, time_limit, log_level)
+        return self._job_of(self._start(client, rerun, policy, profile, source=source))
+
+    def _job_of(self, start: "Start") -> "Job":
         from toolkit.execution.session import make_job
-        from toolkit.execution.start import Start
         from toolkit.views.dashboard.companion import show_on_dashboard
+
+        job = make_job(start)
+        names = [stage.name for stage in self.stages]
+        show_on_dashboard(job, self.store.name if self.store else ", ".join(names))
+        return job
+
+    def _start(
+        self,
+        client: object,
+        rerun: str | Iterable[str],
+        policy: "Policy",
+        profile: bool = False,
+        *,
+        source: "Source | None" = None,
+    ) -> "Start":
+        from toolkit.execution.start import Start
         from toolkit.views.widget.showing import show_job
 
         def again() -> "Job":
             for stage in self.stages:
                 require_current(stage)
-            limits = (order, max_failures, time_limit, profile, log_level)
-            return self._job(client, "failed", *limits).begin()
+            return self._job_of(self._start(client, "failed", policy, profile)).begin()
 
-        job = make_job(
-            Start(
-                prepared=self._prepared,
-                results=self._results,
-                seed=self.seed,
-                policy=check_policy(order, max_failures, time_limit, log_level),
-                rerun=check_rerun(rerun),
-                reuse=self._others,
-                client=client,
-                profile=profile,
-                source=source,
-                dataset=self.dataset,
-                failures=self.failures,
-                select=self._prepared.space.sel,
-                again=again,
-                display=show_job,
-            )
+        return Start(
+            prepared=self._prepared,
+            results=self._results,
+            seed=self.seed,
+            policy=policy,
+            rerun=check_rerun(rerun),
+            reuse=self._others,
+            client=client,
+            profile=profile,
+            source=source,
+            dataset=self.dataset,
+            failures=self.failures,
+            select=self._prepared.space.sel,
+            again=again,
+            display=show_job,
         )
-        names = [stage.name for stage in self.stages]
-        show_on_dashboard(job, self.store.name if self.store else ", ".join(names))
-        return job
 
     def _how_to_resume(self) -> str:
         if self.store is None:

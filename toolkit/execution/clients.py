@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from toolkit.clusters.cluster import cluster
 from toolkit.errors import SweepError
+from toolkit.stages.current import current_run
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -20,7 +21,7 @@ def resolve_client(given: object) -> tuple["Client | None", Callable[[], None]]:
     given
         A Dask client; something with a ``client`` or ``get_client()`` (a cluster); the name or
         path of a profile, whose cluster is started here and closed afterwards; or None for the
-        client that is there already, if there is one.
+        client that is there already, if there is one; inside of a run, none.
 
     Raises
     ------
@@ -47,7 +48,8 @@ def resolve_client(given: object) -> tuple["Client | None", Callable[[], None]]:
 
 
 def _present_client() -> "Client | None":
-    if "distributed" not in sys.modules:
+    # A run that waited for runs of its own cluster would keep the place that they wait for.
+    if "distributed" not in sys.modules or current_run().id >= 0:
         return None
     from distributed import Client
 

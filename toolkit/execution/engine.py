@@ -251,7 +251,9 @@ class Engine:
         self._failures.check_first_wave(self._wave)
         self._failures.check_limit()
         left = len(self.queue) + runs_left(self.work.source)
-        if self._here and left * self._pace.expected > _IN_PROCESS_SECONDS:
+        limit = self.policy.in_process_seconds
+        limit = _IN_PROCESS_SECONDS if limit is None else limit
+        if self._here and left * self._pace.expected > limit:
             self._leave_process()
         if self._learning is None:
             self._place()
@@ -315,7 +317,9 @@ class Engine:
             for each in self.executor.completed(_COLLECT_SECONDS):
                 self._take(each)
             self._refill()  # before the driver looks at journals: no worker waits for that
-            self._collect()
+            # What is to come waits for what has ended, where a source chooses.
+            chooses = not isinstance(self.work.source, SpaceSource)
+            self._collect(force=chooses and len(self._receipts) > 0)
 
     def _finish(self) -> None:
         try:

@@ -46,13 +46,37 @@ def note_end(start: Start, chain: Chain) -> Iterator[None]:
     finally:
         progress = chain.progress()
         stopped = [step.engine.stopped_because for step in chain.steps if step.engine is not None]
-        start.results.note(
-            "sweep_ended",
+        note_outcome(
+            start,
             done=progress.done,
             failed=progress.failed,
             blocked=progress.blocked,
             pending=progress.pending,
-            seconds=round(time.monotonic() - began, 3),
+            began=began,
             because=next(filter(None, stopped), None) or "nothing is left",
-            error=None if error is None else f"{type(error).__name__}: {error}",
+            error=error,
         )
+
+
+def note_outcome(
+    start: Start,
+    *,
+    done: int,
+    failed: int,
+    blocked: int = 0,
+    pending: int = 0,
+    began: float,
+    because: str = "nothing is left",
+    error: BaseException | None,
+) -> None:
+    """Note how many runs ended how, since ``began`` by the monotonic clock."""
+    start.results.note(
+        "sweep_ended",
+        done=done,
+        failed=failed,
+        blocked=blocked,
+        pending=pending,
+        seconds=round(time.monotonic() - began, 3),
+        because=because,
+        error=None if error is None else f"{type(error).__name__}: {error}",
+    )

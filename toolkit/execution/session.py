@@ -15,10 +15,10 @@ from toolkit.execution.engine import Engine
 from toolkit.execution.executors import Executor
 from toolkit.execution.interrupting import interruptible
 from toolkit.execution.job import Job
-from toolkit.execution.noting import note_end, note_start
+from toolkit.execution.noting import note_end
+from toolkit.execution.opening import note_opened, open_runs, take_store
 from toolkit.execution.requests import Requests
 from toolkit.execution.reuse import Reuse
-from toolkit.execution.staleness import warn_of_stale
 from toolkit.execution.start import Start
 from toolkit.execution.steering import Steering
 from toolkit.execution.work import Work
@@ -61,15 +61,9 @@ def make_job(start: Start) -> Job:
     }
     if "damaged" in start.rerun:
         start.results.repair()
-    start.results.acquire(code={name: identity.to_json() for name, identity in known.items()})
+    take_store(start, known)
     try:
-        note_start(start)
-        start.results.note_inputs(
-            {
-                name: {"token": each.identity, "nbytes": each.nbytes, "holds": each.summary}
-                for name, each in start.prepared.frozen.items()
-            }
-        )
+        note_opened(start)
         steps = [
             _step(each, start, known[each.name], reuse.get(each.name))
             for each in start.prepared.stages
@@ -169,11 +163,7 @@ def _step(prepared: PreparedStage, start: Start, identity: Identity, reuse: Reus
             runs=start.results.passing(name),
             let_go=lambda: start.results.let_go(name),
         )
-    runs = start.results.stage(prepared.name)
-    if start.source is not None:
-        runs.know_axes(prepared.space)
-    start.results.settle_identity(prepared.name, identity)
-    warn_of_stale(runs, identity, start.rerun)
+    runs = open_runs(prepared, start, identity)
     return Step(prepared=prepared, runs=runs, reuse=None if "all" in start.rerun else reuse)
 
 

@@ -27,12 +27,15 @@ class Outcomes:
         Each output, first dim ``n``; missing (NaN, NaT, "") where the run failed.
     failures
         Of the failed ones.
+    seconds
+        That each took, shape ``(n,)``, NaN where unknown.
     """
 
     points: Mapping[str, Sequence[object]]
     status: NDArray[np.uint8]
     values: Mapping[str, object]
     failures: tuple[RunFailure, ...]
+    seconds: NDArray[np.float32]
 
 
 class Source(Protocol):
@@ -106,5 +109,6 @@ def tell(
             status=status,
             values={name: runs.read(name, ids) for name in names},
             failures=failures,
+            seconds=runs.state.seconds[ids],
         )
     )

@@ -22,6 +22,7 @@ class Policy:
     time_limit: float | None = None
     measure_memory: bool = True
     log_level: int = logging.WARNING
+    in_process_seconds: float | None = None  # of work, above which we start a cluster; None: 2 s
 
 
 def _same(space: Space) -> Space:

@@ -87,6 +87,33 @@ class CMAES:
         self._update(self.drawn[order], n_finite)
         self._decide(values[order], n_finite)
 
+    @property
+    def learns_from(self) -> int:
+        """How many values it takes in at once, where they come in any order."""
+        return self.population
+
+    def draw_some(self, n: int) -> tuple[Floats, Floats]:
+        """Return further points of the present distribution, and where they lay unfolded."""
+        normal = self._rng.standard_normal((n, self.n_dims))
+        drawn = self.mean + self.step * ((normal * self.scales) @ self.axes.T)
+        return (_folded(drawn) if self._is_bounded else drawn), drawn
+
+    def learn_some(self, drawn: Floats, values: Floats) -> None:
+        """Take in a population of values, some of points of earlier distributions.
+
+        Where such a point lies too far off by the present distribution, it is drawn nearer first,
+        as for points from elsewhere: N. Hansen, Injecting External Solutions Into CMA-ES,
+        arXiv:1110.4181 (2011), equation 4.
+        """
+        steps = (drawn - self.mean) / self.step
+        inverse = (self.axes / self.scales) @ self.axes.T
+        length = np.sqrt(((steps @ inverse) ** 2).sum(axis=1))
+        n = self.n_dims
+        most = math.sqrt(n) + 2 * n / (n + 2)
+        nearer = np.minimum(1.0, most / np.maximum(length, 1e-300))
+        self.drawn = self.mean + self.step * (steps * nearer[:, None])
+        self.learn(self.drawn, values)
+
     def state(self) -> State:
         """Return all that it knows: arrays, numbers and text by name."""
         return {

@@ -49,6 +49,7 @@ class DifferentialEvolution:
         self._points = np.empty((0, self.n_dims))
         self._values = np.full(self.population, math.inf)
         self._generation = 0
+        self._next = self._n_told = 0  # points drawn and told one by one
 
     def draw(self) -> Floats:
         """Return the challengers, shape ``(population, n_dims)``."""
@@ -84,12 +85,39 @@ class DifferentialEvolution:
             self._values = np.where(is_better, values, self._values)
         self._decide()
 
+    learns_from = 1
+
+    def draw_some(self, n: int) -> tuple[Floats, Floats]:
+        """Return further points, and the number of the place that each is to challenge."""
+        if not len(self._points):
+            self._points, self._next = self.draw(), 0
+        made = np.empty((n, self.n_dims))
+        slots = np.arange(self._next, self._next + n) % self.population
+        for row, slot in enumerate(slots.tolist()):
+            is_first = self._next + row < self.population
+            made[row] = self._points[slot] if is_first else self._challenger(slot)
+        self._next += n
+        return made, np.column_stack([slots, made])
+
+    def learn_some(self, drawn: Floats, values: Floats) -> None:
+        """Keep a challenger that is no worse than who holds its place by now."""
+        for row, value in zip(drawn, ranked(values).tolist(), strict=True):
+            slot = int(row[0])
+            if value <= self._values[slot]:
+                self._points[slot], self._values[slot] = row[1:], value
+            self._n_told += 1
+            if self._n_told % self.population == 0:
+                self._generation += 1
+                self._decide()
+
     def state(self) -> State:
         """Return all that it knows: arrays, numbers and text by name."""
         return {
             "points": self._points.copy(),
             "values": self._values.copy(),
             "generation": self._generation,
+            "next": self._next,
+            "n_told": self._n_told,
             "stopped": self.stopped,
             "is_converged": self.is_converged,
             "rng": words_of(self._rng),
@@ -100,8 +128,22 @@ class DifferentialEvolution:
         self._points = np.array(state["points"], np.float64).reshape(-1, self.n_dims)
         self._values = np.array(state["values"], np.float64)
         self._generation = int(state["generation"])
+        self._next, self._n_told = int(state["next"]), int(state["n_told"])
         self.stopped, self.is_converged = str(state["stopped"]), bool(state["is_converged"])
         self._rng = generator_from(state["rng"])
+
+    def _challenger(self, slot: int) -> Floats:
+        """Return the point that is to challenge who holds a place, shape ``(n_dims,)``."""
+        rng = self._rng
+        others = rng.choice(self.population - 1, 3, replace=False)
+        others += others >= slot
+        one, two, three = self._points[others]
+        made = one + rng.uniform(_LEAST_WEIGHT, _MOST_WEIGHT) * (two - three)
+        taken = rng.random(self.n_dims) < _CROSSOVER
+        taken[rng.integers(self.n_dims)] = True
+        fresh = rng.random(self.n_dims)
+        made = np.where(np.abs(made - 0.5) > 0.5, fresh, made)
+        return np.where(taken, made, self._points[slot])
 
     def _decide(self) -> None:
         if np.isinf(self._values).any():

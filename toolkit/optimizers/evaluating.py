@@ -1,9 +1,9 @@
-"""Cheap objectives, evaluated in this process: a generation is one batch."""
+"""Objectives evaluated in this process, without the engine: a generation is one batch."""
 
 import math
 import time
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -20,7 +20,15 @@ from toolkit.stages.preparing import PreparedStage
 from toolkit.stages.schema import Schema
 from toolkit.stages.trial import Trial
 
-CHEAP = 1e-3  # seconds for one evaluation: above, the engine's own cost is small beside it
+_BATCH = 0.05  # seconds of evaluations that are recorded together
+_SLOW = 0.1  # seconds of the first evaluation, which says more than what is loaded for it
+
+
+class Keeper(Protocol):
+    """Keeps outcomes as they come."""
+
+    def keep(self, space: Space, result: BatchResult) -> None:
+        """Keep the outcomes of runs."""
 
 
 def may_run_here(stage: PreparedStage) -> bool:
@@ -36,8 +44,32 @@ def may_run_here(stage: PreparedStage) -> bool:
     )
 
 
-def evaluate_here(search: Search, stage: PreparedStage, space: Space, output: str | None) -> bool:
-    """Go on with a search in this process for as long as evaluations are cheap.
+def evaluate_here(
+    search: Search,
+    stage: PreparedStage,
+    space: Space,
+    output: str | None,
+    *,
+    should_leave: Callable[[float, int], bool],
+    keeper: Keeper | None = None,
+    after: Callable[[], None] = lambda: None,
+) -> bool:
+    """Go on with a search in this process for as long as that is the best place.
+
+    Parameters
+    ----------
+    search
+        It may have begun.
+    stage, space
+        The objective, and the space of the sweep, whose constants it gets.
+    output
+        The output to minimize, None for the only one.
+    should_leave
+        Says, from the seconds of one evaluation and how many are left, whether to end here.
+    keeper
+        Keeps all outcomes; None: the search alone knows them.
+    after
+        Called after each generation.
 
     Returns
     -------
@@ -49,18 +81,21 @@ def evaluate_here(search: Search, stage: PreparedStage, space: Space, output: st
     RunsFailedError
         If all evaluations of the first generation failed.
     """
-    here = _Here(search, stage, space, output)
+    here = _Here(search, stage, space, output, keeper)
+    seconds = 0.0
     if not stage.binding.call.vectorized:
         seconds = math.inf
         for _ in range(2):  # the first call may load or compile something
-            if seconds > CHEAP and (rows := search.take(1)) is not None:
+            if should_leave(seconds, search.left) and (rows := search.take(1)) is not None:
                 seconds = here.evaluate(rows)
-                if seconds > 100 * CHEAP:
+                if seconds > _SLOW and should_leave(seconds, search.left):
                     return False
-        if seconds > CHEAP:
+        if should_leave(seconds, search.left):
             return False
     while (rows := search.take()) is not None:
-        if here.evaluate(rows) > CHEAP:
+        seconds = here.evaluate_in_batches(rows, seconds)
+        after()
+        if should_leave(seconds, search.left):
             return False
         here.require_success()
     here.require_success()
@@ -69,13 +104,32 @@ def evaluate_here(search: Search, stage: PreparedStage, space: Space, output: st
 
 class _Here:
     def __init__(
-        self, search: Search, stage: PreparedStage, space: Space, output: str | None
+        self,
+        search: Search,
+        stage: PreparedStage,
+        space: Space,
+        output: str | None,
+        keeper: Keeper | None,
     ) -> None:
         self._search, self._call, self._output = search, thaw(stage.binding.call), output
-        self._others = [dim for dim in space.dims if dim.name != EVALUATION]
+        self._keeper = keeper
+        self._others = tuple(dim for dim in space.dims if dim.name != EVALUATION)
         self._schema: Schema | None = None
         self._trial = Trial()
-        self._has_succeeded = False
+        self._has_succeeded = search.best is not None
+
+    def evaluate_in_batches(self, rows: Dim, expected: float) -> float:
+        """Evaluate points, those of over a millisecond so that few are unrecorded at any time."""
+        most = rows.size
+        if not self._call.vectorized and expected * rows.size > _BATCH:
+            most = max(1, int(_BATCH / expected))
+        spent = 0.0
+        for first in range(0, rows.size, most):
+            part = rows
+            if most < rows.size:
+                part = rows.take(np.arange(first, min(first + most, rows.size)))
+            spent += self.evaluate(part) * part.size
+        return spent / rows.size
 
     def evaluate(self, rows: Dim) -> float:
         """Evaluate points, tell the search, and return the seconds that each took."""
@@ -96,8 +150,10 @@ class _Here:
         if is_done.any():
             self._has_succeeded = True
             values[is_done] = self._numbers(result)[is_done]
+        if self._keeper is not None:
+            self._keeper.keep(Space((rows, *self._others)), result)
         self._search.failures += result.errors
-        self._search.tell(evaluations, values, result.status)
+        self._search.tell(evaluations, values, result.status, result.seconds)
         return seconds / len(evaluations)
 
     def require_success(self) -> None:

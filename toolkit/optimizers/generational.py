@@ -22,10 +22,14 @@ class Asked:
         Their numbers, shape ``(n,)``, counted from 0 over the whole search.
     points
         Each coordinate from 0 to 1, shape ``(n, n_dims)``.
+    follows
+        The number of the point whose value was told just before each was drawn, -1 for those drawn
+        first, shape ``(n,)``; None where points are drawn a generation at a time.
     """
 
     ids: Ids
     points: Floats
+    follows: Ids | None = None
 
 
 class Optimizer(Protocol):

@@ -6,7 +6,13 @@ from typing import Any
 import numpy as np
 
 from toolkit.errors import SweepError
-from toolkit.optimizers.methods import ENDLESS, LEAST_POPULATION, check_method, make_optimizer
+from toolkit.optimizers.methods import (
+    ENDLESS,
+    LEAST_POPULATION,
+    check_method,
+    check_schedule,
+    make_optimizer,
+)
 from toolkit.optimizers.search import Search
 from toolkit.optimizers.search_space import SearchSpace
 from toolkit.stages.preparing import Prepared, PreparedStage
@@ -26,6 +32,7 @@ def make_search(
     start: Mapping[str, object] | None,
     starts: int,
     seed: int,
+    schedule: str = "generation",
 ) -> Search:
     """Return a search that has not begun; see :func:`toolkit.minimize` for what is taken.
 
@@ -35,6 +42,7 @@ def make_search(
         If the description is wrong.
     """
     check_method(method)
+    check_schedule(method, schedule)
     space = SearchSpace.of(axes, constraints)
     n_starts = _count("starts", starts, 1)
     size = None if population is None else _count("population", population, LEAST_POPULATION)
@@ -62,6 +70,7 @@ def make_search(
             step_size=step_size,
             seed=_seed(int(seed), number),
             is_start_given=bool(start) and number == 0,
+            schedule=schedule,
         )
         for number, place in enumerate(places)
     ]

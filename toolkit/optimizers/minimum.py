@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from toolkit.errors import RunsFailedError
+from toolkit.optimizers.diagnosing import notes_on
 from toolkit.optimizers.search import Search
 
 if TYPE_CHECKING:
@@ -29,7 +30,14 @@ class Minimum:
         How many points were evaluated, failed ones included.
     history
         Every point in the order of its number along ``evaluation``, with ``value`` (NaN where it
-        failed), and as coordinates the parameters, ``generation``, ``start`` and ``status``.
+        failed), and as coordinates the parameters, ``generation``, ``start`` and ``status``; in the
+        steady state also ``follows``, the evaluation whose value was told just before each point
+        was drawn. The same search has the same history, bit for bit.
+    seconds
+        That each evaluation took, along ``evaluation`` as the history, NaN where none was made.
+    notes
+        What to look at before the fit is believed: no convergence, parameters on their bounds,
+        starts that disagree, scales, values that are NaN or all equal.
     """
 
     x: Mapping[str, object]
@@ -38,6 +46,8 @@ class Minimum:
     message: str
     evaluations: int
     history: "xr.Dataset" = field(repr=False)
+    seconds: "xr.DataArray | None" = field(default=None, repr=False)
+    notes: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         at = ", ".join(
@@ -47,7 +57,8 @@ class Minimum:
         ended = "converged" if self.converged else "not converged"
         return (
             f"<Minimum {self.value:.6g} at {at}\n"
-            f" {ended} after {self.evaluations:,} evaluations: {self.message}>"
+            f" {ended} after {self.evaluations:,} evaluations: {self.message}"
+            f"{''.join(f'{chr(10)} - {note}' for note in self.notes)}>"
         )
 
 
@@ -64,12 +75,14 @@ def minimum_of(search: Search) -> Minimum:
         raise RunsFailedError(
             f"None of the {search.n_evaluated:,} evaluations gave a finite value. {search.message}."
         )
-    history = search.history()
+    history, x = search.history(), search.labels_of(best)
     return Minimum(
-        x=search.labels_of(best),
+        x=x,
         value=float(history.value.sel(evaluation=best)),
         converged=search.is_converged,
         message=search.message,
         evaluations=search.n_evaluated,
         history=history,
+        seconds=search.seconds(),
+        notes=notes_on(history, search.space.axes, x, is_converged=search.is_converged),
     )

@@ -1,6 +1,6 @@
 """One search: optimizers from one start or several, the budget, and what became of each point."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -9,14 +9,18 @@ import numpy.typing as npt
 from toolkit.errors import SweepError
 from toolkit.execution.sources import Outcomes
 from toolkit.optimizers.generational import Asked, Floats, Ids, Optimizer
-from toolkit.optimizers.search_space import EVALUATION, SearchSpace
+from toolkit.optimizers.search_space import EVALUATION, FOLLOWS, NUMBERS, SearchSpace
 from toolkit.run_status import Status
 from toolkit.spaces.axis import Dim
 from toolkit.spaces.space import Space
 from toolkit.stages.failure import RunFailure
+from toolkit.stores.runs.adding import joined
 
 if TYPE_CHECKING:
     import xarray as xr
+
+
+_MOST_LEFT_OUT = 10_000  # points in a row that a constraint does not allow
 
 
 class Search:
@@ -33,7 +37,8 @@ class Search:
     optimizers
         One for each start.
     budget
-        Most points of all starts together, shared equally.
+        Most evaluations of all starts together, shared equally. Points that the constraint does
+        not allow are none.
     """
 
     def __init__(self, space: SearchSpace, optimizers: Sequence[Optimizer], budget: int) -> None:
@@ -41,7 +46,9 @@ class Search:
         n = len(self._optimizers)
         self._rooms = [budget // n + (start < budget % n) for start in range(n)]
         self._values = np.full(64, np.nan)
+        self._seconds = np.full(64, np.nan, np.float32)
         self._status = np.full(64, Status.PENDING, np.uint8)
+        self._left_out = 0  # points in a row that the constraint does not allow
         self._blocks: list[Dim] = []
         self._ready: Dim | None = None  # drawn, and not given yet
         self.failures: list[RunFailure] = []
@@ -50,11 +57,18 @@ class Search:
     def left(self) -> int:
         """How many points it may still give."""
         ready = 0 if self._ready is None else self._ready.size
+        if self._left_out >= _MOST_LEFT_OUT:
+            return ready
         return ready + sum(
             room
             for room, optimizer in zip(self._rooms, self._optimizers, strict=True)
             if not optimizer.stopped
         )
+
+    @property
+    def together(self) -> int:
+        """How many evaluations may be made at once."""
+        return sum(optimizer.population for optimizer in self._optimizers)
 
     @property
     def n_evaluated(self) -> int:
@@ -105,34 +119,75 @@ class Search:
 
     def _draw(self, most: int | None) -> Dim | None:
         while True:
-            asked = self._ask(most)
+            asked = [] if self._left_out >= _MOST_LEFT_OUT else self._ask(most)
             if not asked:
                 return None
-            n = len(self._optimizers)
-            evaluations = np.concatenate([each.ids * n + start for start, each in asked])
-            generations = np.concatenate(
-                [each.ids // self._optimizers[start].population for start, each in asked]
-            )
-            starts = np.concatenate([np.full(len(each.ids), start) for start, each in asked])
+            numbers = self._numbers(asked)
+            evaluations = numbers[EVALUATION]
             columns = self.space.columns(np.concatenate([each.points for _, each in asked]))
-            rows = self.space.rows(columns, evaluations, generations, starts)
+            rows = self.space.rows(columns, numbers)
             self._note(rows, evaluations)
             if self.space.constraint is None:
                 return rows
             allowed = self.space.is_allowed(rows)
             if not allowed.all():
-                left_out = evaluations[~allowed]
-                self.tell(left_out, np.full(len(left_out), np.nan), Status.SKIPPED)
+                self._leave_out(evaluations[~allowed])
             if allowed.any():
+                self._left_out = 0
                 return rows.take(np.flatnonzero(allowed))
+            if self._left_out >= _MOST_LEFT_OUT:
+                return None
+
+    def _numbers(self, asked: Sequence[tuple[int, Asked]]) -> dict[str, Ids]:
+        """Return what numbers the points that the starts gave, by name."""
+        n = len(self._optimizers)
+        parts = [
+            (
+                each.ids * n + start,
+                each.ids // self._optimizers[start].population,
+                np.full(len(each.ids), start),
+            )
+            for start, each in asked
+        ]
+        numbers = dict(zip(NUMBERS, map(np.concatenate, zip(*parts, strict=True)), strict=True))
+        if asked[0][1].follows is not None:
+            follows = [
+                np.where(each.follows < 0, -1, each.follows * n + start)
+                for start, each in asked
+                if each.follows is not None
+            ]
+            numbers[FOLLOWS] = np.concatenate(follows)
+        return numbers
+
+    def _leave_out(self, evaluations: Ids) -> None:
+        """Tell points that the constraint does not allow, which cost nothing of the budget."""
+        self._left_out += len(evaluations)
+        for start, count in zip(
+            *np.unique(evaluations % len(self._optimizers), return_counts=True), strict=True
+        ):
+            self._rooms[start] += int(count)
+        self.tell(evaluations, np.full(len(evaluations), np.nan), Status.SKIPPED)
+
+    def put_back(self, rows: Sequence[Dim]) -> None:
+        """Take back points that were given and have no value yet, to be given again."""
+        if rows:
+            self._ready = joined([*rows, *([] if self._ready is None else [self._ready])])
 
     def tell(
-        self, evaluations: Ids, values: Floats, status: npt.NDArray[np.uint8] | Status
+        self,
+        evaluations: Ids,
+        values: Floats,
+        status: npt.NDArray[np.uint8] | Status,
+        seconds: npt.ArrayLike = np.nan,
     ) -> None:
         """Learn what became of some points, each shape ``(n,)``; NaN where one has no value."""
         new = self._status[evaluations] == Status.PENDING
-        self._status[evaluations] = np.where(new, status, self._status[evaluations])
-        evaluations, values = evaluations[new], values[new]
+        if not new.all():
+            status = np.broadcast_to(status, new.shape)[new]
+            seconds = np.broadcast_to(np.asarray(seconds), new.shape)[new]
+            evaluations, values = evaluations[new], values[new]
+        self._status[evaluations] = status
+        self._seconds[evaluations] = seconds
         self._values[evaluations] = values
         n = len(self._optimizers)
         if n == 1:
@@ -158,6 +213,11 @@ class Search:
     def message(self) -> str:
         """Why it ended, of the start that found the best value, and what failed."""
         said = self._best_optimizer().stopped
+        if not said and self._left_out >= _MOST_LEFT_OUT:
+            said = (
+                f"constraints= allowed none of the last {self._left_out:,} points: it leaves too "
+                "little of the space where the search went"
+            )
         if not said:
             said = f"the budget of {self.budget:,} evaluations is spent"
         if self.n_failed:
@@ -184,6 +244,16 @@ class Search:
         for dim in self.space.constants:
             data = data.assign_coords({dim.name: dim.columns[0].labels[0]})
         return data
+
+    def seconds(self) -> "xr.DataArray":
+        """Return how long each point of the history took, in seconds, along ``evaluation``."""
+        import xarray as xr
+
+        told = np.sort(np.concatenate([block.labels for block in self._blocks]))
+        told = told[self._status[told] != Status.PENDING]
+        attrs = {"units": "s", "long_name": "wall time of the evaluation"}
+        coords = {EVALUATION: told}
+        return xr.DataArray(self._seconds[told], coords, [EVALUATION], name="seconds", attrs=attrs)
 
     def labels_of(self, evaluation: int) -> dict[str, object]:
         """Return the parameters of an evaluation by name, as its run received them."""
@@ -214,6 +284,7 @@ class Search:
         if needed > size:
             more = max(needed, 2 * size) - size
             self._values = np.append(self._values, np.full(more, np.nan))
+            self._seconds = np.append(self._seconds, np.full(more, np.nan, np.float32))
             pending = np.full(more, Status.PENDING, np.uint8)
             self._status = np.append(self._status, pending)
 
@@ -246,10 +317,26 @@ class SearchSource:
         The space of the sweep, whose constants, defaults included, each run gets.
     output
         The output to minimize, None for the only one.
+    is_enough
+        Asked once a generation is told, with the seconds of one evaluation and how many are left:
+        whether the rest is better made elsewhere.
+    after
+        Called whenever some are told.
     """
 
-    def __init__(self, search: Search, space: Space, output: str | None) -> None:
+    def __init__(
+        self,
+        search: Search,
+        space: Space,
+        output: str | None,
+        *,
+        is_enough: Callable[[float, int], bool] | None = None,
+        after: Callable[[], None] = lambda: None,
+    ) -> None:
         self._search, self._output = search, output
+        self._is_enough, self._after = is_enough, after
+        self._seconds: list[float] = []
+        self.has_ended_early = False
         self._others = tuple(dim for dim in space.dims if dim.name != EVALUATION)
 
     @property
@@ -260,7 +347,7 @@ class SearchSource:
     def ask(self, n: int) -> Space | None:
         """Return all points that can be told now, whole generations of each start."""
         del n
-        rows = self._search.take()
+        rows = None if self.has_ended_early else self._search.take()
         return None if rows is None else Space((rows, *self._others))
 
     def tell(self, outcomes: Outcomes) -> None:
@@ -273,7 +360,13 @@ class SearchSource:
             values[is_done] = require_values(column)[is_done]
         self._search.failures += outcomes.failures
         status = np.where(is_done, Status.DONE, Status.FAILED).astype(np.uint8)
-        self._search.tell(evaluations, values, status)
+        self._search.tell(evaluations, values, status, outcomes.seconds)
+        self._seconds += outcomes.seconds.tolist()
+        if self._is_enough is not None and len(self._seconds) >= self._search.together:
+            seconds = float(np.nanmedian(self._seconds))
+            self.has_ended_early = self._is_enough(seconds, self._search.left)
+            self._is_enough = None
+        self._after()
 
 
 def chosen_output(wanted: str | None, names: Sequence[str]) -> str:

@@ -11,10 +11,11 @@ from toolkit.errors import SpaceError, SweepError
 from toolkit.optimizers.generational import Floats, Ids
 from toolkit.spaces import build, condition
 from toolkit.spaces.axis import Column, Dim
-from toolkit.spaces.distribution import Continuous, Distribution, as_distribution, drawn
+from toolkit.spaces.distribution import Continuous, Distribution, as_distribution, drawn_together
 
 EVALUATION = "evaluation"
 NUMBERS = (EVALUATION, "generation", "start")
+FOLLOWS = "follows"  # of a point drawn in the steady state: the evaluation told just before
 _LEAST_QUANTILE = 2.0**-32  # of a distribution without bounds
 
 
@@ -60,11 +61,12 @@ class SearchSpace:
         }
         if not axes:
             raise SpaceError("minimize needs an axis to fit over, such as rate=(0.1, 0.5).")
-        taken = [name for name in NUMBERS if name in given]
+        taken = [name for name in (*NUMBERS, FOLLOWS) if name in given]
         if taken:
             raise SpaceError(
                 f"parameter {taken[0]!r} bears the name of what numbers the evaluations "
-                f"({', '.join(NUMBERS)}). Give it another: tk.stage(f, rename={{'{taken[0]}': …}})."
+                f"({', '.join((*NUMBERS, FOLLOWS))}). Give it another: "
+                f"tk.stage(f, rename={{'{taken[0]}': …}})."
             )
         if constraint is not None and not callable(constraint):
             raise SpaceError(
@@ -81,18 +83,16 @@ class SearchSpace:
 
     def columns(self, points: Floats) -> list[Column]:
         """Return the parameters at some points, shape ``(n, n_dims)``."""
-        made = []
-        for number, (name, kind) in enumerate(self.axes.items()):
-            u = points[:, number]
-            if isinstance(kind, Continuous):
-                u = np.clip(u, _LEAST_QUANTILE, 1 - _LEAST_QUANTILE)
-            made.append(drawn(name, kind, u))
-        return made
+        if any(isinstance(kind, Continuous) for kind in self.axes.values()):
+            is_open = [isinstance(kind, Continuous) for kind in self.axes.values()]
+            inside = np.clip(points, _LEAST_QUANTILE, 1 - _LEAST_QUANTILE)
+            points = np.where(is_open, inside, points)
+        return drawn_together(self.axes, points)
 
-    def rows(self, columns: list[Column], evaluations: Ids, generations: Ids, starts: Ids) -> Dim:
-        """Return the dim of some evaluations, each a row with its numbers."""
-        numbers = zip(NUMBERS, (evaluations, generations, starts), strict=True)
-        labels = [Column(name=name, labels=each, required=False) for name, each in numbers]
+    def rows(self, columns: list[Column], numbers: Mapping[str, Ids]) -> Dim:
+        """Return the dim of some evaluations, each a row with its numbers by name."""
+        labels = [Column(name=name, labels=each, required=False) for name, each in numbers.items()]
+        evaluations = numbers[EVALUATION]
         # No two rows are equal, for each has its own number.
         return Dim(name=EVALUATION, size=len(evaluations), columns=(*columns, *labels), kind="rows")
 

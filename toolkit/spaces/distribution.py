@@ -289,7 +289,31 @@ def drawn(name: str, kind: Distribution, u: npt.ArrayLike) -> Column:
     if isinstance(kind, Choice):
         taken = kind.column.take(kind.positions(u))
         return Column(name=name, labels=taken.labels, objects=taken.objects)
-    labels = lb.as_labels(kind.ppf(u))
+    return _column(name, kind, lb.as_labels(kind.ppf(u)))
+
+
+def drawn_together(kinds: Mapping[str, Distribution], u: Floats) -> list[Column]:
+    """Return the columns of several parameters at quantiles ``u``, shape ``(n, n_parameters)``.
+
+    The same as one after the other, and several times as quick where they are few points.
+    """
+    numbers = {
+        name: np.asarray(kind.ppf(u[:, at]))
+        for at, (name, kind) in enumerate(kinds.items())
+        if not isinstance(kind, Choice)
+    }
+    floats = [name for name, values in numbers.items() if values.dtype.kind == "f"]
+    labels: dict[str, npt.NDArray[Any]] = {}
+    if floats:
+        snapped = lb.snap(np.stack([numbers[name] for name in floats]))
+        labels = dict(zip(floats, snapped, strict=True))
+    return [
+        _column(name, kind, labels[name]) if name in labels else drawn(name, kind, u[:, at])
+        for at, (name, kind) in enumerate(kinds.items())
+    ]
+
+
+def _column(name: str, kind: Distribution, labels: npt.NDArray[Any]) -> Column:
     if lb.not_finite(labels).size:
         raise SpaceError(
             f"parameter {name!r} drawn from {kind!r} has non-finite values.\n"

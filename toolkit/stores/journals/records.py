@@ -10,13 +10,14 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from toolkit.spaces.axis import Dim
 from toolkit.stages.said import RunLog
 from toolkit.stages.schema import Columns, Schema
 
 # magic, crc, length of the payload, kind, flags, stage, attempt, epoch, n, lo, time
 HEADER = struct.Struct("<4sIQBBHIIIqd")
 MAGIC = b"TKR1"
-SCHEMA, STARTED, BLOCK, ERRORS, LOGS = 1, 2, 3, 4, 5
+SCHEMA, STARTED, BLOCK, ERRORS, LOGS, ADDED = 1, 2, 3, 4, 5, 6
 IDS, PEAK, COLUMNS, IN_CHUNK, ONE_STATUS, ONE_SECONDS, ONE_PEAK = 1, 2, 4, 8, 16, 32, 64
 
 IntArray = npt.NDArray[np.int64]
@@ -87,7 +88,15 @@ class Logs(NamedTuple):
     logs: list[RunLog]
 
 
-Record = Described | Started | Block | Errors | Logs
+class Added(NamedTuple):
+    """Runs that the store's metadata may not know yet: from id ``lo`` on, along the first dim."""
+
+    origin: Origin
+    lo: int
+    dims: tuple[Dim, ...]
+
+
+Record = Described | Started | Block | Errors | Logs | Added
 
 
 class Stages:

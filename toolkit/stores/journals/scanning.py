@@ -12,8 +12,10 @@ import numpy.typing as npt
 from toolkit.stages.said import RunLog
 from toolkit.stages.schema import Schema
 from toolkit.stores.files.packing import Buffer, unpack
+from toolkit.stores.journals.added_runs import read_dims
 from toolkit.stores.journals.failure_log import as_failure
 from toolkit.stores.journals.records import (
+    ADDED,
     BLOCK,
     COLUMNS,
     ERRORS,
@@ -28,6 +30,7 @@ from toolkit.stores.journals.records import (
     PEAK,
     SCHEMA,
     STARTED,
+    Added,
     Block,
     Described,
     Errors,
@@ -130,6 +133,8 @@ def _parse(
         return Errors(origin, [as_failure(item) for item in failures])
     if kind == LOGS:
         return Logs(origin, [run_log(*item) for item in json.loads(bytes(payload))])
+    if kind == ADDED:
+        return Added(origin, lo, read_dims(payload, n))
     if kind != BLOCK:
         raise ValueError(f"unknown kind {kind}")
     ids = None

@@ -68,6 +68,7 @@ class Sink:
         attempt: int,
         *,
         begins: int | None = None,
+        added: Sequence[Buffer] | None = None,
     ) -> None:
         """Record the outcomes of runs, values included; large ones while others are computed.
 
@@ -81,6 +82,9 @@ class Sink:
             Which attempt this was, 1 for the first.
         begins
             The run that begins next, recorded as by ``started`` with the same write.
+        added
+            The labels of these runs, as ``dims_payload`` returns them, where the store's metadata
+            does not know them yet; the runs are then consecutive.
 
         Raises
         ------
@@ -92,19 +96,24 @@ class Sink:
         if nbytes:
             result = _copied(result)
         ids = np.asarray(runs, np.int64)
-        self._do(lambda: self._turned_block(ids, result, attempt, begins), nbytes)
+        self._do(lambda: self._turned_block(ids, result, attempt, begins, added), nbytes)
         self.mark[0] = IDLE
 
     def _turned_block(
-        self, runs: npt.NDArray[np.int64], result: Outcomes, attempt: int, begins: int | None
+        self,
+        runs: npt.NDArray[np.int64],
+        result: Outcomes,
+        attempt: int,
+        begins: int | None,
+        added: Sequence[Buffer] | None,
     ) -> None:
         if self._turn is not None:
             try:
                 self._turn.require(self.spec.identity, self.spec.epoch)
             except StaleWorker:
-                self._block(runs, result, attempt)
+                self._block(runs, result, attempt, added=added)
                 raise
-        self._block(runs, result, attempt, begins=begins)
+        self._block(runs, result, attempt, begins=begins, added=added)
 
     def chunk(self, lo: int, hi: int, result: Outcomes, attempt: int) -> None:
         """Write runs ``lo … hi - 1``, a whole chunk, into the arrays; then record them.
@@ -178,6 +187,7 @@ class Sink:
         *,
         in_chunk: bool = False,
         begins: int | None = None,
+        added: Sequence[Buffer] | None = None,
     ) -> None:
         if not len(runs):
             return
@@ -193,6 +203,8 @@ class Sink:
             columns,
         )
         parts: list[tuple[int, int, int, int, list[Buffer]]] = []
+        if added is not None:
+            parts.append((records.ADDED, 0, n, lo, list(added)))
         if result.errors:
             parts.append((records.ERRORS, 0, len(result.errors), lo, [_errors_json(result.errors)]))
         if result.logs:

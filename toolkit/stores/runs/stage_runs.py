@@ -18,7 +18,8 @@ from toolkit.stores.catalogues.makers import Makers
 from toolkit.stores.catalogues.matching import SpaceLike
 from toolkit.stores.journals.failure_log import last_failures
 from toolkit.stores.journals.receipt import Receipt, SinkSpec
-from toolkit.stores.journals.records import Record
+from toolkit.stores.journals.records import Added, Record
+from toolkit.stores.runs.adding import space_of
 from toolkit.stores.runs.fold import Fold
 from toolkit.stores.runs.gathering import gather
 from toolkit.stores.runs.home import Home, alone
@@ -63,6 +64,7 @@ class StageRuns:
         self._settler.schema = self.schema
         self._inbox.settler = self._settler
         self._held: set[int] = set()
+        self._added: list[Added] = []
 
     @property
     def n_runs(self) -> int:
@@ -253,11 +255,16 @@ class StageRuns:
 
     def deliver(self, journal: str, record: Record) -> None:
         """Take a record; ``drain`` looks at it."""
-        self._inbox.deliver(journal, record)
+        if isinstance(record, Added):
+            self._added.append(record)
+        else:
+            self._inbox.deliver(journal, record)
 
     @alone
     def drain(self) -> None:
         """Take what was delivered into the state."""
+        if self._added:
+            self._add_runs()
         self._inbox.drain()
         if self._fold.is_full and self._home.is_writable:
             self._patch()
@@ -463,6 +470,22 @@ class StageRuns:
         left_out = catalogue.left_out(first)
         if len(left_out):
             self.state.set_status(left_out, Status.SKIPPED)
+
+    def _add_runs(self) -> None:
+        """Add the runs that journals tell of and the metadata does not know.
+
+        A reader adds them in memory only, as far as its arrays reach nothing is missing.
+        """
+        added, self._added = self._added, []
+        space = space_of(added, self.n_runs)
+        if space is None:
+            return
+        if self._home.is_writable:
+            self.register(space)
+            return
+        self._grow(self.catalogue.register(space)[0])
+        if self._values is not None:
+            self._values.resize(self.n_runs)
 
     def _check_stored(self, schema: Schema) -> None:
         if self._values is not None:
