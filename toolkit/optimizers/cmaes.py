@@ -112,6 +112,8 @@ class CMAES:
         self._update(self.drawn[order], n_finite)
         if len(self._discrete):
             self._keep_margin()
+        else:
+            self._leave_plateau(values[order])
         self._decide(values[order], n_finite)
 
     def state(self) -> State:
@@ -237,6 +239,11 @@ class CMAES:
             self.mean[at], drawn * self.widths[at], self._counts, margin
         )
         self.widths[at] = deviation / drawn
+
+    def _leave_plateau(self, values: Floats) -> None:
+        """Take larger steps where most values are equal: appendix B.3; values the lowest first."""
+        if values[0] == values[math.ceil(0.7 * self.population) - 1]:
+            self.step *= math.exp(0.2 + self._rate_step / self._damping)
 
     def _decide(self, values: Floats, n_finite: int) -> None:
         """Stop where nothing better is to be had; values the lowest first."""
