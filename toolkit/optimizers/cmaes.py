@@ -85,22 +85,15 @@ class CMAES:
 
     def draw(self) -> Floats:
         """Return the points of the next generation, shape ``(population, n_dims)``."""
-        normal = self._rng.standard_normal((self.population, self.n_dims))
-        steps = normal * self.scales
-        if not self._is_separable:
-            steps = steps @ self.axes.T
-        self.drawn = self.mean + self.step * steps
-        if not self._is_bounded:
-            return self.drawn
-        if not len(self._discrete):
-            return _folded(self.drawn)
-        return _folded(self.mean + self.widths * (self.drawn - self.mean))
+        self.drawn = self._unfolded(self.population)
+        return self._placed(self.drawn)
 
     def learn(self, points: Floats, values: Floats) -> None:
         """Take in the values of the generation drawn last, shape ``(population,)``."""
         del points  # it knows where they were before they were folded
         values = ranked(values)
         order = np.argsort(values, kind="stable")
+        values = values[order]
         n_finite = int(np.isfinite(values).sum())
         self.generation += 1
         if not n_finite:  # nothing to learn from: the same distribution is drawn from again
@@ -113,8 +106,8 @@ class CMAES:
         if len(self._discrete):
             self._keep_margin()
         else:
-            self._leave_plateau(values[order])
-        self._decide(values[order], n_finite)
+            self._leave_plateau(values)
+        self._decide(values, n_finite)
 
     def state(self) -> State:
         """Return all that it knows: arrays, numbers and text by name."""
@@ -143,6 +136,21 @@ class CMAES:
         self._medians = np.asarray(state["medians"], np.float64).tolist()
         self.stopped, self.is_converged = str(state["stopped"]), bool(state["is_converged"])
         self._rng = generator_from(state["rng"])
+
+    def _unfolded(self, n: int) -> Floats:
+        """Return points of the present distribution, shape ``(n, n_dims)``."""
+        steps = self._rng.standard_normal((n, self.n_dims)) * self.scales
+        if not self._is_separable:
+            steps = steps @ self.axes.T
+        return self.mean + self.step * steps
+
+    def _placed(self, drawn: Floats) -> Floats:
+        """Return where such points are evaluated: within bounds, with the margin's widths."""
+        if not self._is_bounded:
+            return drawn
+        if len(self._discrete):
+            drawn = self.mean + self.widths * (drawn - self.mean)
+        return _folded(drawn)
 
     def _set_weights(self, n: int, population: int) -> None:
         """Set weights and rates of learning: equations 49 to 58 and table 1."""
@@ -281,7 +289,7 @@ class CMAES:
                 "values have not become better for long (stagnation): the objective may be noisy, "
                 "or have many minima"
             )
-        elif self.step > 1e4 * self.first_step:
+        elif self.step * float(self.scales.max()) > 1e4 * self.first_step:
             self.stopped = "the step size grew ten thousandfold: there may be no minimum"
 
     def _converge(self, why: str) -> None:

@@ -6,7 +6,15 @@ from typing import Any
 import numpy as np
 
 from toolkit.errors import SweepError
-from toolkit.optimizers.methods import ENDLESS, LEAST_POPULATION, check_method, make_optimizer
+from toolkit.optimizers.gradients import check_real
+from toolkit.optimizers.methods import (
+    ENDLESS,
+    GRADIENT,
+    LEAST_POPULATION,
+    POINTWISE,
+    check_method,
+    make_optimizer,
+)
 from toolkit.optimizers.search import Search
 from toolkit.optimizers.search_space import SearchSpace
 from toolkit.stages.preparing import Prepared, PreparedStage
@@ -36,8 +44,15 @@ def make_search(
     """
     check_method(method)
     space = SearchSpace.of(axes, constraints)
+    if method in GRADIENT:
+        check_real(space, method)
     n_starts = _count("starts", starts, 1)
     size = None if population is None else _count("population", population, LEAST_POPULATION)
+    if size is not None and method in POINTWISE:
+        raise SweepError(
+            f"population= says nothing to method={method!r}, which goes from point to point. "
+            f"Let several searches go side by side: starts={size}."
+        )
     if step_size is not None and (
         isinstance(step_size, bool) or not isinstance(step_size, int | float) or not step_size > 0
     ):
@@ -62,6 +77,8 @@ def make_search(
             step_size=step_size,
             seed=_seed(int(seed), number),
             is_start_given=bool(start) and number == 0,
+            counts=space.counts,
+            is_ordered=space.is_ordered,
         )
         for number, place in enumerate(places)
     ]

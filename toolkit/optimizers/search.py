@@ -9,6 +9,7 @@ import numpy.typing as npt
 from toolkit.errors import SweepError
 from toolkit.execution.sources import Outcomes
 from toolkit.optimizers.generational import Asked, Floats, Ids, Optimizer
+from toolkit.optimizers.gradients import unit_gradients
 from toolkit.optimizers.search_space import EVALUATION, SearchSpace
 from toolkit.run_status import Status
 from toolkit.spaces.axis import Dim
@@ -110,9 +111,7 @@ class Search:
                 return None
             n = len(self._optimizers)
             evaluations = np.concatenate([each.ids * n + start for start, each in asked])
-            generations = np.concatenate(
-                [each.ids // self._optimizers[start].population for start, each in asked]
-            )
+            generations = np.concatenate([self._generations(*each) for each in asked])
             starts = np.concatenate([np.full(len(each.ids), start) for start, each in asked])
             columns = self.space.columns(np.concatenate([each.points for _, each in asked]))
             rows = self.space.rows(columns, evaluations, generations, starts)
@@ -127,20 +126,30 @@ class Search:
                 return rows.take(np.flatnonzero(allowed))
 
     def tell(
-        self, evaluations: Ids, values: Floats, status: npt.NDArray[np.uint8] | Status
+        self,
+        evaluations: Ids,
+        values: Floats,
+        status: npt.NDArray[np.uint8] | Status,
+        *,
+        gradients: Floats | None = None,
     ) -> None:
-        """Learn what became of some points, each shape ``(n,)``; NaN where one has no value."""
+        """Learn what became of some points, each shape ``(n,)``; NaN where one has no value.
+
+        Gradients are by unit coordinates, shape ``(n, n_dims)``.
+        """
         new = self._status[evaluations] == Status.PENDING
         self._status[evaluations] = np.where(new, status, self._status[evaluations])
         evaluations, values = evaluations[new], values[new]
         self._values[evaluations] = values
+        gradients = None if gradients is None else gradients[new]
         n = len(self._optimizers)
         if n == 1:
-            self._optimizers[0].tell(evaluations, values)
+            self._optimizers[0].tell(evaluations, values, gradients)
             return
         for start in np.unique(evaluations % n).tolist():
             own = evaluations % n == start
-            self._optimizers[start].tell(evaluations[own] // n, values[own])
+            slopes = None if gradients is None else gradients[own]
+            self._optimizers[start].tell(evaluations[own] // n, values[own], slopes)
 
     @property
     def best(self) -> int | None:
@@ -208,6 +217,11 @@ class Search:
                 asked.append((start, given))
         return asked
 
+    def _generations(self, start: int, asked: Asked) -> Ids:
+        if asked.generation is None:
+            return asked.ids // self._optimizers[start].population
+        return np.full(len(asked.ids), asked.generation)
+
     def _note(self, rows: Dim, evaluations: Ids) -> None:
         self._blocks.append(rows)
         size, needed = len(self._values), int(evaluations.max()) + 1
@@ -273,7 +287,8 @@ class SearchSource:
             values[is_done] = require_values(column)[is_done]
         self._search.failures += outcomes.failures
         status = np.where(is_done, Status.DONE, Status.FAILED).astype(np.uint8)
-        self._search.tell(evaluations, values, status)
+        gradients = unit_gradients(self._search.space, outcomes.points, outcomes.values)
+        self._search.tell(evaluations, values, status, gradients=gradients)
 
 
 def chosen_output(wanted: str | None, names: Sequence[str]) -> str:
