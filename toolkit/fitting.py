@@ -60,7 +60,10 @@ def minimize(
         ``tk.normal`` or a frozen distribution of scipy.stats; a scalar is a constant. What may
         differ by orders of magnitude is searched best with ``tk.log``.
     method
-        ``"cmaes"``, ``"differential_evolution"``, ``"random"`` or ``"sobol"``.
+        ``"cmaes"``, ``"separable_cmaes"``, ``"ipop_cmaes"``, ``"bipop_cmaes"``,
+        ``"differential_evolution"``, ``"nelder_mead"``, ``"tpe"``, ``"gp"``, ``"random"``,
+        ``"sobol"``; with the gradients of an objective that computes with torch ``"lbfgs"`` and
+        ``"adam"``. The guide "Choose an optimizer" says which when.
     value
         Name of the output to minimize, where there are several.
     budget
@@ -117,6 +120,8 @@ def minimize(
     >>> round(found.x["x"], 4), round(found.x["y"], 4), found.converged
     (1.0, -2.0, True)
     """
+    from toolkit.optimizers.gradients import with_gradients
+    from toolkit.optimizers.methods import GRADIENT
     from toolkit.optimizers.minimizing import make_search, only_stage
     from toolkit.optimizers.minimum import minimum_of
 
@@ -132,6 +137,8 @@ def minimize(
         seed=seed,
         schedule=schedule,
     )
+    if method in GRADIENT:
+        objective, value = with_gradients(objective, search.space.names, value, method)
     space = Space(dims=(search.first(), *search.space.constants))
     sweep = Sweep(objective, space, frozen=frozen, store=store, seed=int(seed))
     only_stage(sweep._prepared)

@@ -2,7 +2,8 @@
 
 After N. Hansen, The CMA Evolution Strategy: A Tutorial, arXiv:1604.00772 (2023): weighted
 recombination, cumulative step-size adaptation, rank-one and rank-mu update with negative weights
-("active"). Equations are quoted by their numbers there.
+("active"). Equations are quoted by their numbers there. With a diagonal covariance, after R. Ros
+and N. Hansen, A Simple Modification in CMA-ES Achieving Linear Time and Space Complexity (2008).
 """
 
 import math
@@ -10,11 +11,13 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from toolkit.optimizers.generational import Floats, State, generator_from, ranked, words_of
+from toolkit.optimizers.margin import with_margin
 
 _MOST_CONDITION = 1e14
-_ARRAYS = ("drawn", "mean", "covariance", "scales", "axes", "path_step", "path_shape")
+_ARRAYS = ("drawn", "mean", "covariance", "scales", "axes", "widths", "path_step", "path_shape")
 _NUMBERS = ("step", "best", "first_step")
 
 
@@ -38,6 +41,13 @@ class CMAES:
         Of its draws.
     is_bounded
         Whether points stay in the unit cube.
+    is_separable
+        Whether only the scales of coordinates are learned, not how they depend on each other: what
+        a generation costs grows with the number of dims, not with its square, and fewer
+        evaluations are needed where coordinates do not depend on each other.
+    counts
+        How many values each coordinate takes, shape ``(n_dims,)``, 0 where it is continuous; None
+        for continuous ones only. Needs bounds.
     """
 
     def __init__(
@@ -48,15 +58,23 @@ class CMAES:
         population: int | None = None,
         seed: int = 0,
         is_bounded: bool = True,
+        is_separable: bool = False,
+        counts: npt.NDArray[np.int64] | None = None,
     ) -> None:
         self.mean = np.array(start, np.float64)
         n = self.n_dims = len(self.mean)
         self.population = population or default_population(n)
         self.stopped, self.is_converged = "", False
-        self._is_bounded = is_bounded
+        self._is_bounded, self._is_separable = is_bounded, is_separable
+        counts = np.zeros(n, np.int64) if counts is None else np.asarray(counts)
+        self._discrete = np.flatnonzero(counts > 1)
+        self._counts = counts[self._discrete]
+        self.widths = np.ones(n)  # factors of what is drawn, by the margin
         self._rng = np.random.default_rng(seed)
         self.step = self.first_step = float(step_size)
-        self.covariance, self.axes, self.scales = np.eye(n), np.eye(n), np.ones(n)
+        self.scales = np.ones(n)
+        self.axes = np.empty((0, 0)) if is_separable else np.eye(n)
+        self.covariance = np.ones(n) if is_separable else np.eye(n)
         self.path_step, self.path_shape = np.zeros(n), np.zeros(n)
         self.drawn = np.empty((0, n))
         self.generation = self._decomposed = self._failed = 0
@@ -67,15 +85,15 @@ class CMAES:
 
     def draw(self) -> Floats:
         """Return the points of the next generation, shape ``(population, n_dims)``."""
-        normal = self._rng.standard_normal((self.population, self.n_dims))
-        self.drawn = self.mean + self.step * ((normal * self.scales) @ self.axes.T)
-        return _folded(self.drawn) if self._is_bounded else self.drawn
+        self.drawn = self._unfolded(self.population)
+        return self._placed(self.drawn)
 
     def learn(self, points: Floats, values: Floats) -> None:
         """Take in the values of the generation drawn last, shape ``(population,)``."""
         del points  # it knows where they were before they were folded
         values = ranked(values)
         order = np.argsort(values, kind="stable")
+        values = values[order]
         n_finite = int(np.isfinite(values).sum())
         self.generation += 1
         if not n_finite:  # nothing to learn from: the same distribution is drawn from again
@@ -85,7 +103,11 @@ class CMAES:
             return
         self._failed = 0
         self._update(self.drawn[order], n_finite)
-        self._decide(values[order], n_finite)
+        if len(self._discrete):
+            self._keep_margin()
+        else:
+            self._leave_plateau(values)
+        self._decide(values, n_finite)
 
     @property
     def learns_from(self) -> int:
@@ -142,6 +164,21 @@ class CMAES:
         self.stopped, self.is_converged = str(state["stopped"]), bool(state["is_converged"])
         self._rng = generator_from(state["rng"])
 
+    def _unfolded(self, n: int) -> Floats:
+        """Return points of the present distribution, shape ``(n, n_dims)``."""
+        steps = self._rng.standard_normal((n, self.n_dims)) * self.scales
+        if not self._is_separable:
+            steps = steps @ self.axes.T
+        return self.mean + self.step * steps
+
+    def _placed(self, drawn: Floats) -> Floats:
+        """Return where such points are evaluated: within bounds, with the margin's widths."""
+        if not self._is_bounded:
+            return drawn
+        if len(self._discrete):
+            drawn = self.mean + self.widths * (drawn - self.mean)
+        return _folded(drawn)
+
     def _set_weights(self, n: int, population: int) -> None:
         """Set weights and rates of learning: equations 49 to 58 and table 1."""
         raw = math.log((population + 1) / 2) - np.log(np.arange(1, population + 1))
@@ -154,9 +191,12 @@ class CMAES:
             1 + 2 * max(0.0, math.sqrt(max(mass - 1, 0) / (n + 1)) - 1) + self._rate_step
         )
         self._rate_path = (4 + mass / n) / (n + 4 + 2 * mass / n)
-        self._rate_one = one = 2 / ((n + 1.3) ** 2 + mass)
-        shape = 2 * (0.25 + mass + 1 / mass - 2) / ((n + 2) ** 2 + mass)
-        self._rate_many = many = min(1 - one, shape)
+        one = 2 / ((n + 1.3) ** 2 + mass)
+        many = min(1 - one, 2 * (0.25 + mass + 1 / mass - 2) / ((n + 2) ** 2 + mass))
+        if self._is_separable:  # there is less to learn
+            one = min(1.0, one * (n + 2) / 3)
+            many = min(1 - one, many * (n + 2) / 3)
+        self._rate_one, self._rate_many = one, many
         negative = min(
             1 + one / many,
             1 + 2 * mass_negative / (mass + 2),
@@ -179,10 +219,9 @@ class CMAES:
             parents = parents[:n_finite] / parents[:n_finite].sum()
         moved = parents @ steps[: len(parents)]
         self.mean = self.mean + self.step * moved
-        inverse = (self.axes / self.scales) @ self.axes.T  # C^(-1/2)
         rate = self._rate_step
         self.path_step = (1 - rate) * self.path_step + math.sqrt(rate * (2 - rate) * self._mass) * (
-            inverse @ moved
+            self._whitened(moved)
         )
         length = math.sqrt(self.path_step @ self.path_step)
         self.step *= math.exp(min(1.0, (rate / self._damping) * (length / self._length - 1)))
@@ -197,22 +236,49 @@ class CMAES:
         if n_finite < self._n_parents:
             weights[: self._n_parents] = 0.0
             weights[:n_finite] = parents
-        worst = steps[self._is_negative] @ inverse
+        worst = self._whitened(steps[self._is_negative])
         weights[self._is_negative] *= n / ((worst * worst).sum(axis=1) + 1e-8)
         one, many = self._rate_one, self._rate_many
-        self.covariance = (
-            (1 + one * lost - one - many * float(self._weights.sum())) * self.covariance
-            + one * np.outer(self.path_shape, self.path_shape)
-            + many * ((steps.T * weights) @ steps)
-        )
+        kept = 1 + one * lost - one - many * float(self._weights.sum())
+        if self._is_separable:
+            learned = one * self.path_shape**2 + many * (weights @ steps**2)
+        else:
+            outer = np.outer(self.path_shape, self.path_shape)
+            learned = one * outer + many * ((steps.T * weights) @ steps)
+        self.covariance = kept * self.covariance + learned
         if self.generation - self._decomposed >= self._every:
             self._decompose()
 
     def _decompose(self) -> None:
         self._decomposed = self.generation
+        if self._is_separable:
+            self.scales = np.sqrt(np.maximum(self.covariance, 1e-300))
+            return
         self.covariance = (self.covariance + self.covariance.T) / 2
         squares, self.axes = np.linalg.eigh(self.covariance)
         self.scales = np.sqrt(np.maximum(squares, 1e-300))
+
+    def _whitened(self, steps: Floats) -> Floats:
+        """Return steps times C^(-1/2), shape ``(..., n_dims)``."""
+        if self._is_separable:
+            return steps / self.scales
+        whitened: Floats = steps @ ((self.axes / self.scales) @ self.axes.T)
+        return whitened
+
+    def _keep_margin(self) -> None:
+        at = self._discrete
+        squares = self.covariance if self._is_separable else np.diag(self.covariance)
+        drawn = self.step * np.sqrt(np.maximum(squares[at], 1e-300))
+        margin = 1 / (self.n_dims * self.population)
+        self.mean[at], deviation = with_margin(
+            self.mean[at], drawn * self.widths[at], self._counts, margin
+        )
+        self.widths[at] = deviation / drawn
+
+    def _leave_plateau(self, values: Floats) -> None:
+        """Take larger steps where most values are equal: appendix B.3; values the lowest first."""
+        if values[0] == values[math.ceil(0.7 * self.population) - 1]:
+            self.step *= math.exp(0.2 + self._rate_step / self._damping)
 
     def _decide(self, values: Floats, n_finite: int) -> None:
         """Stop where nothing better is to be had; values the lowest first."""
@@ -223,7 +289,9 @@ class CMAES:
         length = 10 + math.ceil(30 * n / self.population)
         recent = self._bests[-length:]
         least = 1e-12 + 20 * np.finfo(float).eps * abs(self.best)
-        spread = float(values[n_finite - 1]) - best
+        # With a margin some points always lie at other values: the better half tells.
+        n_alike = min(n_finite, self._n_parents) if len(self._discrete) else n_finite
+        spread = float(values[n_alike - 1]) - best
         if self.generation >= 3 and spread == 0 and min(self._bests) == max(self._medians):
             self.stopped = (
                 f"all {self.generation * self.population} values are equal ({best:g}): "
@@ -248,7 +316,7 @@ class CMAES:
                 "values have not become better for long (stagnation): the objective may be noisy, "
                 "or have many minima"
             )
-        elif self.step > 1e4 * self.first_step:
+        elif self.step * float(self.scales.max()) > 1e4 * self.first_step:
             self.stopped = "the step size grew ten thousandfold: there may be no minimum"
 
     def _converge(self, why: str) -> None:

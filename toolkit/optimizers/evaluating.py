@@ -8,6 +8,8 @@ from typing import Any, Protocol
 import numpy as np
 
 from toolkit.errors import RunsFailedError
+from toolkit.optimizers.generational import Floats
+from toolkit.optimizers.gradients import unit_gradients
 from toolkit.optimizers.search import Search, chosen_output, require_values
 from toolkit.optimizers.search_space import EVALUATION
 from toolkit.run_status import Status
@@ -153,7 +155,8 @@ class _Here:
         if self._keeper is not None:
             self._keeper.keep(Space((rows, *self._others)), result)
         self._search.failures += result.errors
-        self._search.tell(evaluations, values, result.status, result.seconds)
+        gradients = self._gradients(rows, result)
+        self._search.tell(evaluations, values, result.status, result.seconds, gradients=gradients)
         return seconds / len(evaluations)
 
     def require_success(self) -> None:
@@ -172,6 +175,13 @@ class _Here:
         assert result.columns is not None
         names = result.schema.names
         return require_values(result.columns[names.index(chosen_output(self._output, names))])
+
+    def _gradients(self, rows: Dim, result: BatchResult) -> Floats | None:
+        if result.schema is None or result.columns is None:
+            return None
+        outputs = dict(zip(result.schema.names, result.columns, strict=True))
+        points = {column.name: column.labels for column in rows.columns}
+        return unit_gradients(self._search.space, points, outputs)
 
     def _values(self, rows: Dim) -> Mapping[str, Sequence[Any]]:
         needed, n = set(self._call.parameters), rows.size

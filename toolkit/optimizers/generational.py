@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -25,11 +25,14 @@ class Asked:
     follows
         The number of the point whose value was told just before each was drawn, -1 for those drawn
         first, shape ``(n,)``; None where points are drawn a generation at a time.
+    generation
+        The number of their generation; None where all are of one size, and ids tell it.
     """
 
     ids: Ids
     points: Floats
     follows: Ids | None = None
+    generation: int | None = None
 
 
 class Optimizer(Protocol):
@@ -40,8 +43,11 @@ class Optimizer(Protocol):
     def ask(self, n: int) -> Asked:
         """Return at most ``n`` further points; none while those under way say what comes next."""
 
-    def tell(self, ids: Ids, values: Floats) -> None:
-        """Learn the values of some points, each shape ``(n,)``; NaN where one failed."""
+    def tell(self, ids: Ids, values: Floats, gradients: Floats | None = None) -> None:
+        """Learn the values of some points, each shape ``(n,)``; NaN where one failed.
+
+        Methods that need gradients get them in unit coordinates, shape ``(n, n_dims)``.
+        """
 
     @property
     def stopped(self) -> str:
@@ -58,24 +64,39 @@ class Optimizer(Protocol):
         """Become as it was when it returned this state."""
 
 
-class Rule(Protocol):
-    """How one generation follows from those before it."""
+class Drawing(Protocol):
+    """What all rules by which one generation follows from those before it have in common."""
 
     population: int
     stopped: str
     is_converged: bool
 
     def draw(self) -> Floats:
-        """Return the points of the next generation, shape ``(population, n_dims)``."""
+        """Return the points of the next generation, shape ``(n, n_dims)``.
 
-    def learn(self, points: Floats, values: Floats) -> None:
-        """Take in the values of the generation drawn last, shape ``(population,)``."""
+        There are as many as ``population`` says, unless the rule is one of several sizes.
+        """
 
     def state(self) -> State:
         """Return all that it knows: arrays, numbers and text by name."""
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Become as it was when it returned this state."""
+
+
+class Rule(Drawing, Protocol):
+    """A rule that learns from values."""
+
+    def learn(self, points: Floats, values: Floats) -> None:
+        """Take in the values of the generation drawn last, shape ``(n,)``."""
+
+
+@runtime_checkable
+class GradientRule(Drawing, Protocol):
+    """A rule that learns from values and gradients."""
+
+    def learn_gradients(self, points: Floats, values: Floats, gradients: Floats) -> None:
+        """Take in values, shape ``(n,)``, and gradients, shape ``(n, n_dims)``."""
 
 
 class Generational:
@@ -89,14 +110,15 @@ class Generational:
         How one generation follows from those before it.
     """
 
-    def __init__(self, rule: Rule) -> None:
+    def __init__(self, rule: Rule | GradientRule) -> None:
         self._rule = rule
+        self._has_gradients = isinstance(rule, GradientRule)
         self.population = rule.population
         self._first = 0  # id of the generation's first point
+        self._generation = self._given = 0
         self._points: Floats | None = None
-        self._values = np.empty(rule.population)
-        self._is_told = np.zeros(rule.population, np.bool_)
-        self._given = 0
+        self._values, self._gradients = np.empty(0), np.empty((0, 0))
+        self._is_told = np.zeros(0, np.bool_)
 
     @property
     def stopped(self) -> str:
@@ -117,12 +139,19 @@ class Generational:
             if self._rule.stopped:
                 return Asked(ids=np.empty(0, np.int64), points=np.empty((0, 0)))
             self._points = self._rule.draw()
-        begin, self._given = self._given, min(self._given + max(n, 0), self.population)
+            n_points, n_dims = self._points.shape
+            self._values, self._is_told = np.empty(n_points), np.zeros(n_points, np.bool_)
+            if self._has_gradients:
+                self._gradients = np.full((n_points, n_dims), np.nan)
+        begin, self._given = self._given, min(self._given + max(n, 0), len(self._points))
         ids = np.arange(self._first + begin, self._first + self._given)
-        return Asked(ids=ids, points=self._points[begin : self._given])
+        points = self._points[begin : self._given]
+        return Asked(ids=ids, points=points, generation=self._generation)
 
-    def tell(self, ids: Ids, values: Floats) -> None:
+    def tell(self, ids: Ids, values: Floats, gradients: Floats | None = None) -> None:
         """Learn the values of some points, each shape ``(n,)``; NaN where one failed.
+
+        Methods that need gradients get them in unit coordinates, shape ``(n, n_dims)``.
 
         Raises
         ------
@@ -133,34 +162,44 @@ class Generational:
         if at.size and (at.min() < 0 or at.max() >= self._given or self._is_told[at].any()):
             raise ValueError("tell: these points were not asked for, or were told already")
         self._values[at] = values
+        if gradients is not None:
+            self._gradients[at] = gradients
         self._is_told[at] = True
         if self._points is None or not self._is_told.all():
             return
         points, self._points = self._points, None
-        self._first += self.population
+        self._first += len(points)
+        self._generation += 1
         self._given = 0
-        self._is_told[:] = False
-        self._rule.learn(points, self._values.copy())
+        if isinstance(self._rule, GradientRule):
+            self._rule.learn_gradients(points, self._values, self._gradients)
+        else:
+            self._rule.learn(points, self._values)
 
     def state(self) -> State:
         """Return all that it knows, the rule included: arrays, numbers and text by name."""
         held: State = {
             "first": self._first,
+            "generation": self._generation,
             "given": self._given,
-            "told": self._is_told.copy(),
-            "values": np.where(self._is_told, self._values, np.nan),
         }
         if self._points is not None:
             held["points"] = self._points.copy()
+            held["told"] = self._is_told.copy()
+            held["values"] = np.where(self._is_told, self._values, np.nan)
+            held["gradients"] = self._gradients.copy()
         return {**held, **{f"rule.{name}": value for name, value in self._rule.state().items()}}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Become as it was when it returned this state."""
         self._first, self._given = int(state["first"]), int(state["given"])
-        self._is_told = np.array(state["told"], np.bool_)
-        self._values = np.array(state["values"], np.float64)
+        self._generation = int(state["generation"])
         points = state.get("points")
         self._points = None if points is None else np.array(points, np.float64)
+        if points is not None:
+            self._is_told = np.array(state["told"], np.bool_)
+            self._values = np.array(state["values"], np.float64)
+            self._gradients = np.array(state["gradients"], np.float64)
         prefix = "rule."
         self._rule.restore(
             {name[len(prefix) :]: value for name, value in state.items() if name.startswith(prefix)}

@@ -6,9 +6,12 @@ from typing import Any
 import numpy as np
 
 from toolkit.errors import SweepError
+from toolkit.optimizers.gradients import check_real
 from toolkit.optimizers.methods import (
     ENDLESS,
+    GRADIENT,
     LEAST_POPULATION,
+    POINTWISE,
     check_method,
     check_schedule,
     make_optimizer,
@@ -44,8 +47,15 @@ def make_search(
     check_method(method)
     check_schedule(method, schedule)
     space = SearchSpace.of(axes, constraints)
+    if method in GRADIENT:
+        check_real(space, method)
     n_starts = _count("starts", starts, 1)
     size = None if population is None else _count("population", population, LEAST_POPULATION)
+    if size is not None and method in POINTWISE:
+        raise SweepError(
+            f"population= says nothing to method={method!r}, which goes from point to point. "
+            f"Let several searches go side by side: starts={size}."
+        )
     if step_size is not None and (
         isinstance(step_size, bool) or not isinstance(step_size, int | float) or not step_size > 0
     ):
@@ -71,6 +81,8 @@ def make_search(
             seed=_seed(int(seed), number),
             is_start_given=bool(start) and number == 0,
             schedule=schedule,
+            counts=space.counts,
+            is_ordered=space.is_ordered,
         )
         for number, place in enumerate(places)
     ]

@@ -9,6 +9,7 @@ import numpy.typing as npt
 from toolkit.errors import SweepError
 from toolkit.execution.sources import Outcomes
 from toolkit.optimizers.generational import Asked, Floats, Ids, Optimizer
+from toolkit.optimizers.gradients import unit_gradients
 from toolkit.optimizers.search_space import EVALUATION, FOLLOWS, NUMBERS, SearchSpace
 from toolkit.run_status import Status
 from toolkit.spaces.axis import Dim
@@ -144,7 +145,7 @@ class Search:
         parts = [
             (
                 each.ids * n + start,
-                each.ids // self._optimizers[start].population,
+                self._generations(start, each),
                 np.full(len(each.ids), start),
             )
             for start, each in asked
@@ -179,8 +180,13 @@ class Search:
         values: Floats,
         status: npt.NDArray[np.uint8] | Status,
         seconds: npt.ArrayLike = np.nan,
+        *,
+        gradients: Floats | None = None,
     ) -> None:
-        """Learn what became of some points, each shape ``(n,)``; NaN where one has no value."""
+        """Learn what became of some points, each shape ``(n,)``; NaN where one has no value.
+
+        Gradients are by unit coordinates, shape ``(n, n_dims)``.
+        """
         new = self._status[evaluations] == Status.PENDING
         if not new.all():
             status = np.broadcast_to(status, new.shape)[new]
@@ -189,13 +195,15 @@ class Search:
         self._status[evaluations] = status
         self._seconds[evaluations] = seconds
         self._values[evaluations] = values
+        gradients = None if gradients is None else gradients[new]
         n = len(self._optimizers)
         if n == 1:
-            self._optimizers[0].tell(evaluations, values)
+            self._optimizers[0].tell(evaluations, values, gradients)
             return
         for start in np.unique(evaluations % n).tolist():
             own = evaluations % n == start
-            self._optimizers[start].tell(evaluations[own] // n, values[own])
+            slopes = None if gradients is None else gradients[own]
+            self._optimizers[start].tell(evaluations[own] // n, values[own], slopes)
 
     @property
     def best(self) -> int | None:
@@ -277,6 +285,11 @@ class Search:
                 left = None if left is None else left - len(given.ids)
                 asked.append((start, given))
         return asked
+
+    def _generations(self, start: int, asked: Asked) -> Ids:
+        if asked.generation is None:
+            return asked.ids // self._optimizers[start].population
+        return np.full(len(asked.ids), asked.generation)
 
     def _note(self, rows: Dim, evaluations: Ids) -> None:
         self._blocks.append(rows)
@@ -360,7 +373,8 @@ class SearchSource:
             values[is_done] = require_values(column)[is_done]
         self._search.failures += outcomes.failures
         status = np.where(is_done, Status.DONE, Status.FAILED).astype(np.uint8)
-        self._search.tell(evaluations, values, status, outcomes.seconds)
+        gradients = unit_gradients(self._search.space, outcomes.points, outcomes.values)
+        self._search.tell(evaluations, values, status, outcomes.seconds, gradients=gradients)
         self._seconds += outcomes.seconds.tolist()
         if self._is_enough is not None and len(self._seconds) >= self._search.together:
             seconds = float(np.nanmedian(self._seconds))

@@ -11,7 +11,14 @@ from toolkit.errors import SpaceError, SweepError
 from toolkit.optimizers.generational import Floats, Ids
 from toolkit.spaces import build, condition
 from toolkit.spaces.axis import Column, Dim
-from toolkit.spaces.distribution import Continuous, Distribution, as_distribution, drawn_together
+from toolkit.spaces.distribution import (
+    Choice,
+    Continuous,
+    Distribution,
+    Integers,
+    as_distribution,
+    drawn_together,
+)
 
 EVALUATION = "evaluation"
 NUMBERS = (EVALUATION, "generation", "start")
@@ -81,6 +88,16 @@ class SearchSpace:
         """The parameters to fit."""
         return tuple(self.axes)
 
+    @property
+    def counts(self) -> Ids:
+        """How many values each axis takes, shape ``(n_dims,)``, 0 where it is continuous."""
+        return np.array([_count_of(kind) for kind in self.axes.values()], np.int64)
+
+    @property
+    def is_ordered(self) -> npt.NDArray[np.bool_]:
+        """Which axes are of numbers rather than of choices, shape ``(n_dims,)``."""
+        return np.array([not isinstance(kind, Choice) for kind in self.axes.values()], np.bool_)
+
     def columns(self, points: Floats) -> list[Column]:
         """Return the parameters at some points, shape ``(n, n_dims)``."""
         if any(isinstance(kind, Continuous) for kind in self.axes.values()):
@@ -120,6 +137,12 @@ class SearchSpace:
             if name in start:
                 at[number] = _position(name, kind, start[name])
         return at
+
+
+def _count_of(kind: Distribution) -> int:
+    if isinstance(kind, Integers):
+        return kind.high - kind.low + 1
+    return len(kind.column) if isinstance(kind, Choice) else 0
 
 
 def _position(name: str, kind: Distribution, value: Any) -> float:

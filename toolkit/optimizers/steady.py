@@ -80,7 +80,7 @@ class SteadyState:
             follows=np.array([self._follows.pop(each) for each in ids], np.int64),
         )
 
-    def tell(self, ids: Ids, values: Floats) -> None:
+    def tell(self, ids: Ids, values: Floats, gradients: Floats | None = None) -> None:
         """Learn the values of some points in the order in which they came; NaN where one failed.
 
         Raises
@@ -88,6 +88,7 @@ class SteadyState:
         ValueError
             If a point is not of those that were given and not told yet.
         """
+        del gradients
         told = np.asarray(ids).tolist()
         if not set(told) <= self._drawn.keys() - set(self._ready) or len(set(told)) < len(told):
             raise ValueError("tell: these points were not asked for, or were told already")

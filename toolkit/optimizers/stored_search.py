@@ -7,6 +7,7 @@ import numpy.typing as npt
 
 from toolkit.errors import SweepError
 from toolkit.optimizers.generational import Floats, Ids
+from toolkit.optimizers.gradients import gradient_names, unit_gradients
 from toolkit.optimizers.search import Search, chosen_output, require_values
 from toolkit.optimizers.search_space import EVALUATION, FOLLOWS
 from toolkit.run_status import Status
@@ -121,7 +122,28 @@ class StoredSearch:
             values[is_done] = self._values(ids[is_done])
         status = np.where(is_done, Status.DONE, Status.FAILED).astype(np.uint8)
         seconds = np.asarray(self._runs.state.seconds)[ids]
-        search.tell(np.asarray(rows.labels, np.int64)[known], values, status, seconds)
+        some = rows.take(known)
+        search.tell(
+            np.asarray(some.labels, np.int64),
+            values,
+            status,
+            seconds,
+            gradients=self._gradients(search, some, ids, is_done),
+        )
+
+    def _gradients(
+        self, search: Search, rows: Dim, ids: Ids, is_done: npt.NDArray[np.bool_]
+    ) -> Floats | None:
+        """Return the gradients of runs by unit coordinates, None where there are none."""
+        schema = self._runs.widest_schema
+        names = () if schema is None else gradient_names(search.space)
+        if schema is None or not set(names) <= set(schema.names):
+            return None
+        outputs = {name: np.full(len(ids), np.nan) for name in names}
+        for name, column in outputs.items():
+            column[is_done] = require_values(self._runs.read(name, ids[is_done]))
+        points = {column.name: column.labels for column in rows.columns}
+        return unit_gradients(search.space, points, outputs)
 
     def _values(self, ids: Ids) -> Floats:
         schema = self._runs.widest_schema
