@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from toolkit.errors import RunsFailedError
-from toolkit.optimizers.search import Search, chosen_output, require_values
+from toolkit.optimizers.generational import Floats, Ids
+from toolkit.optimizers.search import Reading, Search, read_values
 from toolkit.optimizers.search_space import EVALUATION
 from toolkit.run_status import Status
 from toolkit.spaces.axis import Dim
@@ -36,7 +37,9 @@ def may_run_here(stage: PreparedStage) -> bool:
     )
 
 
-def evaluate_here(search: Search, stage: PreparedStage, space: Space, output: str | None) -> bool:
+def evaluate_here(
+    search: Search, stage: PreparedStage, space: Space, output: str | Reading | None
+) -> bool:
     """Go on with a search in this process for as long as evaluations are cheap.
 
     Returns
@@ -59,8 +62,11 @@ def evaluate_here(search: Search, stage: PreparedStage, space: Space, output: st
                     return False
         if seconds > CHEAP:
             return False
+    n_slow = 0  # in a row: one alone may be another process's doing
     while (rows := search.take()) is not None:
-        if here.evaluate(rows) > CHEAP:
+        seconds = here.evaluate(rows)
+        n_slow = n_slow + 1 if seconds > CHEAP else 0
+        if n_slow == 3 or seconds > 10 * CHEAP:
             return False
         here.require_success()
     here.require_success()
@@ -69,7 +75,7 @@ def evaluate_here(search: Search, stage: PreparedStage, space: Space, output: st
 
 class _Here:
     def __init__(
-        self, search: Search, stage: PreparedStage, space: Space, output: str | None
+        self, search: Search, stage: PreparedStage, space: Space, output: str | Reading | None
     ) -> None:
         self._search, self._call, self._output = search, thaw(stage.binding.call), output
         self._others = [dim for dim in space.dims if dim.name != EVALUATION]
@@ -95,7 +101,7 @@ class _Here:
         values = np.full(len(evaluations), np.nan)
         if is_done.any():
             self._has_succeeded = True
-            values[is_done] = self._numbers(result)[is_done]
+            values[is_done] = self._numbers(evaluations, result)[is_done]
         self._search.failures += result.errors
         self._search.tell(evaluations, values, result.status)
         return seconds / len(evaluations)
@@ -111,11 +117,11 @@ class _Here:
             f"{failures[0].traceback or failures[0].message}"
         )
 
-    def _numbers(self, result: BatchResult) -> Any:
+    def _numbers(self, evaluations: Ids, result: BatchResult) -> Floats:
         assert result.schema is not None
         assert result.columns is not None
-        names = result.schema.names
-        return require_values(result.columns[names.index(chosen_output(self._output, names))])
+        outputs = dict(zip(result.schema.names, result.columns, strict=True))
+        return read_values(self._output, evaluations, outputs)
 
     def _values(self, rows: Dim) -> Mapping[str, Sequence[Any]]:
         needed, n = set(self._call.parameters), rows.size

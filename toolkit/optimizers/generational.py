@@ -22,10 +22,13 @@ class Asked:
         Their numbers, shape ``(n,)``, counted from 0 over the whole search.
     points
         Each coordinate from 0 to 1, shape ``(n, n_dims)``.
+    generations
+        The generation of each, shape ``(n,)``; None where all generations have one size.
     """
 
     ids: Ids
     points: Floats
+    generations: Ids | None = None
 
 
 class Optimizer(Protocol):

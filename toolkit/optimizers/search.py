@@ -1,7 +1,7 @@
 """One search: optimizers from one start or several, the budget, and what became of each point."""
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +17,9 @@ from toolkit.stages.failure import RunFailure
 
 if TYPE_CHECKING:
     import xarray as xr
+
+# Reads the values of some evaluations, by their numbers, from their outputs.
+Reading: TypeAlias = Callable[[Ids, Mapping[str, object]], Floats]
 
 
 class Search:
@@ -111,7 +114,12 @@ class Search:
             n = len(self._optimizers)
             evaluations = np.concatenate([each.ids * n + start for start, each in asked])
             generations = np.concatenate(
-                [each.ids // self._optimizers[start].population for start, each in asked]
+                [
+                    each.ids // self._optimizers[start].population
+                    if each.generations is None
+                    else each.generations
+                    for start, each in asked
+                ]
             )
             starts = np.concatenate([np.full(len(each.ids), start) for start, each in asked])
             columns = self.space.columns(np.concatenate([each.points for _, each in asked]))
@@ -245,10 +253,10 @@ class SearchSource:
     space
         The space of the sweep, whose constants, defaults included, each run gets.
     output
-        The output to minimize, None for the only one.
+        The output to minimize, None for the only one; or what reads the value of each run.
     """
 
-    def __init__(self, search: Search, space: Space, output: str | None) -> None:
+    def __init__(self, search: Search, space: Space, output: str | Reading | None) -> None:
         self._search, self._output = search, output
         self._others = tuple(dim for dim in space.dims if dim.name != EVALUATION)
 
@@ -269,11 +277,26 @@ class SearchSource:
         is_done = np.isin(outcomes.status, (Status.DONE, Status.STALE))
         values = np.full(len(evaluations), np.nan)
         if is_done.any():
-            column = outcomes.values[chosen_output(self._output, tuple(outcomes.values))]
-            values[is_done] = require_values(column)[is_done]
+            read = read_values(self._output, evaluations, outcomes.values)
+            values[is_done] = read[is_done]
         self._search.failures += outcomes.failures
         status = np.where(is_done, Status.DONE, Status.FAILED).astype(np.uint8)
         self._search.tell(evaluations, values, status)
+
+
+def read_values(
+    output: str | Reading | None, evaluations: Ids, outputs: Mapping[str, object]
+) -> Floats:
+    """Return the values of some evaluations, shape ``(n,)``, from their outputs.
+
+    Raises
+    ------
+    SweepError
+        If there is no such output, or it is not one number for each run.
+    """
+    if callable(output):
+        return output(evaluations, outputs)
+    return require_values(outputs[chosen_output(output, tuple(outputs))])
 
 
 def chosen_output(wanted: str | None, names: Sequence[str]) -> str:
