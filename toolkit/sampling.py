@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from toolkit.optimizers.search_space import SearchSpace
 
 _Result = TypeVar("_Result")
+_NO_END = 2**62  # samplers know themselves when to end
 
 
 def nested_sampling(
@@ -351,32 +352,42 @@ def _sampled(
     seed: int,
     progress: bool,
 ) -> tuple["Search", _Result]:
-    """Evaluate what a sampler asks for, in this process or as runs; return what it found."""
+    """Evaluate what a sampler asks for; return the search and what the sampler found."""
+    from toolkit.optimizers.minimizing import only_stage
+    from toolkit.optimizers.search import Search
+
+    with closing(inversion):
+        search = Search(space, [inversion], _NO_END)
+        dims = (search.first(), *space.constants)
+        sweep = Sweep(function, Space(dims=dims), frozen=frozen, store=store, seed=seed)
+        only_stage(sweep._prepared)
+        _go(search, sweep, reading, client, progress=progress)
+        if inversion.result is None:
+            raise InterruptedSweepError(f"Sampling was interrupted. {_how_to_resume(sweep)}")
+        return search, inversion.result
+
+
+def _go(
+    search: "Search", sweep: Sweep, reading: "Reading", client: object, *, progress: bool
+) -> None:
+    """Evaluate until a search has ended: in this process, or as runs of a sweep."""
     from toolkit.execution.clients import resolve_client
     from toolkit.execution.session import run_here
     from toolkit.optimizers.evaluating import evaluate_here, may_run_here
-    from toolkit.optimizers.minimizing import only_stage
-    from toolkit.optimizers.samplers.source import SamplerSource
-    from toolkit.optimizers.search import Search, SearchSource
+    from toolkit.optimizers.search import SearchSource
     from toolkit.views.progress import shown
 
-    how_to_resume = (
-        "Call it again with the same arguments to go on."
-        if store
-        else "Give it a store= to be able to go on."
-    )
-    with closing(inversion):
-        search = Search(space, [inversion], 2**62)
-        dims = (search.first(), *space.constants)
-        sweep = Sweep(function, Space(dims=dims), frozen=frozen, store=store, seed=seed)
-        stage = only_stage(sweep._prepared)
-        is_alone = store is None and client is None and resolve_client(None)[0] is None
-        is_here = is_alone and may_run_here(stage)
-        if not (is_here and evaluate_here(search, stage, stage.space, reading)):
-            source = SamplerSource(SearchSource(search, stage.space, reading), inversion)
-            job = sweep._job(client, (), "given", None, None, False, "WARNING", source=source)
-            with shown(job, enabled=progress):
-                run_here(job, how_to_resume=how_to_resume)
-        if inversion.result is None:
-            raise InterruptedSweepError(f"Sampling was interrupted. {how_to_resume}")
-        return search, inversion.result
+    (stage,) = sweep._prepared.stages
+    is_alone = sweep.store is None and client is None and resolve_client(None)[0] is None
+    if is_alone and may_run_here(stage) and evaluate_here(search, stage, stage.space, reading):
+        return
+    source = SearchSource(search, stage.space, reading)
+    job = sweep._job(client, (), "given", None, None, False, "WARNING", source=source)
+    with shown(job, enabled=progress):
+        run_here(job, how_to_resume=_how_to_resume(sweep))
+
+
+def _how_to_resume(sweep: Sweep) -> str:
+    if sweep.store is None:
+        return "Give it a store= to be able to go on."
+    return "Call it again with the same arguments to go on."

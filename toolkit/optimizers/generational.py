@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -55,6 +55,15 @@ class Optimizer(Protocol):
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Become as it was when it returned this state."""
+
+
+@runtime_checkable
+class Expecting(Protocol):
+    """An optimizer that has no end by its budget, and knows about how far it will go."""
+
+    @property
+    def expected(self) -> int:
+        """How many points it may still give, about."""
 
 
 class Rule(Protocol):

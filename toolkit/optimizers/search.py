@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from toolkit.errors import SweepError
 from toolkit.execution.sources import Outcomes
-from toolkit.optimizers.generational import Asked, Floats, Ids, Optimizer
+from toolkit.optimizers.generational import Asked, Expecting, Floats, Ids, Optimizer
 from toolkit.optimizers.search_space import EVALUATION, SearchSpace
 from toolkit.run_status import Status
 from toolkit.spaces.axis import Dim
@@ -54,7 +54,7 @@ class Search:
         """How many points it may still give."""
         ready = 0 if self._ready is None else self._ready.size
         return ready + sum(
-            room
+            min(room, optimizer.expected) if isinstance(optimizer, Expecting) else room
             for room, optimizer in zip(self._rooms, self._optimizers, strict=True)
             if not optimizer.stopped
         )

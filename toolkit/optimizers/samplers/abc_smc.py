@@ -103,7 +103,10 @@ def abc_method(
     ----------
     M. Lenormand, F. Jabot, G. Deffuant, Adaptive approximate Bayesian computation for complex
     models, Computational Statistics 28, 2777 (2013), algorithm APMC. The width of the kernel is
-    that of M. Beaumont and others, Biometrika 96, 983 (2009), for all dims together.
+    that of M. Beaumont and others, Biometrika 96, 983 (2009), for all dims together. A weight is
+    the prior over the mixture of all that particles were drawn from so far (A. Owen and Y. Zhou,
+    JASA 95, 135, 2000), not over the one distribution that its particle is from: early particles
+    would outweigh all others.
     """
     n_first = max(particles + 1, round(particles / quantile))
     n_new = n_first - particles
@@ -117,14 +120,17 @@ def abc_method(
                 f"Only {int(np.isfinite(distances).sum()):,} of the first {n_first:,} simulations "
                 "gave a distance. Is the prior where the simulator works?"
             )
-        log_weights = np.zeros(n_first)
+        kernels: list[_Kernel] = []
+        # Of each particle: log of the sum over distributions, times how many were drawn from each.
+        log_drawn = np.log(n_first) + _log_prior(places)
         is_new = np.ones(n_first, np.bool_)
         n_done, passed = n_first, []
         while True:
             kept = np.argsort(distances, kind="stable")[:particles]
             kept = kept[np.isfinite(distances[kept])]
             acceptance = float(is_new[kept].sum() / is_new.sum())
-            places, distances, log_weights = places[kept], distances[kept], log_weights[kept]
+            places, distances, log_drawn = places[kept], distances[kept], log_drawn[kept]
+            log_weights = _log_prior(places) - log_drawn
             now = Generation(
                 tolerance=float(distances[-1]),
                 acceptance=acceptance,
@@ -151,13 +157,18 @@ def abc_method(
                     ended=ended,
                     is_complete=is_complete,
                 )
-            new, new_weights = _moved(rng, places, log_weights, n_new)
+            kernel = _Kernel(places, log_weights)
+            new = kernel.draw(rng, n_new)
+            kernels.append(kernel)
             found = _simulated(evaluate, simulations, n_done, new)
+            by_kernel = [np.log(n_new) + each.log_density(new) for each in kernels]
+            new_drawn = np.logaddexp.reduce([np.log(n_first) + _log_prior(new), *by_kernel])
+            log_drawn = np.logaddexp(log_drawn, np.log(n_new) + kernel.log_density(places))
             n_done += n_new
             is_new = np.concatenate([np.zeros(len(places), np.bool_), np.ones(n_new, np.bool_)])
             places = np.concatenate([places, new])
             distances = np.concatenate([distances, found])
-            log_weights = np.concatenate([log_weights, new_weights])
+            log_drawn = np.concatenate([log_drawn, new_drawn])
 
     return run
 
@@ -166,32 +177,46 @@ def _simulated(evaluate: Evaluate, simulations: Simulations, first: int, places:
     return simulations.distances(first, evaluate(_cube(places)))
 
 
-def _moved(
-    rng: np.random.Generator, places: Floats, log_weights: Floats, n: int
-) -> tuple[Floats, Floats]:
-    """Return particles drawn around others, with their log-weights: prior over proposal."""
-    shares = np.exp(log_weights - log_weights.max())
-    shares /= shares.sum()
-    centered = places - shares @ places
-    # Particles that lie on one point move a little all the same.
-    covariance = 2 * (centered.T * shares) @ centered + 1e-12 * np.eye(places.shape[1])
-    root = np.linalg.cholesky(covariance)
-    around = rng.choice(len(places), n, p=shares)
-    new = places[around] + rng.standard_normal((n, places.shape[1])) @ root.T
-    inverse = np.linalg.inv(root)
-    old_white, new_white = places @ inverse.T, new @ inverse.T
-    log_proposal = np.empty(n)
-    step = max(1, _BLOCK // len(places))
-    for begin in range(0, n, step):
-        part = slice(begin, begin + step)
-        squared = (
-            (new_white[part] ** 2).sum(1)[:, None]
-            + (old_white**2).sum(1)[None]
-            - 2 * new_white[part] @ old_white.T
-        )
-        log_proposal[part] = np.log(np.exp(-0.5 * np.maximum(squared, 0)) @ shares)
-    log_proposal -= np.log(np.diag(root)).sum()
-    return new, -0.5 * (new**2).sum(1) - log_proposal
+class _Kernel:
+    """Normal distributions around weighted particles, twice as wide as the particles are."""
+
+    def __init__(self, places: Floats, log_weights: Floats) -> None:
+        shares = np.exp(log_weights - log_weights.max())
+        self._shares = shares / shares.sum()
+        self._places = places
+        centered = places - self._shares @ places
+        # Particles that lie on one point move a little all the same.
+        floor = 1e-12 * np.eye(places.shape[1])
+        self._root = np.linalg.cholesky(2 * (centered.T * self._shares) @ centered + floor)
+        self._whiten = np.linalg.inv(self._root).T
+        self._white = places @ self._whiten
+
+    def draw(self, rng: np.random.Generator, n: int) -> Floats:
+        """Return particles, shape ``(n, n_dims)``."""
+        around = rng.choice(len(self._places), n, p=self._shares)
+        noise = rng.standard_normal((n, self._places.shape[1]))
+        moved: Floats = self._places[around] + noise @ self._root.T
+        return moved
+
+    def log_density(self, places: Floats) -> Floats:
+        """Return the log-density at places, up to that of a standard normal at its middle."""
+        white, found = places @ self._whiten, np.empty(len(places))
+        step = max(1, _BLOCK // len(self._places))
+        for begin in range(0, len(places), step):
+            part = slice(begin, begin + step)
+            squared = (
+                (white[part] ** 2).sum(1)[:, None]
+                + (self._white**2).sum(1)[None]
+                - 2 * white[part] @ self._white.T
+            )
+            found[part] = np.exp(-0.5 * np.maximum(squared, 0)) @ self._shares
+        with np.errstate(divide="ignore"):  # far from all particles: another is nearer
+            return np.asarray(np.log(found) - np.log(np.diag(self._root)).sum())
+
+
+def _log_prior(places: Floats) -> Floats:
+    found: Floats = -0.5 * (places**2).sum(1)
+    return found
 
 
 def _cube(places: Floats) -> npt.NDArray[np.float64]:
