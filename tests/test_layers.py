@@ -25,7 +25,8 @@ ROOMS = (
     ("execution",),
     ("optimizers", "simulation", "views"),
     ("sweep",),
-    ("fitting",),
+    ("searching",),
+    ("fitting", "sampling"),
     ("__init__", "__main__", "cli", "commands", "demo"),
 )
 RANK = {room: rank for rank, line in enumerate(ROOMS) for room in line}

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from toolkit.inputs.frozen import Frozen, freeze
     from toolkit.resources import Resources
     from toolkit.run_status import Status
+    from toolkit.sampling import abc_smc, mcmc, nested_sampling
     from toolkit.spaces.distribution import choice, integers, log, logit, normal
     from toolkit.spaces.grid import grid, replicates, zipped
     from toolkit.spaces.sample import sample
@@ -67,6 +68,7 @@ _HOMES = {
     "Sweep": "sweep",
     "SweepError": "errors",
     "ToolkitError": "errors",
+    "abc_smc": "sampling",
     "check": "stores.upkeep.check",
     "choice": "spaces.distribution",
     "cluster": "clusters.cluster",
@@ -83,8 +85,10 @@ _HOMES = {
     "log": "spaces.distribution",
     "log_of": "stores.reading.log_of",
     "logit": "spaces.distribution",
+    "mcmc": "sampling",
     "merge": "stores.upkeep.merging",
     "minimize": "fitting",
+    "nested_sampling": "sampling",
     "normal": "spaces.distribution",
     "open": "stores.reading.open",
     "plot": "views.plots",
@@ -116,6 +120,7 @@ __all__ = [
     "Sweep",
     "SweepError",
     "ToolkitError",
+    "abc_smc",
     "check",
     "choice",
     "cluster",
@@ -132,8 +137,10 @@ __all__ = [
     "log",
     "log_of",
     "logit",
+    "mcmc",
     "merge",
     "minimize",
+    "nested_sampling",
     "normal",
     "open",
     "plot",

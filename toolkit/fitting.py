@@ -1,12 +1,10 @@
 """``tk.minimize``: the point at which a function is least, each evaluation a run of a sweep."""
 
-import math
 from collections.abc import Callable, Mapping
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from toolkit.errors import InterruptedSweepError
+from toolkit.searching import carry_out
 from toolkit.spaces.space import Space
 from toolkit.stages.stage import Stage
 from toolkit.sweep import Sweep
@@ -14,12 +12,7 @@ from toolkit.sweep import Sweep
 if TYPE_CHECKING:
     import xarray as xr
 
-    from toolkit.execution.start import Start
     from toolkit.optimizers.minimum import Minimum
-    from toolkit.optimizers.search import Search, SearchSource
-
-_RESUME = "Call minimize() again with the same arguments to go on."
-_NO_STORE = "Give it a store= to be able to go on."
 
 
 def minimize(
@@ -142,131 +135,5 @@ def minimize(
     space = Space(dims=(search.first(), *search.space.constants))
     sweep = Sweep(objective, space, frozen=frozen, store=store, seed=int(seed))
     only_stage(sweep._prepared)
-    _go(search, sweep, value, client, progress=progress, watch=watch)
+    carry_out(search, sweep, value, client, call="minimize()", progress=progress, watch=watch)
     return minimum_of(search)
-
-
-def _go(
-    search: "Search",
-    sweep: Sweep,
-    value: str | None,
-    client: object,
-    *,
-    progress: bool,
-    watch: "Callable[[xr.Dataset], object] | None",
-) -> None:
-    """Evaluate until a search has ended: here, by workers, or first here and then there."""
-    from toolkit.execution.clients import resolve_client
-    from toolkit.optimizers.evaluating import may_run_here
-    from toolkit.optimizers.placing import cores, should_leave
-    from toolkit.optimizers.watching import Watch
-    from toolkit.stages.current import current_run
-
-    (stage,) = sweep._prepared.stages
-    is_inside_run = current_run().id >= 0
-    after = Watch(search, watch)
-    _replay(search, sweep, value)
-    may_here = may_run_here(stage)
-    workers, close = (None, _nothing) if search.left == 0 else resolve_client(client)
-    try:
-        if workers is not None and may_here:  # the first generation shows whether they pay
-            n = sum(each["nthreads"] for each in workers.scheduler_info()["workers"].values())
-            there = partial(
-                should_leave, workers=n or search.together, together=search.together, start_up=0.0
-            )
-            stay = partial(_by_workers, search, sweep, value, workers, progress, after)
-            if not stay(is_enough=lambda seconds, left: not there(seconds, left)):
-                return
-            if _here(search, sweep, value, there, after):
-                return
-        elif may_here and workers is None:
-            own = partial(should_leave, workers=cores(), together=search.together)
-            if _here(search, sweep, value, (lambda *_: False) if is_inside_run else own, after):
-                return
-        _by_workers(search, sweep, value, workers, progress, after)
-    finally:
-        close()
-        after.finish()
-
-
-def _replay(search: "Search", sweep: Sweep, value: str | None) -> None:
-    """Tell a search what the store holds of it."""
-    from toolkit.optimizers.stored_search import StoredSearch
-
-    (stage,) = sweep._prepared.stages
-    runs = sweep._results.look(stage.name)
-    if runs is not None:
-        StoredSearch(runs, stage.space, value, stage.defaults).replay(search)
-
-
-def _here(
-    search: "Search",
-    sweep: Sweep,
-    value: str | None,
-    should_leave: Callable[[float, int], bool],
-    after: Callable[[], None],
-) -> bool:
-    """Evaluate in this process; return whether the search has ended."""
-    from toolkit.execution.ledger import Ledger
-    from toolkit.optimizers.evaluating import evaluate_here
-
-    (stage,) = sweep._prepared.stages
-    go = partial(
-        evaluate_here, search, stage, stage.space, value, should_leave=should_leave, after=after
-    )
-    if sweep.store is None:
-        return go()
-    try:
-        with Ledger(_start(search, sweep, value), runs_to_come=search.left) as ledger:
-            return go(keeper=ledger)
-    except KeyboardInterrupt:
-        raise InterruptedSweepError(
-            f"Interrupted after {search.n_evaluated:,} evaluations, which are stored. {_RESUME}"
-        ) from None
-
-
-def _by_workers(
-    search: "Search",
-    sweep: Sweep,
-    value: str | None,
-    client: object,
-    progress: bool,
-    after: Callable[[], None],
-    is_enough: Callable[[float, int], bool] | None = None,
-) -> bool:
-    """Evaluate as runs of a sweep; return whether the rest is better made in this process."""
-    from toolkit.execution.session import run_here
-    from toolkit.optimizers.search import SearchSource
-    from toolkit.views.progress import shown
-
-    (stage,) = sweep._prepared.stages
-    source = SearchSource(search, stage.space, value, is_enough=is_enough, after=after)
-    job = sweep._job_of(_start(search, sweep, value, client=client, source=source))
-    with shown(job, enabled=progress):
-        run_here(job, how_to_resume=_RESUME if sweep.store else _NO_STORE)
-    return source.has_ended_early
-
-
-def _start(
-    search: "Search",
-    sweep: Sweep,
-    value: str | None,
-    *,
-    client: object = None,
-    source: "SearchSource | None" = None,
-) -> "Start":
-    from toolkit.execution.work import Policy
-    from toolkit.optimizers.placing import cores, worth_a_cluster
-    from toolkit.optimizers.search import SearchSource
-    from toolkit.stages.current import current_run
-
-    (stage,) = sweep._prepared.stages
-    alone = current_run().id >= 0
-    seconds = math.inf if alone else worth_a_cluster(cores(), search.together)
-    policy = Policy(order="given", in_process_seconds=seconds)
-    source = source or SearchSource(search, stage.space, value)
-    return sweep._start(client, (), policy, source=source)
-
-
-def _nothing() -> None:
-    return None

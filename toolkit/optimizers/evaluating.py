@@ -8,9 +8,9 @@ from typing import Any, Protocol
 import numpy as np
 
 from toolkit.errors import RunsFailedError
-from toolkit.optimizers.generational import Floats
+from toolkit.optimizers.generational import Floats, Ids
 from toolkit.optimizers.gradients import unit_gradients
-from toolkit.optimizers.search import Search, chosen_output, require_values
+from toolkit.optimizers.search import Reading, Search, read_values
 from toolkit.optimizers.search_space import EVALUATION
 from toolkit.run_status import Status
 from toolkit.spaces.axis import Dim
@@ -50,7 +50,7 @@ def evaluate_here(
     search: Search,
     stage: PreparedStage,
     space: Space,
-    output: str | None,
+    output: str | Reading | None,
     *,
     should_leave: Callable[[float, int], bool],
     keeper: Keeper | None = None,
@@ -65,7 +65,7 @@ def evaluate_here(
     stage, space
         The objective, and the space of the sweep, whose constants it gets.
     output
-        The output to minimize, None for the only one.
+        The output to minimize, None for the only one; or what reads the values.
     should_leave
         Says, from the seconds of one evaluation and how many are left, whether to end here.
     keeper
@@ -110,7 +110,7 @@ class _Here:
         search: Search,
         stage: PreparedStage,
         space: Space,
-        output: str | None,
+        output: str | Reading | None,
         keeper: Keeper | None,
     ) -> None:
         self._search, self._call, self._output = search, thaw(stage.binding.call), output
@@ -151,7 +151,7 @@ class _Here:
         values = np.full(len(evaluations), np.nan)
         if is_done.any():
             self._has_succeeded = True
-            values[is_done] = self._numbers(result)[is_done]
+            values[is_done] = self._numbers(evaluations, result)[is_done]
         if self._keeper is not None:
             self._keeper.keep(Space((rows, *self._others)), result)
         self._search.failures += result.errors
@@ -170,11 +170,11 @@ class _Here:
             f"{failures[0].traceback or failures[0].message}"
         )
 
-    def _numbers(self, result: BatchResult) -> Any:
+    def _numbers(self, evaluations: Ids, result: BatchResult) -> Floats:
         assert result.schema is not None
         assert result.columns is not None
-        names = result.schema.names
-        return require_values(result.columns[names.index(chosen_output(self._output, names))])
+        outputs = dict(zip(result.schema.names, result.columns, strict=True))
+        return read_values(self._output, evaluations, outputs)
 
     def _gradients(self, rows: Dim, result: BatchResult) -> Floats | None:
         if result.schema is None or result.columns is None:

@@ -25,14 +25,14 @@ class Asked:
     follows
         The number of the point whose value was told just before each was drawn, -1 for those drawn
         first, shape ``(n,)``; None where points are drawn a generation at a time.
-    generation
-        The number of their generation; None where all are of one size, and ids tell it.
+    generations
+        The generation of each, shape ``(n,)``; None where all have one size, and ids tell it.
     """
 
     ids: Ids
     points: Floats
     follows: Ids | None = None
-    generation: int | None = None
+    generations: Ids | None = None
 
 
 class Optimizer(Protocol):
@@ -62,6 +62,15 @@ class Optimizer(Protocol):
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Become as it was when it returned this state."""
+
+
+@runtime_checkable
+class Expecting(Protocol):
+    """An optimizer that has no end by its budget, and knows about how far it will go."""
+
+    @property
+    def expected(self) -> int:
+        """How many points it may still give, about."""
 
 
 class Drawing(Protocol):
@@ -146,7 +155,7 @@ class Generational:
         begin, self._given = self._given, min(self._given + max(n, 0), len(self._points))
         ids = np.arange(self._first + begin, self._first + self._given)
         points = self._points[begin : self._given]
-        return Asked(ids=ids, points=points, generation=self._generation)
+        return Asked(ids=ids, points=points, generations=np.full(len(ids), self._generation))
 
     def tell(self, ids: Ids, values: Floats, gradients: Floats | None = None) -> None:
         """Learn the values of some points, each shape ``(n,)``; NaN where one failed.

@@ -1,14 +1,14 @@
 """One search: optimizers from one start or several, the budget, and what became of each point."""
 
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from toolkit.errors import SweepError
 from toolkit.execution.sources import Outcomes
-from toolkit.optimizers.generational import Asked, Floats, Ids, Optimizer
+from toolkit.optimizers.generational import Asked, Expecting, Floats, Ids, Optimizer
 from toolkit.optimizers.gradients import unit_gradients
 from toolkit.optimizers.search_space import EVALUATION, FOLLOWS, NUMBERS, SearchSpace
 from toolkit.run_status import Status
@@ -19,6 +19,9 @@ from toolkit.stores.runs.adding import joined
 
 if TYPE_CHECKING:
     import xarray as xr
+
+# Reads the values of some evaluations, by their numbers, from their outputs.
+Reading: TypeAlias = Callable[[Ids, Mapping[str, object]], Floats]
 
 
 _MOST_LEFT_OUT = 10_000  # points in a row that a constraint does not allow
@@ -61,7 +64,7 @@ class Search:
         if self._left_out >= _MOST_LEFT_OUT:
             return ready
         return ready + sum(
-            room
+            min(room, optimizer.expected) if isinstance(optimizer, Expecting) else room
             for room, optimizer in zip(self._rooms, self._optimizers, strict=True)
             if not optimizer.stopped
         )
@@ -287,9 +290,9 @@ class Search:
         return asked
 
     def _generations(self, start: int, asked: Asked) -> Ids:
-        if asked.generation is None:
+        if asked.generations is None:
             return asked.ids // self._optimizers[start].population
-        return np.full(len(asked.ids), asked.generation)
+        return asked.generations
 
     def _note(self, rows: Dim, evaluations: Ids) -> None:
         self._blocks.append(rows)
@@ -329,7 +332,7 @@ class SearchSource:
     space
         The space of the sweep, whose constants, defaults included, each run gets.
     output
-        The output to minimize, None for the only one.
+        The output to minimize, None for the only one; or what reads the value of each run.
     is_enough
         Asked once a generation is told, with the seconds of one evaluation and how many are left:
         whether the rest is better made elsewhere.
@@ -341,7 +344,7 @@ class SearchSource:
         self,
         search: Search,
         space: Space,
-        output: str | None,
+        output: str | Reading | None,
         *,
         is_enough: Callable[[float, int], bool] | None = None,
         after: Callable[[], None] = lambda: None,
@@ -369,8 +372,8 @@ class SearchSource:
         is_done = np.isin(outcomes.status, (Status.DONE, Status.STALE))
         values = np.full(len(evaluations), np.nan)
         if is_done.any():
-            column = outcomes.values[chosen_output(self._output, tuple(outcomes.values))]
-            values[is_done] = require_values(column)[is_done]
+            read = read_values(self._output, evaluations, outcomes.values)
+            values[is_done] = read[is_done]
         self._search.failures += outcomes.failures
         status = np.where(is_done, Status.DONE, Status.FAILED).astype(np.uint8)
         gradients = unit_gradients(self._search.space, outcomes.points, outcomes.values)
@@ -381,6 +384,21 @@ class SearchSource:
             self.has_ended_early = self._is_enough(seconds, self._search.left)
             self._is_enough = None
         self._after()
+
+
+def read_values(
+    output: str | Reading | None, evaluations: Ids, outputs: Mapping[str, object]
+) -> Floats:
+    """Return the values of some evaluations, shape ``(n,)``, from their outputs.
+
+    Raises
+    ------
+    SweepError
+        If there is no such output, or it is not one number for each run.
+    """
+    if callable(output):
+        return output(evaluations, outputs)
+    return require_values(outputs[chosen_output(output, tuple(outputs))])
 
 
 def chosen_output(wanted: str | None, names: Sequence[str]) -> str:

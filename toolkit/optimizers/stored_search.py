@@ -1,6 +1,6 @@
 """What a store holds of a search: its evaluations by number, and the order in which they came."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -8,7 +8,13 @@ import numpy.typing as npt
 from toolkit.errors import SweepError
 from toolkit.optimizers.generational import Floats, Ids
 from toolkit.optimizers.gradients import gradient_names, unit_gradients
-from toolkit.optimizers.search import Search, chosen_output, require_values
+from toolkit.optimizers.search import (
+    Reading,
+    Search,
+    chosen_output,
+    read_values,
+    require_values,
+)
 from toolkit.optimizers.search_space import EVALUATION, FOLLOWS
 from toolkit.run_status import Status
 from toolkit.spaces import build
@@ -30,7 +36,7 @@ class StoredSearch:
     space
         The space of the sweep, whose constants the evaluations must have had.
     output
-        The output to minimize, None for the only one.
+        The output to search by, None for the only one; or what reads the value of each run.
     defaults
         What older runs had, by the name of an argument that was added later.
     """
@@ -39,7 +45,7 @@ class StoredSearch:
         self,
         runs: StageRuns,
         space: Space,
-        output: str | None,
+        output: str | Reading | None,
         defaults: Mapping[str, object],
     ) -> None:
         self._runs, self._output = runs, output
@@ -115,16 +121,16 @@ class StoredSearch:
         known = np.flatnonzero(found >= 0)
         if not len(known):
             return
-        ids = found[known]
+        ids, some = found[known], rows.take(known)
+        evaluations = np.asarray(some.labels, np.int64)
         is_done = np.isin(self._status[ids], (Status.DONE, Status.STALE))
         values = np.full(len(ids), np.nan)
         if is_done.any():
-            values[is_done] = self._values(ids[is_done])
+            values[is_done] = self._values(evaluations[is_done], ids[is_done])
         status = np.where(is_done, Status.DONE, Status.FAILED).astype(np.uint8)
         seconds = np.asarray(self._runs.state.seconds)[ids]
-        some = rows.take(known)
         search.tell(
-            np.asarray(some.labels, np.int64),
+            evaluations,
             values,
             status,
             seconds,
@@ -145,10 +151,14 @@ class StoredSearch:
         points = {column.name: column.labels for column in rows.columns}
         return unit_gradients(search.space, points, outputs)
 
-    def _values(self, ids: Ids) -> Floats:
+    def _values(self, evaluations: Ids, ids: Ids) -> Floats:
         schema = self._runs.widest_schema
         assert schema is not None, "a run is done"
-        return require_values(self._runs.read(chosen_output(self._output, schema.names), ids))
+        names: Sequence[str] = schema.names
+        if not callable(self._output):
+            names = [chosen_output(self._output, names)]
+        outputs = {name: self._runs.read(name, ids) for name in names}
+        return read_values(self._output, evaluations, outputs)
 
     def _find(self, rows: Dim) -> Ids:
         """Return the run of each evaluation that has ended, -1 where there is none."""
