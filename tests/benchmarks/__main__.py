@@ -39,6 +39,7 @@ STUDIES = {
     "widget": ("widget.py",),
     "first-map": ("first_map.py",),
     "ask_tell": ("ask_tell.py",),
+    "ode_fitting": ("ode_fitting.py",),
 }
 """Comparisons of one feature each, with other competitors; each is a script of its own."""
 

@@ -22,7 +22,7 @@ ENGINES = (
     "diffsol",
     *(f"diffsol:{method}" for method in diffsol_engine.METHODS),
 )
-SLOWER = "some 200 times"  # scipy than compiled lanes, for a few states: tests/benchmarks
+SLOWER = "several hundred times"  # scipy than compiled lanes, for a few states: tests/benchmarks
 
 
 def check_engine(name: object) -> str:
