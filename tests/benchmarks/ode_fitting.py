@@ -7,6 +7,7 @@ times within one run, the least of several, in turns; what is compiled is compil
 
 import argparse
 import contextlib
+import importlib.util
 import sys
 import time
 from collections.abc import Callable, Iterable
@@ -138,6 +139,23 @@ def by_pycma(evaluate: Callable[[np.ndarray], np.ndarray], population: int, seed
     return best
 
 
+def by_pints(evaluate: Callable[[np.ndarray], np.ndarray], population: int, seed: int) -> float:
+    """Fit by PINTS in log parameters, 100 generations; return the least value."""
+    import pints
+
+    np.random.seed(seed)  # noqa: NPY002  (where PINTS draws from)
+    bounds = pints.RectangularBoundaries([np.log(LOW)] * 4, [np.log(HIGH)] * 4)
+    search = pints.CMAES(np.log([*START.values()]), [STEP] * 4, bounds)
+    search.set_population_size(population)
+    best = np.inf
+    for _ in range(100):
+        points = search.ask()
+        values = np.nan_to_num(evaluate(np.exp(points)), nan=1e10)
+        best = min(best, float(values.min()))
+        search.tell(values)
+    return best
+
+
 def by_toolkit(problem: ODEProblem, population: int, seed: int) -> float:
     """Fit by ``tk.minimize`` in log parameters, 100 generations; return the least value."""
     found = tk.minimize(
@@ -261,6 +279,8 @@ def whole(ours: ODEProblem, rounds: int) -> bool:
         "cmaes + pydiffsol tsit45": lambda: by_cmaes(tsit, 64, 1),
         "cmaes + pydiffsol BDF": lambda: by_cmaes(bdf, 64, 1),
     }
+    if importlib.util.find_spec("pints"):  # not among our dependencies: uv pip install pints
+        fits["PINTS + ours"] = lambda: by_pints(numba, 64, 1)
     fits["tk.minimize + ours"]()
     ends, found = {}, dict.fromkeys(fits, np.inf)
     for _ in range(rounds):

@@ -103,6 +103,11 @@ def test_a_point_has_the_same_value_alone_and_among_others(n_lanes):
     assert [problem(*point) for point in points.T] == together.tolist()
 
 
+def test_threads_change_nothing():
+    points = np.array(TRUE)[:, None] * np.random.default_rng(2).uniform(0.8, 1.2, (4, 50))
+    assert problem_of(threads=3)(*points).tolist() == problem_of()(*points).tolist()
+
+
 def test_parameters_are_taken_by_name_by_position_and_from_a_mapping():
     problem = problem_of()
     by_name = dict(zip(NAMES, TRUE, strict=True))
@@ -193,6 +198,33 @@ def test_a_fit_finds_the_parameters():
     assert [found.x[name] for name in NAMES] == pytest.approx(TRUE, rel=0.1)
     scaled = problem_of(noise=0.3).residuals(found.x).scaled_residual
     assert float(scaled.std()) == pytest.approx(1.0, abs=0.15)
+
+
+def test_the_published_fit_succeeds_in_log_parameters_from_nearly_every_seed():
+    pytest.importorskip("numba")
+    times = np.linspace(0, 100, 500)
+    made = solve_ivp(
+        lambda t, u: [1.1 * u[0] - 0.4 * u[0] * u[1], 0.1 * u[0] * u[1] - 0.4 * u[1]],
+        (0, 100),
+        (10.0, 5.0),
+        t_eval=times,
+    )
+    noise = np.random.RandomState(42).normal(0, 0.3, (500, 2)).T
+    problem = problem_of(times=times, data=made.y + noise)
+    ends = [
+        tk.minimize(
+            problem,
+            {name: tk.log(0.01, 3) for name in NAMES},
+            population=16,
+            budget=1600,
+            start={"alpha": 0.8, "beta": 0.3, "delta": 0.05, "gamma": 0.3},
+            step_size=0.3 / math.log(300),
+            seed=seed,
+            progress=False,
+        ).value
+        for seed in range(10)
+    ]
+    assert sum(end < 330 for end in ends) >= 9
 
 
 def explodes(t, u, p):
@@ -294,6 +326,7 @@ def decay_with(rhs, **changed):
         ({"engine": "euler"}, "euler"),
         ({"rtol": 2.0}, "between 0 and 1"),
         ({"max_steps": 0}, "max_steps=0"),
+        ({"threads": 0}, "threads=0"),
     ],
 )
 def test_what_does_not_fit_is_refused(changed, said):

@@ -33,7 +33,11 @@ def check_engine(name: object) -> str:
 
 
 def make_engine(
-    name: str, system: System, observations: Observations, tolerances: Tolerances
+    name: str,
+    system: System,
+    observations: Observations,
+    tolerances: Tolerances,
+    threads: int | None = None,
 ) -> Engine:
     """Return an engine by name.
 
@@ -51,7 +55,7 @@ def make_engine(
         if isinstance(system.rhs, str):
             return DiffsolEngine(*given)
         try:
-            return NumbaEngine(*given)
+            return NumbaEngine(*given, threads)
         except NotCompiledError as error:
             warnings.warn(
                 f"rhs is integrated by scipy, which takes {SLOWER} as long as compiled code, "
@@ -63,7 +67,7 @@ def make_engine(
         if isinstance(system.rhs, str):
             raise SweepError("DiffSL text needs engine='diffsol'; numba takes a Python function.")
         try:
-            return NumbaEngine(*given)
+            return NumbaEngine(*given, threads)
         except NotCompiledError as error:
             raise SweepError(
                 f"engine='numba' cannot compile rhs: {error}. Write it with arithmetic and "

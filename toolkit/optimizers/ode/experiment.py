@@ -27,7 +27,7 @@ class Experiment:
     ----------
     system, observations, noise
         What is fitted to what.
-    engine_name, tolerances
+    engine_name, tolerances, threads
         How it is integrated.
     """
 
@@ -36,6 +36,7 @@ class Experiment:
     noise: Noise | None
     engine_name: str
     tolerances: Tolerances
+    threads: int | None = None
     _engine: Engine | None = field(default=None, init=False, repr=False)
     _is_checked: bool = field(default=False, init=False, repr=False)
 
@@ -50,7 +51,9 @@ class Experiment:
                     values=weighted.values,
                     weights=weighted.weights / self.noise.deviations**2,
                 )
-            self._engine = make_engine(self.engine_name, self.system, weighted, self.tolerances)
+            self._engine = make_engine(
+                self.engine_name, self.system, weighted, self.tolerances, self.threads
+            )
         return self._engine
 
     @property

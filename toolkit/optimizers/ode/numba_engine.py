@@ -34,6 +34,8 @@ class NumbaEngine:
     ----------
     system, observations, tolerances
         What is integrated.
+    threads
+        How many work on the lanes; None for as many as the run may use, 1 outside of sweeps.
 
     Raises
     ------
@@ -43,7 +45,14 @@ class NumbaEngine:
 
     name = "numba"
 
-    def __init__(self, system: System, observations: Observations, tolerances: Tolerances) -> None:
+    def __init__(
+        self,
+        system: System,
+        observations: Observations,
+        tolerances: Tolerances,
+        threads: int | None = None,
+    ) -> None:
+        self._threads = threads
         self._start, self._tolerances = system.start_time, tolerances
         self._times, self._weights = observations.times, observations.weights
         self._data = observations.filled
@@ -71,7 +80,7 @@ class NumbaEngine:
                 *(found.squares, found.values, found.ended, found.reached, found.steps),
             )
 
-        threads = min(current_run().threads, n // _LEAST_LANES)
+        threads = min(self._threads or current_run().threads, n // _LEAST_LANES)
         if threads < 2:
             part(0, n)
         else:

