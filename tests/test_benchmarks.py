@@ -228,3 +228,14 @@ def test_costs_by_number_of_agents_are_those_of_a_child_process(part, capfd) -> 
     agents, contacts, *_, infected, _ = capfd.readouterr().out.split()
     assert (agents, contacts) == ("2,000", "23,924")
     assert float(infected.rstrip("%")) > 5
+
+
+def test_contenders_of_the_fit_agree_on_its_cost(part) -> None:
+    for package in ("numba", "pydiffsol", "cma", "cmaes"):
+        pytest.importorskip(package, reason=f"no {package}")
+    fitting = part("ode_fitting")
+    points = fitting.np.array([fitting.TRUE, (1.0, 0.4, 0.1, 0.4)])
+    ours = fitting.problem_of("numba")(*points.T)
+    assert ours[0] == pytest.approx(4550, abs=5)  # as the data were made by a loose solver
+    assert fitting.Diffsol("tsit45")(points) == pytest.approx(ours, rel=0.02)
+    assert fitting._by_hand(points) == pytest.approx(ours, rel=1e-6)

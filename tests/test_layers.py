@@ -54,6 +54,7 @@ FLOORS = {
 LIBRARIES = {
     "dask": {"graphs": None, "clusters": None, "execution": None, "views": 1},
     "zarr": {"stores": None},
+    # of optimizers: methods that need gradients, and differential equations on a device
     "torch": {"stages": 1, "inputs": 1, "optimizers": 2, "simulation": None},
 }
 # Its models are torch modules; nothing of it is imported but by those who ask for it by name.

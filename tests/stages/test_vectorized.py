@@ -6,6 +6,7 @@ from toolkit.spaces.axis import INACTIVE, Column, Dim
 from toolkit.spaces.seeds import Streams
 from toolkit.stages.batch import run_batch
 from toolkit.stages.binding import bind
+from toolkit.stages.failure import PartialFailureError
 from toolkit.stages.output import ragged
 from toolkit.stages.stage import stage
 from toolkit.stages.trial import Trial
@@ -168,3 +169,23 @@ def test_growing_ends_where_larger_batches_are_slower():
     for n in (4, 4):
         trial.note(n, n * 1e-4)
     assert trial.wanted == 1
+
+
+def test_a_batch_that_says_which_runs_failed_is_not_run_again():
+    calls = []
+
+    def halves(x):
+        calls.append(len(x))
+        errors = {at: ValueError(f"{x[at]} is odd") for at in np.flatnonzero(x % 2)}
+        if errors:
+            raise PartialFailureError(x / 2, errors)
+        return x / 2
+
+    result = together(halves, {"x": np.array([2, 3, 4, 5])})
+    assert calls == [4]
+    assert result.columns[0].tolist()[::2] == [1.0, 2.0]
+    assert [error.message for error in result.errors] == ["3 is odd", "5 is odd"]
+    assert [error.run for error in result.errors] == [1, 3]
+    everything = together(halves, {"x": np.array([1, 3])})
+    assert everything.columns is None
+    assert len(everything.errors) == 2

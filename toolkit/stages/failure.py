@@ -6,10 +6,13 @@ import re
 import socket
 import threading
 import traceback
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
 from types import TracebackType
+from typing import Any
+
+import numpy.typing as npt
 
 from toolkit.errors import CommandError
 
@@ -85,6 +88,23 @@ class RunTooLong(BaseException):
 
 class RunStopped(BaseException):
     """Ends a run of which the sweep was cancelled: it has not failed and may run again."""
+
+
+class PartialFailureError(Exception):
+    """Raised by a vectorized function for which some of its runs failed: it need not run again.
+
+    Parameters
+    ----------
+    result
+        Of all runs, an array of shape ``(n_runs, …)``; what it holds of failed ones is not read.
+    errors
+        What happened to each failed run, by its position in the batch.
+    """
+
+    def __init__(self, result: npt.NDArray[Any], errors: Mapping[int, Exception]) -> None:
+        first = next(iter(errors.values()))
+        super().__init__(f"{len(errors)} of {len(result)} runs failed, the first with: {first}")
+        self.result, self.errors = result, dict(errors)
 
 
 def too_long(walltime: float) -> str:

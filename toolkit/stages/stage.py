@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, overload
+from typing import Any, Literal, Protocol, overload, runtime_checkable
 
 from toolkit.errors import StageError, SweepError
 from toolkit.resources import Resources
@@ -259,6 +259,14 @@ def stage(
     return make if function is None else make(function)
 
 
+@runtime_checkable
+class KnowsItsStage(Protocol):
+    """A callable of this package that says itself how it is run."""
+
+    def toolkit_stage(self) -> Stage:
+        """Return the stage."""
+
+
 def as_stage(given: object) -> Stage:
     """Return a stage as it is, and a plain function as a stage with nothing declared.
 
@@ -267,6 +275,8 @@ def as_stage(given: object) -> Stage:
     StageError
         If it is neither.
     """
+    if isinstance(given, KnowsItsStage):
+        return given.toolkit_stage()
     return given if isinstance(given, Stage) else Stage(function=given)  # type: ignore[arg-type]
 
 

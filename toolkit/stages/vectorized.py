@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from toolkit.stages.call import Positions, Seeds, StageCall
-from toolkit.stages.failure import is_interrupt
+from toolkit.stages.failure import PartialFailureError, is_interrupt
 from toolkit.stages.infer import Reading, read_result
 from toolkit.stages.patterns import Indices, Part
 from toolkit.stages.schema import Columns, RaggedColumn
@@ -26,9 +26,10 @@ def run_together(
 ) -> tuple[list[Part], dict[int, BaseException], Alone]:
     """Return what a vectorized stage returns for n runs, and the exceptions by position.
 
-    A batch that raises is run again as two halves, down to the runs that raise alone. A result
-    that cannot be read is the fault of the function, not of a run: all its runs fail at once.
-    A batch for which memory does not suffice is halved, and ``trial`` remembers.
+    A batch that raises is run again as two halves, down to the runs that raise alone, unless it
+    says with a ``PartialFailureError`` which these are. A result that cannot be read is the fault
+    of the function, not of a run: all its runs fail at once. A batch for which memory does not
+    suffice is halved, and ``trial`` remembers.
 
     The third value runs one run in the one-by-one form: a batch of one, or torch without vmap.
     """
@@ -42,6 +43,12 @@ def run_together(
         runs = waiting.pop()
         try:
             result = batch.run(runs)
+        except PartialFailureError as partial:
+            errors |= {int(runs[at]): error for at, error in partial.errors.items()}
+            result = np.delete(partial.result, list(partial.errors), axis=0)
+            runs = np.delete(runs, list(partial.errors))
+            if not len(runs):
+                continue
         except BaseException as error:
             if is_interrupt(error):
                 raise
