@@ -26,6 +26,7 @@ ROOMS = (
     ("optimizers", "simulation", "views"),
     ("sweep",),
     ("fitting",),
+    ("likelihood",),
     ("__init__", "__main__", "cli", "commands", "demo"),
 )
 RANK = {room: rank for rank, line in enumerate(ROOMS) for room in line}

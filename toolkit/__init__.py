@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     )
     from toolkit.fitting import minimize
     from toolkit.inputs.frozen import Frozen, freeze
+    from toolkit.likelihood import likelihood_profile
     from toolkit.resources import Resources
     from toolkit.run_status import Status
     from toolkit.spaces.distribution import choice, integers, log, logit, normal
@@ -79,6 +80,7 @@ _HOMES = {
     "freeze": "inputs.frozen",
     "grid": "spaces.grid",
     "integers": "spaces.distribution",
+    "likelihood_profile": "likelihood",
     "load_objects": "stores.reading.unpickling",
     "log": "spaces.distribution",
     "log_of": "stores.reading.log_of",
@@ -128,6 +130,7 @@ __all__ = [
     "freeze",
     "grid",
     "integers",
+    "likelihood_profile",
     "load_objects",
     "log",
     "log_of",
