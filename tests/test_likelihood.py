@@ -56,6 +56,16 @@ def test_a_profile_of_a_quadratic_ends_where_theory_says(deviation):
     assert found.deviance.min() == 0
 
 
+def test_flat_directions_leave_the_covariance_of_the_others():
+    def flat(points):
+        return correlated(points[:, :2]) + 0 * points[:, 2]
+
+    found = profiling.covariance(profiling.curvature(flat, np.array([0.4, 0.4, 0.5])))
+    expected = 0.05**2 * np.array([[1, 0.8], [0.8, 1]])
+    assert found[:2, :2] == pytest.approx(expected, rel=1e-4)
+    assert np.isnan(found[2]).all()
+
+
 def test_what_only_a_product_tells_is_not_identifiable():
     def product(points):
         return 500 * (points[:, 0] * points[:, 1] - 0.25) ** 2

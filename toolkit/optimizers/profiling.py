@@ -97,7 +97,7 @@ def curvature(deviance: Callable[[Floats], Floats], at: Floats) -> Floats:
 def covariance(second: Floats) -> Floats:
     """Return the covariance that curvatures of the deviance stand for, shape ``(n, n)``.
 
-    NaN for coordinates at a bound, and everywhere if the deviance does not rise in each direction.
+    NaN for coordinates at a bound, and for those of directions in which the deviance does not rise.
     """
     found = np.full_like(second, np.nan)
     known = np.flatnonzero(np.isfinite(np.diag(second)))
@@ -105,9 +105,11 @@ def covariance(second: Floats) -> Floats:
     if not len(known) or not np.isfinite(part).all():
         return found
     squares, axes = np.linalg.eigh(part)
-    if squares[0] <= 1e-10 * squares[-1]:
-        return found
-    found[np.ix_(known, known)] = 2 * (axes / squares) @ axes.T
+    rises = squares > 1e-8 * max(float(squares[-1]), 0.0)
+    is_told = (axes[:, ~rises] ** 2).sum(axis=1) < 1e-6
+    made = 2 * (axes[:, rises] / squares[rises]) @ axes[:, rises].T
+    made[~is_told], made[:, ~is_told] = np.nan, np.nan
+    found[np.ix_(known, known)] = made
     return found
 
 
@@ -191,8 +193,9 @@ def _walk(
         following = min(max(place + step, 0.0), 1.0)
         point, fell = fit(following, last)
         before = rows[-1][1] if rows else 0.0
-        is_too_far = not fell < max(4 * threshold, before + 3 * threshold)
-        if is_too_far and n_shortened < 6 and abs(step) > 1e-6:
+        rise = math.sqrt(max(fell, 0.0)) - math.sqrt(max(before, 0.0))
+        is_too_far = not rise < 0.6 * math.sqrt(threshold)
+        if is_too_far and n_shortened < 10 and abs(step) > 1e-6:
             step, n_shortened = step / 2, n_shortened + 1
             continue
         rows.append((point, fell))

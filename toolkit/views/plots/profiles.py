@@ -73,6 +73,12 @@ def _draw(panel: Any, data: "xr.Dataset", threshold: float, more: dict[str, Any]
     _draw_curvature(panel, data, at, threshold, is_log=is_log)
     if is_log:
         panel.set_xscale("log")
+        if at.max() < 20 * at.min():  # too few decades for ticks at their powers
+            from matplotlib.ticker import MaxNLocator, NullFormatter, ScalarFormatter
+
+            panel.xaxis.set_major_locator(MaxNLocator(5))
+            panel.xaxis.set_major_formatter(ScalarFormatter())
+            panel.xaxis.set_minor_formatter(NullFormatter())
     panel.set_ylim(-0.04 * top, top)
     name = str(data.parameter.values)
     panel.set_xlabel(name)
