@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from toolkit.fitting import minimize
     from toolkit.inputs.frozen import Frozen, freeze
     from toolkit.likelihood import likelihood_profile
+    from toolkit.optimizers.sensitivities import sensitivity
     from toolkit.resources import Resources
     from toolkit.run_status import Status
     from toolkit.spaces.distribution import choice, integers, log, logit, normal
@@ -93,6 +94,7 @@ _HOMES = {
     "ragged": "stages.output",
     "replicates": "spaces.grid",
     "sample": "spaces.sample",
+    "sensitivity": "optimizers.sensitivities",
     "space": "spaces.table",
     "stage": "stages.stage",
     "status": "stores.reading.open",
@@ -143,6 +145,7 @@ __all__ = [
     "ragged",
     "replicates",
     "sample",
+    "sensitivity",
     "space",
     "stage",
     "status",
