@@ -77,7 +77,9 @@ def indices(
         ]
         coords = {each: output.coords[each] for each in others if each in output.coords}
         made.append(_labelled(design, cells, others, coords))
-    found = made[0] if len(made) == 1 else xr.concat(made, xr.IndexVariable("output", outputs))
+    found = made[0]
+    if len(made) > 1:
+        found = xr.concat(made, dim="output").assign_coords(output=outputs)
     found.attrs = {"design": design.kind, "n": design.n, "level": level}
     return found
 
