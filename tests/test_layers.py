@@ -27,6 +27,7 @@ ROOMS = (
     ("sweep",),
     ("searching",),
     ("fitting", "sampling"),
+    ("likelihood",),
     ("__init__", "__main__", "cli", "commands", "demo"),
 )
 RANK = {room: rank for rank, line in enumerate(ROOMS) for room in line}

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     )
     from toolkit.fitting import minimize
     from toolkit.inputs.frozen import Frozen, freeze
+    from toolkit.likelihood import likelihood_profile
+    from toolkit.optimizers.sensitivities import sensitivity
     from toolkit.resources import Resources
     from toolkit.run_status import Status
     from toolkit.sampling import abc_smc, mcmc, nested_sampling
@@ -81,6 +83,7 @@ _HOMES = {
     "freeze": "inputs.frozen",
     "grid": "spaces.grid",
     "integers": "spaces.distribution",
+    "likelihood_profile": "likelihood",
     "load_objects": "stores.reading.unpickling",
     "log": "spaces.distribution",
     "log_of": "stores.reading.log_of",
@@ -95,6 +98,7 @@ _HOMES = {
     "ragged": "stages.output",
     "replicates": "spaces.grid",
     "sample": "spaces.sample",
+    "sensitivity": "optimizers.sensitivities",
     "space": "spaces.table",
     "stage": "stages.stage",
     "status": "stores.reading.open",
@@ -133,6 +137,7 @@ __all__ = [
     "freeze",
     "grid",
     "integers",
+    "likelihood_profile",
     "load_objects",
     "log",
     "log_of",
@@ -147,6 +152,7 @@ __all__ = [
     "ragged",
     "replicates",
     "sample",
+    "sensitivity",
     "space",
     "stage",
     "status",

@@ -288,7 +288,8 @@ class CMAES:
         self._medians.append(float(values[n_finite // 2]) if n_finite else math.inf)
         length = 10 + math.ceil(30 * n / self.population)
         recent = self._bests[-length:]
-        least = 1e-12 + 20 * np.finfo(float).eps * abs(self.best)
+        least = 1e-11 + 20 * np.finfo(float).eps * abs(self.best)
+        fall = max(recent) - min(recent)
         # With a margin some points always lie at other values: the better half tells.
         n_alike = min(n_finite, self._n_parents) if len(self._discrete) else n_finite
         spread = float(values[n_alike - 1]) - best
@@ -297,7 +298,7 @@ class CMAES:
                 f"all {self.generation * self.population} values are equal ({best:g}): "
                 "nothing says where to go"
             )
-        elif len(recent) == length and max(recent) - min(recent) < least and spread < least:
+        elif len(recent) == length and (fall < 0.1 * least or max(fall, spread) < least):
             self._converge(
                 f"values of the last {len(recent)} generations differ by less than {least:.1e}"
             )
@@ -324,7 +325,7 @@ class CMAES:
 
     def _is_stagnant(self) -> bool:
         """Whether neither bests nor medians fell over a fifth of the latest generations."""
-        longest = 120 + math.ceil(30 * self.n_dims / self.population)
+        longest = 100 + math.ceil(100 * self.n_dims**1.5 / self.population)
         length = min(max(longest, len(self._bests) // 5), 20_000)
         if len(self._bests) < length or self.generation % 10:
             return False

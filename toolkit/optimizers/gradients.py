@@ -195,13 +195,13 @@ def _slope(space: SearchSpace, name: str, values: Floats) -> Floats:
     return np.asarray((kind.ppf(high) - kind.ppf(low)) / (high - low), np.float64)
 
 
-def check_real(space: SearchSpace, method: str) -> None:
-    """Raise a SweepError where an axis has no gradient."""
+def check_real(space: SearchSpace, what: str) -> None:
+    """Raise a SweepError where an axis is not of real numbers."""
     discrete = [name for name, count in zip(space.axes, space.counts, strict=True) if count]
     if discrete:
         raise SweepError(
-            f"method={method!r} follows gradients, and {', '.join(discrete)} takes only some "
-            "values. Choose a method without gradients, such as 'cmaes'."
+            f"{what} needs axes of real numbers, and {', '.join(discrete)} takes only some values. "
+            "Hold it constant, or search with a method such as 'cmaes'."
         )
 
 

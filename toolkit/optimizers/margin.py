@@ -40,7 +40,7 @@ def with_margin(
     --------
     >>> mean, deviation = with_margin(np.array([0.1]), np.array([1e-3]), np.array([4]), 0.05)
     >>> deviation.round(2).tolist()  # the cell reaches from -0.25 to 0.25
-    [0.12]
+    [0.13]
     """
     from scipy.special import ndtr, ndtri
 

@@ -48,7 +48,7 @@ def make_search(
     check_schedule(method, schedule)
     space = SearchSpace.of(axes, constraints)
     if method in GRADIENT:
-        check_real(space, method)
+        check_real(space, f"method={method!r}")
     n_starts = _count("starts", starts, 1)
     size = None if population is None else _count("population", population, LEAST_POPULATION)
     if size is not None and method in POINTWISE:

@@ -12,6 +12,7 @@ from toolkit.views.plots.lines import line
 from toolkit.views.plots.maps import map  # noqa: A004 - users write tk.plot.map
 from toolkit.views.plots.offline import setup_offline
 from toolkit.views.plots.pairings import pairs
+from toolkit.views.plots.profiles import profile
 from toolkit.views.plots.scalings import scaling
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "line",
     "map",
     "pairs",
+    "profile",
     "scaling",
     "setup_offline",
     "trace",
