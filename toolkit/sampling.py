@@ -73,7 +73,7 @@ def nested_sampling(
     value
         Name of the output to take, where there are several.
     budget
-        Most evaluations.
+        Evaluations after which it ends, once the point under way is found.
     seed
         The same seed gives the same points, on any number of workers.
     frozen, store, client

@@ -1,5 +1,6 @@
 """Nested sampling by dynesty: evidence and posterior."""
 
+import warnings
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -90,7 +91,7 @@ def nested_method(
     walk
         How points are proposed, one of ``WALKS``.
     budget
-        Most evaluations, about.
+        Evaluations after which it ends, once the point under way is found.
     seed
         Of its draws.
 
@@ -113,6 +114,9 @@ def nested_method(
         ) from error
 
     def run(evaluate: Evaluate) -> NestedRun:
+        # It is said in the message, with what is missing.
+        said = "The sampling was stopped short"
+        warnings.filterwarnings("ignore", said, UserWarning, r"dynesty\.")
         given: dict[str, Any] = {
             "ndim": n_dims,
             "nlive": live_points,
