@@ -45,7 +45,7 @@ REFERENCE = {
     "Sweeps": ("sweep", "graphs", "execution"),
     "Stores": ("stores",),
     "Clusters and resources": ("clusters", "resources"),
-    "Choosing points and simulating": ("fitting", "optimizers", "simulation"),
+    "Choosing points and simulating": ("fitting", "scaling_study", "optimizers", "simulation"),
     "Views": ("views",),
     "Status and errors": ("run_status", "errors"),
 }

@@ -25,7 +25,7 @@ ROOMS = (
     ("execution",),
     ("optimizers", "simulation", "views"),
     ("sweep",),
-    ("fitting",),
+    ("fitting", "scaling_study"),
     ("__init__", "__main__", "cli", "commands", "demo"),
 )
 RANK = {room: rank for rank, line in enumerate(ROOMS) for room in line}

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from toolkit.inputs.frozen import Frozen, freeze
     from toolkit.resources import Resources
     from toolkit.run_status import Status
+    from toolkit.scaling_study import scaling
     from toolkit.spaces.distribution import choice, integers, log, logit, normal
     from toolkit.spaces.grid import grid, replicates, zipped
     from toolkit.spaces.sample import sample
@@ -91,6 +92,7 @@ _HOMES = {
     "ragged": "stages.output",
     "replicates": "spaces.grid",
     "sample": "spaces.sample",
+    "scaling": "scaling_study",
     "space": "spaces.table",
     "stage": "stages.stage",
     "status": "stores.reading.open",
@@ -140,6 +142,7 @@ __all__ = [
     "ragged",
     "replicates",
     "sample",
+    "scaling",
     "space",
     "stage",
     "status",
