@@ -40,6 +40,7 @@ STUDIES = {
     "first-map": ("first_map.py",),
     "ask_tell": ("ask_tell.py",),
     "steady": ("steady.py",),
+    "automatic": ("automatic.py",),
 }
 """Comparisons of one feature each, with other competitors; each is a script of its own."""
 

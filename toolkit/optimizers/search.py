@@ -1,5 +1,6 @@
 """One search: optimizers from one start or several, the budget, and what became of each point."""
 
+import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,7 @@ import numpy.typing as npt
 from toolkit.errors import SweepError
 from toolkit.execution.sources import Outcomes
 from toolkit.optimizers.generational import Asked, Floats, Ids, Optimizer
+from toolkit.optimizers.placing import DEAR
 from toolkit.optimizers.search_space import EVALUATION, FOLLOWS, NUMBERS, SearchSpace
 from toolkit.run_status import Status
 from toolkit.spaces.axis import Dim
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     import xarray as xr
 
 
+_JUDGED = 5  # generations, after which workers have shown what they do
 _MOST_LEFT_OUT = 10_000  # points in a row that a constraint does not allow
 
 
@@ -319,7 +322,8 @@ class SearchSource:
         The output to minimize, None for the only one.
     is_enough
         Asked once a generation is told, with the seconds of one evaluation and how many are left:
-        whether the rest is better made elsewhere.
+        whether the rest is better made elsewhere. Where it is given, a search whose first
+        generations took longer than their evaluations one after the other ends early too.
     after
         Called whenever some are told.
     """
@@ -336,7 +340,9 @@ class SearchSource:
         self._search, self._output = search, output
         self._is_enough, self._after = is_enough, after
         self._seconds: list[float] = []
+        self._ends: list[float] = []
         self.has_ended_early = False
+        self.was_slow = False  # workers took longer than one after the other would
         self._others = tuple(dim for dim in space.dims if dim.name != EVALUATION)
 
     @property
@@ -362,11 +368,23 @@ class SearchSource:
         status = np.where(is_done, Status.DONE, Status.FAILED).astype(np.uint8)
         self._search.tell(evaluations, values, status, outcomes.seconds)
         self._seconds += outcomes.seconds.tolist()
-        if self._is_enough is not None and len(self._seconds) >= self._search.together:
-            seconds = float(np.nanmedian(self._seconds))
-            self.has_ended_early = self._is_enough(seconds, self._search.left)
-            self._is_enough = None
+        if self._is_enough is not None:
+            self._judge(self._is_enough)
         self._after()
+
+    def _judge(self, is_enough: Callable[[float, int], bool]) -> None:
+        """Look after the first generation what evaluations take, and after some what all takes."""
+        together = self._search.together
+        if len(self._seconds) < together * (len(self._ends) + 1):
+            return
+        self._ends.append(time.monotonic())
+        seconds = float(np.nanmedian(self._seconds))
+        if len(self._ends) == 1:
+            self.has_ended_early = is_enough(seconds, self._search.left)
+        elif len(self._ends) == _JUDGED:
+            took = float(np.diff(self._ends).min())
+            self.was_slow = seconds < DEAR and took > seconds * together
+            self.has_ended_early = self.was_slow
 
 
 def chosen_output(wanted: str | None, names: Sequence[str]) -> str:
