@@ -45,7 +45,10 @@ REFERENCE = {
     "Sweeps": ("sweep", "graphs", "execution"),
     "Stores": ("stores",),
     "Clusters and resources": ("clusters", "resources"),
-    "Choosing points and simulating": ("fitting", "sampling", "optimizers", "simulation"),
+    "Choosing points and simulating": (
+        *("fitting", "sampling", "likelihood", "scaling_study"),
+        *("optimizers", "simulation"),
+    ),
     "Views": ("views",),
     "Status and errors": ("run_status", "errors"),
 }

@@ -26,7 +26,7 @@ ROOMS = (
     ("optimizers", "simulation", "views"),
     ("sweep",),
     ("searching",),
-    ("fitting", "sampling"),
+    ("fitting", "sampling", "scaling_study"),
     ("likelihood",),
     ("__init__", "__main__", "cli", "commands", "demo"),
 )

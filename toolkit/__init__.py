@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from toolkit.resources import Resources
     from toolkit.run_status import Status
     from toolkit.sampling import abc_smc, mcmc, nested_sampling
+    from toolkit.scaling_study import scaling
     from toolkit.spaces.distribution import choice, integers, log, logit, normal
     from toolkit.spaces.grid import grid, replicates, zipped
     from toolkit.spaces.sample import sample
@@ -98,6 +99,7 @@ _HOMES = {
     "ragged": "stages.output",
     "replicates": "spaces.grid",
     "sample": "spaces.sample",
+    "scaling": "scaling_study",
     "sensitivity": "optimizers.sensitivities",
     "space": "spaces.table",
     "stage": "stages.stage",
@@ -152,6 +154,7 @@ __all__ = [
     "ragged",
     "replicates",
     "sample",
+    "scaling",
     "sensitivity",
     "space",
     "stage",

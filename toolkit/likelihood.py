@@ -165,10 +165,11 @@ class _Fits:
     def deviances(self, points: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
         """Return the deviance at some points, shape ``(n,)``, NaN where the objective fails."""
         from toolkit.optimizers.search import chosen_output
+        from toolkit.optimizers.search_space import NUMBERS
 
         n = np.arange(len(points))
-        numbers = (n, np.zeros_like(n), np.zeros_like(n))
-        rows = self.space.rows(self.space.columns(points), *numbers)
+        numbers = dict(zip(NUMBERS, (n, np.zeros_like(n), np.zeros_like(n)), strict=True))
+        rows = self.space.rows(self.space.columns(points), numbers)
         sweep = Sweep(
             self._objective, Space((rows, *self.space.constants)), frozen=self._given["frozen"]
         )

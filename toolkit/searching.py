@@ -70,8 +70,11 @@ def carry_out(
                 should_leave, workers=n or search.together, together=search.together, start_up=0.0
             )
             stay = partial(_by_workers, search, sweep, output, workers, call, progress, after)
-            if not stay(is_enough=lambda seconds, left: not there(seconds, left)):
+            source = stay(is_enough=lambda seconds, left: not there(seconds, left))
+            if not source.has_ended_early:
                 return
+            if source.was_slow:
+                there = partial(should_leave, workers=1, together=1)
             if _here(search, sweep, output, call, there, after):
                 return
         elif may_here and workers is None:
@@ -132,8 +135,8 @@ def _by_workers(
     progress: bool,
     after: Callable[[], None],
     is_enough: Callable[[float, int], bool] | None = None,
-) -> bool:
-    """Evaluate as runs of a sweep; return whether the rest is better made in this process."""
+) -> "SearchSource":
+    """Evaluate as runs of a sweep; return what says whether the rest is better made here."""
     from toolkit.execution.session import run_here
     from toolkit.optimizers.search import SearchSource
     from toolkit.views.progress import shown
@@ -143,7 +146,7 @@ def _by_workers(
     job = sweep._job_of(_start(search, sweep, output, client=client, source=source))
     with shown(job, enabled=progress):
         run_here(job, how_to_resume=_how_to_resume(call) if sweep.store else _NO_STORE)
-    return source.has_ended_early
+    return source
 
 
 def _start(

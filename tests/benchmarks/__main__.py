@@ -41,6 +41,7 @@ STUDIES = {
     "ask_tell": ("ask_tell.py",),
     "steady": ("steady.py",),
     "ode_fitting": ("ode_fitting.py",),
+    "automatic": ("automatic.py",),
 }
 """Comparisons of one feature each, with other competitors; each is a script of its own."""
 

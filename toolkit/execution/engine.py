@@ -483,6 +483,8 @@ class Engine:
             with self.lock:
                 self.runs.set_schema(schema, length)
         plan = replace(plan, length=length)
+        if not isinstance(self.work.source, SpaceSource):
+            return plan  # which runs are neighbors is not known before all were chosen
         groups = groups_of(
             self.runs.catalogue,
             schema,

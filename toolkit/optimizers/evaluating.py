@@ -2,6 +2,7 @@
 
 import math
 import time
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
@@ -23,6 +24,8 @@ from toolkit.stages.schema import Schema
 from toolkit.stages.trial import Trial
 
 _BATCH = 0.05  # seconds of evaluations that are recorded together
+_JUDGED = 3  # generations, the quickest of which says what evaluations take
+_LONG = 1.0  # seconds of a generation, which is not waited for three times
 _SLOW = 0.1  # seconds of the first evaluation, which says more than what is loaded for it
 
 
@@ -94,10 +97,14 @@ def evaluate_here(
                     return False
         if should_leave(seconds, search.left):
             return False
+    recent: deque[float] = deque(maxlen=_JUDGED)
     while (rows := search.take()) is not None:
         seconds = here.evaluate_in_batches(rows, seconds)
+        recent.append(seconds)
         after()
-        if should_leave(seconds, search.left):
+        # One slow generation may be the machine's: the quickest of some is what it takes.
+        is_known = len(recent) == _JUDGED or seconds * rows.size > _LONG
+        if is_known and should_leave(min(recent), search.left):
             return False
         here.require_success()
     here.require_success()

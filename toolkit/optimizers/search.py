@@ -1,5 +1,6 @@
 """One search: optimizers from one start or several, the budget, and what became of each point."""
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -10,6 +11,7 @@ from toolkit.errors import SweepError
 from toolkit.execution.sources import Outcomes
 from toolkit.optimizers.generational import Asked, Expecting, Floats, Ids, Optimizer
 from toolkit.optimizers.gradients import unit_gradients
+from toolkit.optimizers.placing import DEAR
 from toolkit.optimizers.search_space import EVALUATION, FOLLOWS, NUMBERS, SearchSpace
 from toolkit.run_status import Status
 from toolkit.spaces.axis import Dim
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 Reading: TypeAlias = Callable[[Ids, Mapping[str, object]], Floats]
 
 
+_JUDGED = 5  # generations, after which workers have shown what they do
 _MOST_LEFT_OUT = 10_000  # points in a row that a constraint does not allow
 
 
@@ -335,7 +338,8 @@ class SearchSource:
         The output to minimize, None for the only one; or what reads the value of each run.
     is_enough
         Asked once a generation is told, with the seconds of one evaluation and how many are left:
-        whether the rest is better made elsewhere.
+        whether the rest is better made elsewhere. Where it is given, a search whose first
+        generations took longer than their evaluations one after the other ends early too.
     after
         Called whenever some are told.
     """
@@ -352,7 +356,9 @@ class SearchSource:
         self._search, self._output = search, output
         self._is_enough, self._after = is_enough, after
         self._seconds: list[float] = []
+        self._ends: list[float] = []
         self.has_ended_early = False
+        self.was_slow = False  # workers took longer than one after the other would
         self._others = tuple(dim for dim in space.dims if dim.name != EVALUATION)
 
     @property
@@ -379,11 +385,23 @@ class SearchSource:
         gradients = unit_gradients(self._search.space, outcomes.points, outcomes.values)
         self._search.tell(evaluations, values, status, outcomes.seconds, gradients=gradients)
         self._seconds += outcomes.seconds.tolist()
-        if self._is_enough is not None and len(self._seconds) >= self._search.together:
-            seconds = float(np.nanmedian(self._seconds))
-            self.has_ended_early = self._is_enough(seconds, self._search.left)
-            self._is_enough = None
+        if self._is_enough is not None:
+            self._judge(self._is_enough)
         self._after()
+
+    def _judge(self, is_enough: Callable[[float, int], bool]) -> None:
+        """Look after the first generation what evaluations take, and after some what all takes."""
+        together = self._search.together
+        if len(self._seconds) < together * (len(self._ends) + 1):
+            return
+        self._ends.append(time.monotonic())
+        seconds = float(np.nanmedian(self._seconds))
+        if len(self._ends) == 1:
+            self.has_ended_early = is_enough(seconds, self._search.left)
+        elif len(self._ends) == _JUDGED:
+            took = float(np.diff(self._ends).min())
+            self.was_slow = seconds < DEAR and took > seconds * together
+            self.has_ended_early = self.was_slow
 
 
 def read_values(
