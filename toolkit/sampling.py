@@ -177,7 +177,8 @@ def mcmc(
     move
         ``"stretch"``, or ``"differential_evolution"``, which may go better where that is slow.
     start
-        By parameter where walkers begin, close together; from the prior where nothing is said.
+        By parameter where walkers begin, close together; at the best of some points of the prior
+        where nothing is said.
     seed
         The same seed gives the same chains, on any number of workers.
 
@@ -224,7 +225,7 @@ def mcmc(
         start=None if start is None else space.position(start),
         seed=seed,
     )
-    inversion = Inversion(method, population=size // 2, expected=size * (n_steps + 1))
+    inversion = Inversion(method, population=size // 2, expected=size * (n_steps + 4))
     reading = LogLikelihoods(value, "mcmc")
     search, run = _sampled(
         inversion, space, log_likelihood, reading, frozen, store, client, seed, progress

@@ -1,6 +1,6 @@
 """Evidence and posterior of models that are known exactly, by ``tk.nested_sampling``, seed by seed.
 
-python tests/benchmarks/evidence.py               # a table, as in docs/explanation/evidence.md
+python tests/benchmarks/evidence.py               # a table, as in docs/explanation/benchmarks.md
 python tests/benchmarks/evidence.py --seeds 3
 """
 

@@ -15,6 +15,7 @@ from toolkit.optimizers.samplers.inversion import Evaluate
 MOVES = ("stretch", "differential_evolution")
 _LOOK = 100  # steps between looks at the chains
 _LEAST = -1e300  # stands for a likelihood of zero: differences of infinities are no numbers
+_SETS = 4  # sets of walkers drawn from the prior: the best begin, and fewer get stuck far out
 _TRIES = 20  # sets of walkers that are drawn until all have a likelihood
 _MOST_R_HAT = 1.05
 _WARM_UP = 10.0  # autocorrelation times that are left out at the beginning
@@ -68,7 +69,7 @@ def chain_method(
     """Return walkers over the unit cube, to be called with what evaluates points.
 
     They walk where the prior is a standard normal distribution in each dim, which has no bounds
-    to run into, and start from the prior.
+    to run into, and start from the best of four times as many points of the prior.
 
     Parameters
     ----------
@@ -173,16 +174,18 @@ def _begin(
     from scipy.special import ndtri
 
     places, values = np.empty((0, n_dims)), np.empty(0)
-    for _ in range(_TRIES):
+    fewest = 1 if start is not None else _SETS
+    for number in range(_TRIES):
         drawn = rng.standard_normal((walkers, n_dims))
         if start is not None:
             drawn = ndtri(np.clip(start, 1e-9, 1 - 1e-9)) + _BALL * drawn
         found = log_posterior(drawn)
         has_value = found > _LEAST / 2
-        places = np.concatenate([places, drawn[has_value]])[:walkers]
-        values = np.concatenate([values, found[has_value]])[:walkers]
-        if len(values) == walkers:
-            return places, values
+        places = np.concatenate([places, drawn[has_value]])
+        values = np.concatenate([values, found[has_value]])
+        if len(values) >= walkers and number + 1 >= fewest:
+            best = np.argsort(-values, kind="stable")[:walkers]
+            return places[best], values[best]
     where = "of the prior" if start is None else "around start"
     raise RunsFailedError(
         f"Of {_TRIES * walkers:,} points {where} only {len(values)} have a likelihood above zero, "

@@ -23,6 +23,7 @@ from toolkit.run_status import Status
 if TYPE_CHECKING:
     import xarray as xr
 
+_FAR_APART = 1.3  # R-hat of walkers that more of the same steps will hardly bring together
 _FEW = 400  # effective samples: widths are off by 3.5 %, tails by more
 
 
@@ -202,7 +203,7 @@ def chain_posterior(search: Search, run: ChainRun, *, times: float) -> ChainPost
             f"the chains are {n / slowest:.0f} times as long as the autocorrelation time of "
             f"{slowest:.0f} steps"
         )
-    elif n < times * slowest:
+    elif n < times * slowest and (n < 100 or np.nanmax([0.0, *run.r_hats]) <= _FAR_APART):
         message = (
             f"the chains are {n / slowest:.0f} times as long as the autocorrelation time of "
             f"{slowest:.0f} steps in {worst!r}, and {times:g} times were asked for: go on with "
@@ -211,8 +212,8 @@ def chain_posterior(search: Search, run: ChainRun, *, times: float) -> ChainPost
     else:
         message = (
             f"walkers disagree, with an R-hat of {float(np.nanmax(run.r_hats)):.2f}: more steps, "
-            "or a start= nearer to the posterior; there may be several modes, for which "
-            "nested_sampling is better"
+            "or a start= nearer to the posterior, as some may be stuck; there may be several "
+            "modes, for which nested_sampling is better"
         )
     notes = common.pop("warnings")
     if run.acceptance < 0.1:
