@@ -96,7 +96,9 @@ def _compiled(system: System) -> Callable[..., None]:
 
         from toolkit.optimizers.ode.compiling import compiled_lanes
     except (ImportError, RuntimeError) as error:
-        raise NotCompiledError(f"numba cannot be imported ({error})") from error
+        raise NotCompiledError(
+            f"numba cannot be imported ({error}); uv pip install 'parallel-analysis-toolkit[fast]'"
+        ) from error
     key = code_hash(system.rhs).token
     wrong: Exception | None = None
     for is_unrolled in (True, False):

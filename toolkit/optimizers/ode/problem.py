@@ -1,6 +1,5 @@
 """``ODEProblem``: equations and data as an objective."""
 
-import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -9,13 +8,12 @@ import numpy as np
 from toolkit.errors import SweepError
 from toolkit.optimizers.ode.costs import COSTS, noise_of
 from toolkit.optimizers.ode.engines import check_engine
+from toolkit.optimizers.ode.evaluation import Evaluation, LogLikelihood, signature_of
 from toolkit.optimizers.ode.experiment import Experiment
 from toolkit.optimizers.ode.observations import n_rows, observations_of, times_of
 from toolkit.optimizers.ode.solutions import Floats, IntegrationError, Tolerances
 from toolkit.optimizers.ode.system import system_of
 from toolkit.spaces.build import unknown
-from toolkit.stages.constants import digest
-from toolkit.stages.failure import PartialFailureError
 from toolkit.stages.stage import Stage, stage
 
 if TYPE_CHECKING:
@@ -144,7 +142,7 @@ class ODEProblem:
         self._experiments, self.cost = experiments, cost
         names = [name for each in experiments for name in each.parameters]
         self.parameters: tuple[str, ...] = tuple(dict.fromkeys(names))
-        self.__signature__ = _signature(self.parameters)
+        self.__signature__ = signature_of(self.parameters)
 
     def __add__(self, other: "ODEProblem") -> "ODEProblem":
         """Return the problem of both data sets; parameters of the same name are the same."""
@@ -161,10 +159,10 @@ class ODEProblem:
 
     def __call__(self, *given: Any, **named: Any) -> Any:
         """Return the cost: a float, or an array where a parameter is an array."""
-        return self._evaluated(self.cost, given, named)
+        return self.cost_at(self.cost, given, named)
 
     @property
-    def log_likelihood(self) -> "LogLikelihood":
+    def log_likelihood(self) -> LogLikelihood:
         """The log-likelihood under Gaussian noise, called as the problem is.
 
         Raises
@@ -293,17 +291,25 @@ class ODEProblem:
             )
         return f"<ODEProblem {'; '.join(said)}>"
 
-    def _evaluated(self, kind: str, given: tuple[Any, ...], named: dict[str, Any]) -> Any:
-        arrays, shape = self._arrays(given, named)
+    def cost_at(self, kind: str, given: tuple[Any, ...], named: dict[str, Any]) -> Any:
+        """Return costs of a kind for arguments as the problem is called with."""
+        arrays, shape = self.arrays(given, named)
         values, _ = self.evaluated(kind, arrays)
         return values.reshape(shape) if shape else float(values[0])
 
-    def _arrays(
+    def arrays(
         self, given: tuple[Any, ...], named: dict[str, Any]
     ) -> tuple[dict[str, Floats], tuple[int, ...]]:
+        """Return parameters by name, each of shape ``(n,)``, and the shape that they had.
+
+        Raises
+        ------
+        SweepError
+            If one is missing or not known.
+        """
         mapping = next((each for each in given if isinstance(each, Mapping)), None)
         if mapping is not None and len(given) == 1:
-            return self._arrays((), {**mapping, **named})
+            return self.arrays((), {**mapping, **named})
         wrong = [name for name in named if name not in self.parameters]
         if wrong:
             raise SweepError(str(unknown("The parameter", wrong[0], self.parameters)))
@@ -323,72 +329,10 @@ class ODEProblem:
         if x is not None and not isinstance(x, Mapping):
             x = dict(zip(self.parameters, np.asarray(x, np.float64).tolist(), strict=True))
         inside = {name: each for name, each in (x or {}).items() if name in self.parameters}
-        arrays, shape = self._arrays((), {**inside, **named})
+        arrays, shape = self.arrays((), {**inside, **named})
         if shape != ():
             raise SweepError("Give one number for each parameter here, not an array.")
         return arrays
-
-
-class LogLikelihood:
-    """The log-likelihood of a problem, for samplers; called as the problem is.
-
-    Parameters
-    ----------
-    problem
-        With ``noise=``.
-    """
-
-    def __init__(self, problem: ODEProblem) -> None:
-        self.problem = problem
-        self.__name__ = "log_likelihood"
-        self.__signature__ = _signature(problem.parameters)
-
-    def __call__(self, *given: Any, **named: Any) -> Any:
-        """Return the log-likelihood: a float, or an array where a parameter is an array."""
-        return self.problem._evaluated("log_likelihood", given, named)
-
-    def toolkit_stage(self) -> Stage:
-        """Return the stage that a sweep runs, many points in one call."""
-        return self.problem.toolkit_stage("log_likelihood")
-
-
-class Evaluation:
-    """A problem as workers call it: points that fail do so with their reasons.
-
-    Parameters
-    ----------
-    problem
-        What is evaluated.
-    kind
-        One of ``COSTS``, or ``"log_likelihood"``.
-    """
-
-    def __init__(self, problem: ODEProblem, kind: str) -> None:
-        self.problem, self.kind = problem, kind
-        self.__signature__ = _signature(problem.parameters)
-
-    def __call__(self, *given: Any, **named: Any) -> Any:
-        """Return the costs of a batch, shape ``(n,)``.
-
-        Raises
-        ------
-        PartialFailureError
-            With the costs of the others, where some points have none.
-        """
-        arrays, shape = self.problem._arrays(given, named)
-        values, errors = self.problem.evaluated(self.kind, arrays)
-        if errors:
-            raise PartialFailureError(values.reshape(shape or (1,)), errors)
-        return values.reshape(shape)
-
-    def toolkit_code_parts(self) -> Mapping[str, str]:
-        """Return what the costs depend on."""
-        return {**self.problem.code_parts(), "cost=": digest(self.kind)}
-
-
-def _signature(parameters: tuple[str, ...]) -> inspect.Signature:
-    some = inspect.Parameter.POSITIONAL_OR_KEYWORD
-    return inspect.Signature([inspect.Parameter(name, some) for name in parameters])
 
 
 def _tolerances(rtol: Any, atol: Any, max_steps: Any) -> Tolerances:
