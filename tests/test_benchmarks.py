@@ -228,3 +228,23 @@ def test_costs_by_number_of_agents_are_those_of_a_child_process(part, capfd) -> 
     agents, contacts, *_, infected, _ = capfd.readouterr().out.split()
     assert (agents, contacts) == ("2,000", "23,924")
     assert float(infected.rstrip("%")) > 5
+
+
+def test_cmaes_meets_the_targets_of_bbob_in_the_table(part, tmp_path, capsys, monkeypatch) -> None:
+    pytest.importorskip("ioh")
+    pytest.importorskip("cma")
+    bbob = part("bbob")
+    monkeypatch.setattr(bbob, "SEEDS", {2: 1})
+    monkeypatch.setattr(bbob, "INSTANCES", range(1, 2))
+    monkeypatch.setattr(bbob, "PER_DIM", 100)
+    out = tmp_path / "reached.jsonl"
+    bbob.measure(out, ["ours", "pycma"])
+    held = bbob.read(out)
+    assert len(held) == 48
+    assert held[("ours", 5, 2, 1, 0)].max() < 200  # a linear slope is solved
+    assert (bbob.read(out, is_first=True)[("ours", 1, 2, 1, 0)] >= held[("ours", 1, 2, 1, 0)]).all()
+    before = out.read_text()
+    bbob.measure(out, ["ours", "pycma"])
+    assert out.read_text() == before
+    bbob.table(out, is_first=False)
+    assert capsys.readouterr().out.count("| multi-modal (15-19) | 2 |") == 1
