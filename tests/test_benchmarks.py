@@ -239,3 +239,23 @@ def test_contenders_of_the_fit_agree_on_its_cost(part) -> None:
     assert ours[0] == pytest.approx(4550, abs=5)  # as the data were made by a loose solver
     assert fitting.Diffsol("tsit45")(points) == pytest.approx(ours, rel=0.02)
     assert fitting._by_hand(points) == pytest.approx(ours, rel=1e-6)
+
+
+def test_cmaes_meets_the_targets_of_bbob_in_the_table(part, tmp_path, capsys, monkeypatch) -> None:
+    pytest.importorskip("ioh")
+    pytest.importorskip("cma")
+    bbob = part("bbob")
+    monkeypatch.setattr(bbob, "SEEDS", {2: 1})
+    monkeypatch.setattr(bbob, "INSTANCES", range(1, 2))
+    monkeypatch.setattr(bbob, "PER_DIM", 100)
+    out = tmp_path / "reached.jsonl"
+    bbob.measure(out, ["ours", "pycma"])
+    held = bbob.read(out)
+    assert len(held) == 48
+    assert held[("ours", 5, 2, 1, 0)].max() < 200  # a linear slope is solved
+    assert (bbob.read(out, is_first=True)[("ours", 1, 2, 1, 0)] >= held[("ours", 1, 2, 1, 0)]).all()
+    before = out.read_text()
+    bbob.measure(out, ["ours", "pycma"])
+    assert out.read_text() == before
+    bbob.table(out, is_first=False)
+    assert capsys.readouterr().out.count("| multi-modal (15-19) | 2 |") == 1

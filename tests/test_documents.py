@@ -17,7 +17,10 @@ DOCUMENTS = (
         if path.stem != "index"
     ),
 )
-NEEDS = {"docs/how-to/simulate.md": "torch"}  # what is not installed everywhere
+NEEDS = {  # what is not installed everywhere
+    "docs/how-to/simulate.md": "torch",
+    "docs/how-to/choose-an-optimizer.md": "SALib",
+}
 
 
 @pytest.mark.filterwarnings("ignore:.* are stale")  # as the examples of mended functions say
