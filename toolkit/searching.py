@@ -64,23 +64,28 @@ def carry_out(
     may_here = may_run_here(stage)
     workers, close = (None, _nothing) if search.left == 0 else resolve_client(client)
     try:
-        if workers is not None and may_here:  # the first generation shows whether they pay
-            n = sum(each["nthreads"] for each in workers.scheduler_info()["workers"].values())
-            there = partial(
-                should_leave, workers=n or search.together, together=search.together, start_up=0.0
-            )
-            stay = partial(_by_workers, search, sweep, output, workers, call, progress, after)
-            source = stay(is_enough=lambda seconds, left: not there(seconds, left))
+        if may_here:
+            if workers is None:
+                own = partial(should_leave, workers=cores(), together=search.together)
+                where = _never if is_inside_run else own
+                if _here(search, sweep, output, call, where, after):
+                    return
+                is_enough = _never
+            else:  # the first generation shows whether they pay
+                n = sum(each["nthreads"] for each in workers.scheduler_info()["workers"].values())
+                where = partial(
+                    should_leave,
+                    workers=n or search.together,
+                    together=search.together,
+                    start_up=0.0,
+                )
+                is_enough = partial(_not, where)
+            source = _by_workers(search, sweep, output, workers, call, progress, after, is_enough)
             if not source.has_ended_early:
                 return
             if source.was_slow:
-                there = partial(should_leave, workers=1, together=1)
-            if _here(search, sweep, output, call, there, after):
-                return
-        elif may_here and workers is None:
-            own = partial(should_leave, workers=cores(), together=search.together)
-            elsewhere = _never if is_inside_run else own
-            if _here(search, sweep, output, call, elsewhere, after):
+                where = partial(should_leave, workers=1, together=1)
+            if _here(search, sweep, output, call, where, after):
                 return
         _by_workers(search, sweep, output, workers, call, progress, after)
     finally:
@@ -181,3 +186,7 @@ def _nothing() -> None:
 
 def _how_to_resume(call: str) -> str:
     return f"Call {call} again with the same arguments to go on."
+
+
+def _not(where: Callable[[float, int], bool], seconds: float, left: int) -> bool:
+    return not where(seconds, left)
