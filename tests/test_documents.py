@@ -19,7 +19,7 @@ DOCUMENTS = (
 )
 NEEDS = {  # what is not installed everywhere
     "docs/how-to/simulate.md": "torch",
-    "docs/how-to/choose-an-optimizer.md": "SALib",
+    "docs/how-to/choose_an_optimizer.md": "SALib",
 }
 
 

@@ -16,11 +16,11 @@ from toolkit.run_status import Status
 class Executor:
     """Whose workers' jobs end in so many seconds."""
 
-    def __init__(self, seconds):
-        self.seconds, self.handed_on = seconds, []
+    def __init__(self, seconds, tier="small"):
+        self.seconds, self.tier, self.handed_on = seconds, tier, []
 
-    def seconds_left(self, journal):
-        return self.seconds
+    def job_of(self, journal):
+        return self.tier, self.seconds
 
     def hand_on(self, journal):
         self.handed_on.append(journal)
@@ -110,6 +110,14 @@ def test_a_run_is_ended_once_and_never_beside_another_or_with_a_checkpoint():
 def test_a_run_is_not_ended_where_no_job_lasts_longer():
     assert look(rule([85, 85], walltimes=(60.0, 60.0))[0], [31], Executor(25)) == []
     assert look(rule([85, 85], walltimes=(60.0,))[0], [31], Executor(25)) == []
+
+
+def test_a_run_that_belongs_to_a_larger_tier_by_now_is_ended_on_the_smaller():
+    decides, _ = rule([85, 85])
+    decides._queue.placement.tier[:] = 1
+    assert look(decides, [31], Executor(25)) == ["w0"]
+    assert look(rule([85, 85])[0], [31], Executor(25, "large")) == []
+    assert look(rule([85, 85])[0], [31], Executor(25, "")) == [], "nothing is known of its job"
 
 
 def test_what_has_just_begun_is_left_alone():

@@ -150,3 +150,14 @@ def test_two_searches_in_one_store_are_refused(tmp_path):
     tk.minimize(cost, BOX, seed=2, store=tmp_path / "fit.zarr", **given)
     with pytest.raises(tk.SweepError, match="two searches in the steady state"):
         tk.minimize(cost, BOX, seed=2, store=tmp_path / "fit.zarr", **given)
+
+
+def test_whole_numbers_and_independent_parameters_are_searched_too():
+    def misfit(x, n):
+        return (x - 1) ** 2 + (n - 7) ** 2
+
+    axes = {"x": (-5, 5), "n": tk.integers(0, 20)}
+    for method in ("cmaes", "separable_cmaes"):
+        found = tk.minimize(misfit, axes, method=method, schedule="steady-state", budget=2000)
+        assert found.x["n"] == 7
+        assert found.x["x"] == pytest.approx(1.0, abs=1e-3)

@@ -293,9 +293,9 @@ class DaskExecutor:
             future.release()
         return taken
 
-    def seconds_left(self, journal: str) -> float:
-        """Return how long the job of a worker goes on, infinite where nothing ends it."""
-        return self._deaths.seconds_left(journal)
+    def job_of(self, journal: str) -> tuple[str, float]:
+        """Return the tier of a worker, and the seconds until its job ends; infinite for never."""
+        return self._deaths.job_of(journal)
 
     def hand_on(self, journal: str) -> bool:
         """End the process of a worker whose run needs a longer job; whether that can be done."""

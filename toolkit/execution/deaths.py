@@ -138,14 +138,14 @@ class Deaths:
             self._known[process] = asked.result()
         return asked.done()
 
-    def seconds_left(self, journal: str) -> float:
-        """Return how long the job of a worker goes on, infinite where nothing ends it."""
-        said = self._job_of(journal)
-        return float("inf") if said is None else said["ends_at"] - time.time()
+    def job_of(self, journal: str) -> tuple[str, float]:
+        """Return the tier of a worker, and the seconds until its job ends; infinite for never."""
+        said = self._said_of(journal)
+        return ("", float("inf")) if said is None else (said["tier"], said["ends_at"] - time.time())
 
     def hand_on(self, journal: str) -> bool:
         """End the process of a worker whose run needs a longer job; whether that can be done."""
-        said = self._job_of(journal)
+        said = self._said_of(journal)
         if said is None or not said["nanny"]:
             return False
         self._handed_on.add((said["nanny"], said["pid"]))
@@ -155,7 +155,7 @@ class Deaths:
             )
         return True
 
-    def _job_of(self, journal: str) -> dict[str, Any] | None:
+    def _said_of(self, journal: str) -> dict[str, Any] | None:
         """Return what a worker said of its job, None where it has said nothing."""
         known = journal.rsplit("-", 1)[0] + "-"
         if known not in self._jobs and time.monotonic() - self._jobs_at > _PATIENCE:

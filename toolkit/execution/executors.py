@@ -68,8 +68,8 @@ class Executor(Protocol):
     def take_stranded(self) -> list[BatchTask]:
         """Take back what waits for workers of which none is there any more."""
 
-    def seconds_left(self, journal: str) -> float:
-        """Return how long the job of a worker goes on, infinite where nothing ends it."""
+    def job_of(self, journal: str) -> tuple[str, float]:
+        """Return the tier of a worker, and the seconds until its job ends; infinite for never."""
 
     def hand_on(self, journal: str) -> bool:
         """End the process of a worker whose run needs a longer job; whether that can be done."""
@@ -162,10 +162,10 @@ class InProcessExecutor:
         """Return nothing: this process is there."""
         return []
 
-    def seconds_left(self, journal: str) -> float:
+    def job_of(self, journal: str) -> tuple[str, float]:
         """Return that nothing ends this process."""
         del journal
-        return float("inf")
+        return "", float("inf")
 
     def hand_on(self, journal: str) -> bool:
         """Return that this process is not ended."""

@@ -80,13 +80,17 @@ class Outlasting:
         )
         open_ = [each for run, each in self._lasted.items() if state.status[run] != Status.DONE]
         lasting = np.sort(open_)
+        numbers = {each.name: number for number, each in enumerate(placement.ladder.tiers)}
         for (journal, run), seconds in late.items():
-            needs, tier = placement.needs(run), int(placement.tier[run])
-            if placement.ladder.above(tier, "walltime", needs) is None:
-                continue
             if len(in_progress.get(journal, ())) != 1 or (journal, run) in self._handed_on:
                 continue
-            most = seconds + executor.seconds_left(journal)
+            tier, left = executor.job_of(journal)
+            if tier not in numbers:
+                continue
+            # Where it belongs by now may be another tier than the one that it is on.
+            if placement.ladder.above(numbers[tier], "walltime", placement.needs(run)) is None:
+                continue
+            most = seconds + left
             n_later = _above(ended, most) + _above(lasting, most)
             n_within = _above(ended, seconds) - _above(ended, most)
             if (n_later + 1) / (n_later + n_within + 2) < _SURE or self._chances.has_checkpoint(

@@ -116,9 +116,8 @@ class CMAES:
 
     def draw_some(self, n: int) -> tuple[Floats, Floats]:
         """Return further points of the present distribution, and where they lay unfolded."""
-        normal = self._rng.standard_normal((n, self.n_dims))
-        drawn = self.mean + self.step * ((normal * self.scales) @ self.axes.T)
-        return (_folded(drawn) if self._is_bounded else drawn), drawn
+        drawn = self._unfolded(n)
+        return self._placed(drawn), drawn
 
     def learn_some(self, drawn: Floats, values: Floats) -> None:
         """Take in a population of values, some of points of earlier distributions.
@@ -128,8 +127,7 @@ class CMAES:
         arXiv:1110.4181 (2011), equation 4.
         """
         steps = (drawn - self.mean) / self.step
-        inverse = (self.axes / self.scales) @ self.axes.T
-        length = np.sqrt(((steps @ inverse) ** 2).sum(axis=1))
+        length = np.sqrt((self._whitened(steps) ** 2).sum(axis=1))
         n = self.n_dims
         most = math.sqrt(n) + 2 * n / (n + 2)
         nearer = np.minimum(1.0, most / np.maximum(length, 1e-300))

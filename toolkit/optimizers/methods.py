@@ -42,7 +42,7 @@ GRADIENT = ("lbfgs", "adam")
 POINTWISE = ("nelder_mead", *GRADIENT)  # have no population
 LEAST_POPULATION = 4
 SCHEDULES = ("generation", "steady-state")
-STEADY = ("cmaes", "differential_evolution")  # can do without generations
+STEADY = ("cmaes", "separable_cmaes", "differential_evolution")  # can do without generations
 
 
 def make_optimizer(

@@ -121,6 +121,10 @@ def nested_method(
             "ndim": n_dims,
             "nlive": live_points,
             "sample": _NAMES[walk],
+            # Ellipsoids a quarter larger than their points' own: bootstrapping them instead, what
+            # dynesty does by itself, made them so large around thin shells that little was found.
+            "bootstrap": 0,
+            "enlarge": 1.25,
             "rstate": np.random.default_rng(seed),
             "pool": LockstepPool(_requiring_success(evaluate)),
             "queue_size": batch_size,
