@@ -29,7 +29,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 NEWEST := .venv-newest
-EXTRAS := browser,dev,docs,export,notebook,refine,test,viz
+EXTRAS := browser,dev,diffsol,docs,export,mcmc,nested,notebook,optimize,refine,sensitivity,test,viz
 ROUNDS ?= 1
 UNMARKED := not (notebook or faults or slurm or browser or gpu or long)
 

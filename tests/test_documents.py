@@ -20,6 +20,7 @@ DOCUMENTS = (
 NEEDS = {  # what is not installed everywhere
     "docs/how-to/simulate.md": "torch",
     "docs/how-to/choose_an_optimizer.md": "SALib",
+    "docs/how-to/sample_posteriors.md": "dynesty",
 }
 
 

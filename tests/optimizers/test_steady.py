@@ -138,7 +138,7 @@ def test_on_workers_the_order_of_values_is_kept_and_gone_by_again(tmp_path):
 
 
 def test_a_method_without_it_and_an_unknown_schedule_are_errors():
-    with pytest.raises(tk.SweepError, match="is there for 'cmaes' and 'differential_evolution'"):
+    with pytest.raises(tk.SweepError, match="is there for 'cmaes', 'separable_cmaes' and"):
         tk.minimize(cost, BOX, method="sobol", budget=20, schedule="steady-state")
     with pytest.raises(tk.SweepError, match="Did you mean 'steady-state'"):
         tk.minimize(cost, BOX, schedule="steady_state")

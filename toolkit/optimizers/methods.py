@@ -146,8 +146,10 @@ def check_schedule(method: str, schedule: str) -> None:
     if schedule not in SCHEDULES:
         raise SweepError(str(unknown("minimize: the schedule", schedule, SCHEDULES)))
     if schedule == "steady-state" and method not in STEADY:
+        *others, last = STEADY
+        listed = ", ".join(map(repr, others))
         raise SweepError(
-            f"schedule='steady-state' is there for {' and '.join(map(repr, STEADY))}, and not for "
+            f"schedule='steady-state' is there for {listed} and {last!r}, and not for "
             f"{method!r}. Choose one of these, or leave schedule= away."
         )
 
