@@ -39,6 +39,15 @@ def test_a_study_is_a_dataset_that_says_what_to_do_and_is_drawn():
     assert axes.get_xlabel() == "workers"
 
 
+def test_what_takes_arrays_already_is_not_advised_to():
+    def bowl(x, y):
+        return x * x + y * y
+
+    study = tk.scaling(tk.stage(bowl, vectorized=True), AXES, workers=[1], batch=[8], seconds=0.02)
+    assert "in this process" in study.attrs["advice"]
+    assert "vectorized" not in study.attrs["advice"]
+
+
 @pytest.mark.parametrize(
     ("given", "message"),
     [

@@ -133,11 +133,11 @@ def scaling(
     )
     if rows is None:
         data = data.isel(data_points=0, drop=True)
-    data.attrs["advice"] = _advice(data, budget)
+    data.attrs["advice"] = _advice(data, budget, takes_arrays=bool(stage.vectorized))
     return data
 
 
-def _advice(data: "xr.Dataset", budget: int) -> str:
+def _advice(data: "xr.Dataset", budget: int, *, takes_arrays: bool) -> str:
     """Say where a fit of so many evaluations is best made, for each cost."""
     from toolkit.optimizers.placing import cores, should_leave
 
@@ -157,7 +157,7 @@ def _advice(data: "xr.Dataset", budget: int) -> str:
             f"{_duration(budget * here)} here; {most} workers at {together} at once were "
             f"{gain:.2g} times as quick, once they were there. Evaluate {where}."
         )
-    if float(data.seconds_here.isel(cost=0).max()) < 1e-3:
+    if not takes_arrays and float(data.seconds_here.isel(cost=0).max()) < 1e-3:
         lines.append(
             "An objective as cheap as this gains most where it takes arrays: "
             "tk.stage(f, vectorized=True)."
