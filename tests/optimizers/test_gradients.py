@@ -119,6 +119,19 @@ def test_gradients_that_an_objective_returns_itself_are_taken():
     assert found.evaluations < 40
 
 
+@pytest.mark.parametrize("schedule", ["generation", "steady-state"])
+def test_methods_that_need_no_gradients_leave_those_that_an_objective_returns(schedule, tmp_path):
+    def with_its_gradient(x):
+        return {"value": (x - 1) ** 2, "gradient_x": 2 * (x - 1)}
+
+    objective = tk.stage(with_its_gradient, outputs=("value", "gradient_x"))
+    given = {"value": "value", "schedule": schedule, "store": tmp_path / "fit.zarr"}
+    found = tk.minimize(objective, {"x": (-5, 5)}, budget=400, **given)
+    assert found.x["x"] == pytest.approx(1, abs=1e-3)
+    again = tk.minimize(objective, {"x": (-5, 5)}, budget=400, **given)
+    assert again.history.identical(found.history)
+
+
 def test_an_objective_that_knows_no_gradients_is_told_so():
     with pytest.raises(tk.RunsFailedError, match="does not depend on x, y through torch"):
         tk.minimize(lambda x, y: x.item() + y.item(), AXES, method="adam", progress=False)

@@ -121,7 +121,9 @@ class Generational:
 
     def __init__(self, rule: Rule | GradientRule) -> None:
         self._rule = rule
-        self._has_gradients = isinstance(rule, GradientRule)
+        # Looked at once: where a rule is one of these is asked of each of its attributes.
+        self._by_gradients = rule if isinstance(rule, GradientRule) else None
+        self._by_values = None if isinstance(rule, GradientRule) else rule
         self.population = rule.population
         self._first = 0  # id of the generation's first point
         self._generation = self._given = 0
@@ -150,7 +152,7 @@ class Generational:
             self._points = self._rule.draw()
             n_points, n_dims = self._points.shape
             self._values, self._is_told = np.empty(n_points), np.zeros(n_points, np.bool_)
-            if self._has_gradients:
+            if self._by_gradients is not None:
                 self._gradients = np.full((n_points, n_dims), np.nan)
         begin, self._given = self._given, min(self._given + max(n, 0), len(self._points))
         ids = np.arange(self._first + begin, self._first + self._given)
@@ -171,7 +173,7 @@ class Generational:
         if at.size and (at.min() < 0 or at.max() >= self._given or self._is_told[at].any()):
             raise ValueError("tell: these points were not asked for, or were told already")
         self._values[at] = values
-        if gradients is not None:
+        if gradients is not None and self._by_gradients is not None:
             self._gradients[at] = gradients
         self._is_told[at] = True
         if self._points is None or not self._is_told.all():
@@ -180,10 +182,10 @@ class Generational:
         self._first += len(points)
         self._generation += 1
         self._given = 0
-        if isinstance(self._rule, GradientRule):
-            self._rule.learn_gradients(points, self._values, self._gradients)
-        else:
-            self._rule.learn(points, self._values)
+        if self._by_gradients is not None:
+            self._by_gradients.learn_gradients(points, self._values, self._gradients)
+        elif self._by_values is not None:
+            self._by_values.learn(points, self._values)
 
     def state(self) -> State:
         """Return all that it knows, the rule included: arrays, numbers and text by name."""
