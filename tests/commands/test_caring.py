@@ -33,6 +33,8 @@ def test_check_names_damage_and_retry_mends_it(toolkit: Toolkit, store: Path) ->
     assert [each["place"] for each in found["findings"]] == ["rate/c.0"]
     assert len(found["damaged_runs"]) == 11
     assert found["damaged_runs"][0].keys() >= {"beta", "gamma", "stage", "run"}
+    refused = toolkit("retry sir.zarr --damaged", code=2).stderr
+    assert "Next: toolkit retry --damaged" in refused
     done = toolkit("retry study.py --damaged", code=1)  # one run has failed, and still has
     assert "11 of 12 runs done, 1 failed, 11 executed now" in done.stdout
     assert "11 runs with damaged values" in done.stderr

@@ -143,7 +143,8 @@ def retry(
     as_json: bool,
 ) -> ExitCode:
     """Run a sweep's failed runs again, and what its store lacks."""
-    described = describe("retry", asked, needs_store=True)
+    command = "retry --damaged" if damaged else "retry"
+    described = describe(command, asked, needs_store=True)
     return _run(
         described,
         as_json=as_json,
