@@ -130,6 +130,8 @@ def spread(name: str, given: Any, times: Floats, states: tuple[str, ...]) -> Flo
     found = _floats(name, given)
     if found.shape == (len(states),):
         found = found[:, None]
+    elif found.shape == shape[::-1] != shape:
+        found = found.T
     if found.shape not in ((), (len(states), 1), shape):
         raise SweepError(
             f"{name}= has shape {found.shape}: give a number, one for each of {len(states)} "
@@ -156,15 +158,14 @@ def _table(name: str, given: Any, times: Floats, states: tuple[str, ...]) -> Flo
     found = _floats(name, given)
     if found.shape == (len(times),) and len(states) == 1:
         found = found[None]
+    if found.shape == shape[::-1] != shape:  # a row for each time
+        found = found.T
     if found.shape != shape:
-        turned = (
-            " It has it the other way round: give data.T." if found.shape == shape[::-1] else ""
-        )
         raise SweepError(
             f"{name}= has shape {found.shape}, and must have {shape}: "
             f"{len(states)} state{'s' * (len(states) > 1)} ({', '.join(states)}) at "
-            f"{len(times)} times.{turned} Where some states were not observed, give those that "
-            "were by name."
+            f"{len(times)} times, or the other way round. Where some states were not observed, "
+            "give those that were by name."
         )
     return found
 

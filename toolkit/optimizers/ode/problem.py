@@ -40,7 +40,8 @@ class ODEProblem:
     times
         Of the data, ascending.
     data
-        Shape ``(n_states, n_times)``, as the ``y`` of ``scipy.integrate.solve_ivp``; or a mapping,
+        Shape ``(n_states, n_times)``, as the ``y`` of ``scipy.integrate.solve_ivp``, or with a row
+        for each time, which is told from the former where the numbers differ; or a mapping,
         table or Dataset with the states that were observed, by name. NaN: missing.
     initial
         The value of each state at ``start_time``: a number, or the name of a parameter that is to
