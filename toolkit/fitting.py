@@ -65,8 +65,8 @@ def minimize(
     population
         Points in a generation, which may be evaluated at once.
     step_size
-        Standard deviation of the first generation, as a share of each axis; 0.3 where nothing is
-        said.
+        Standard deviation of the first generation, as a share of each axis; where nothing is
+        said 0.3, and by CMA-ES 0.05 around a ``start`` that is given.
     constraints
         Called with arrays, as ``Space.where`` calls it: points where it is false are not run, and
         count as failed. After 10,000 of them in a row the search ends.

@@ -63,3 +63,52 @@ def test_the_queue_is_asked_once_and_others_go_on(monkeypatch):
         time.sleep(0.01)
     assert (deaths.of(ERROR).reason, asked) == ("time limit", ["41"])
     deaths.close()
+
+
+def handing_on(run):
+    """Return what hears of a worker whose job has a minute left, and is handed on by ``run``."""
+    client = Client()
+    client.run = run
+    client.said[WORKERS_TOPIC] = [
+        {
+            "pid": 7, "host": "node", "address": "tcp://127.0.0.1:2", "nanny": NANNY,
+            "tier": "small", "ends_at": time.time() + 60, "job": "41",
+        }
+    ]  # fmt: skip
+    return client, Deaths(client)
+
+
+def test_a_worker_that_is_ended_for_its_job_is_short_is_known_by_that():
+    told = []
+    client, deaths = handing_on(lambda *given, **options: told.append((given[1], options)))
+    tier, left = deaths.job_of("node-7-abc.journal")
+    assert (tier, 55 < left < 61) == ("small", True)
+    assert deaths.job_of("node-8-abc.journal") == ("", float("inf"))
+    assert deaths.hand_on("node-7-abc.journal")
+    assert told == [
+        (7, {"workers": ["tcp://127.0.0.1:2"], "nanny": True, "on_error": "ignore"}),
+    ]
+    client.said[module._TOPIC] = [{**SAID, "exit_code": -14, "out_of_memory": False}]
+    assert deaths.are_known([ERROR]) == [True]
+    assert deaths.of(ERROR).handed_on
+    assert deaths.of(ERROR).reason == "time limit"
+
+
+def test_a_worker_that_has_just_gone_by_itself_is_not_handed_on():
+    def run(*given, **options):
+        raise KeyError(options["workers"][0])  # as the scheduler says of one that it does not know
+
+    client, deaths = handing_on(run)
+    assert not deaths.hand_on("node-7-abc.journal")
+    assert not deaths.hand_on("node-8-abc.journal")
+    client.said[module._TOPIC] = [{**SAID, "exit_code": -14, "out_of_memory": False}]
+    assert deaths.are_known([ERROR]) == [True]
+    assert not deaths.of(ERROR).handed_on
+
+
+def test_what_ended_a_worker_before_it_was_handed_on_is_what_counts():
+    client, deaths = handing_on(lambda *given, **options: None)
+    assert deaths.hand_on("node-7-abc.journal")
+    client.said[module._TOPIC] = [SAID]
+    assert deaths.are_known([ERROR]) == [True]
+    assert deaths.of(ERROR).reason == "memory"

@@ -148,11 +148,15 @@ class Deaths:
         said = self._said_of(journal)
         if said is None or not said["nanny"]:
             return False
-        self._handed_on.add((said["nanny"], said["pid"]))
-        with contextlib.suppress(OSError, TimeoutError):
+        process = said["nanny"], said["pid"]
+        self._handed_on.add(process)
+        try:
             self._client.run(
                 _end, said["pid"], workers=[said["address"]], nanny=True, on_error="ignore"
             )
+        except (KeyError, OSError, TimeoutError):  # the worker has just gone by itself
+            self._handed_on.discard(process)
+            return False
         return True
 
     def _said_of(self, journal: str) -> dict[str, Any] | None:
@@ -198,7 +202,8 @@ class Deaths:
     def _note(self, said: Mapping[str, Any], death: Death) -> None:
         """Keep it, unless more is known already."""
         process = said["nanny"], said["pid"]
-        death = replace(death, handed_on=process in self._handed_on)
+        was_ended = death.exit_code == -signal.SIGALRM  # by this, and not by something else before
+        death = replace(death, handed_on=was_ended and process in self._handed_on)
         self._known.setdefault(process, death)
 
 

@@ -22,6 +22,7 @@ from toolkit.stages.preparing import Prepared, PreparedStage
 
 _BUDGET_PER_AXIS = 1000
 _STEP = 0.3  # of the range of each axis
+_STEP_AROUND = 0.05  # a start that is given: steps grow soon, and large ones leave it for good
 
 
 def make_search(
@@ -61,7 +62,8 @@ def make_search(
     ):
         raise SweepError(
             f"step_size={step_size!r} must be a number above 0: the standard deviation of the "
-            f"first generation as a share of each axis, {_STEP} where you do not say."
+            f"first generation as a share of each axis, {_STEP} where you do not say, "
+            f"{_STEP_AROUND} around a start= by CMA-ES."
         )
     if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
         raise SweepError(f"seed={seed!r} must be a whole number of at least 0.")
@@ -77,7 +79,7 @@ def make_search(
             method,
             place,
             population=size,
-            step_size=step_size,
+            step_size=_around(method, step_size, is_given=bool(start) and number == 0),
             seed=_seed(int(seed), number),
             is_start_given=bool(start) and number == 0,
             schedule=schedule,
@@ -112,6 +114,12 @@ def only_stage(prepared: Prepared) -> PreparedStage:
             f"minimize takes one function, and was given {names}. Give one that calls the others."
         )
     return prepared.stages[0]
+
+
+def _around(method: str, step_size: float | None, *, is_given: bool) -> float | None:
+    """Return the step of one start, None for the method's own."""
+    adapts = "cmaes" in method
+    return _STEP_AROUND if step_size is None and is_given and adapts else step_size
 
 
 def _seed(seed: int, number: int) -> int:

@@ -251,7 +251,8 @@ def test_a_failed_integration_has_no_cost_and_says_why(engine):
 
 def test_failures_of_a_search_are_listed_with_their_reasons(tmp_path):
     store = tmp_path / "fit.zarr"
-    axes, given = {"rate": (0.1, 3.0)}, {"budget": 60, "population": 6, "start": {"rate": 0.6}}
+    axes = {"rate": (0.1, 3.0)}
+    given = {"budget": 60, "population": 6, "start": {"rate": 0.6}, "step_size": 0.3}
     found = tk.minimize(exploding(), axes, **given, store=store, progress=False)
     assert found.x["rate"] == pytest.approx(0.5, abs=0.01)
     failures = tk.failures(store)
