@@ -241,6 +241,7 @@ def test_contenders_of_the_fit_agree_on_its_cost(part) -> None:
     assert fitting._by_hand(points) == pytest.approx(ours, rel=1e-6)
 
 
+@pytest.mark.long
 def test_cmaes_meets_the_targets_of_bbob_in_the_table(part, tmp_path, capsys, monkeypatch) -> None:
     pytest.importorskip("ioh")
     pytest.importorskip("cma")

@@ -1,7 +1,8 @@
 """CMA-ES beside pycma and cmaes on the 24 noiseless functions of BBOB.
 
 Run as ``python tests/benchmarks/bbob.py --out results.jsonl``; the same call goes on where it was
-interrupted, and ``--table results.jsonl`` prints the table. The functions come from ioh. Each
+interrupted, and ``--table results.jsonl`` prints the table. The functions come from ioh,
+which is installed apart: it brings a package named tests, which hides that of this repository. Each
 contender starts at the same point of [-4, 4]^n with the same step of 2 and the same population, is
 not bounded, and has 1000 evaluations for each dim. Where it stops by itself before, it begins again
 from a further point, again the same for all; ``--first`` counts what was reached before that. What

@@ -120,5 +120,10 @@ def test_a_run_that_belongs_to_a_larger_tier_by_now_is_ended_on_the_smaller():
     assert look(rule([85, 85])[0], [31], Executor(25, "")) == [], "nothing is known of its job"
 
 
+def test_a_run_is_no_evidence_for_itself():
+    assert look(rule()[0], [61, 61], Executor(-1)) == []
+    assert look(rule()[0], [61, 61, 61], Executor(-1)) == ["w0", "w1", "w2"]
+
+
 def test_what_has_just_begun_is_left_alone():
     assert look(rule([85, 85])[0], [outlasting._LEAST_SECONDS - 1], Executor(2)) == []

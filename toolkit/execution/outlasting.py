@@ -92,6 +92,7 @@ class Outlasting:
                 continue
             most = seconds + left
             n_later = _above(ended, most) + _above(lasting, most)
+            n_later -= self._lasted[run] > most  # it is no evidence for itself
             n_within = _above(ended, seconds) - _above(ended, most)
             if (n_later + 1) / (n_later + n_within + 2) < _SURE or self._chances.has_checkpoint(
                 run
