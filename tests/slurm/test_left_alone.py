@@ -50,6 +50,8 @@ TOO_BIG, TOO_LONG, WRONG = {3, 27, 44}, {30, 32}, 9
 CLIMBERS = TOO_BIG | TOO_LONG
 
 # SLURM counts minutes. A job of large waits some seconds, so that one can be cancelled meanwhile.
+# Its workers go at once when their own work is done: idle ones would help those of small towards
+# the end, and a run that is too big for these would never be met by them.
 PROFILE = """
 kind: slurm
 interface: lo
@@ -59,7 +61,7 @@ driver: {{partition: long, memory: 600MB, walltime: 10min}}
 tiers:
   small: {{partition: short, memory: 600MB, walltime: 1min, maximum: 3, idle: 2s}}
   large:
-    {{partition: highmem, memory: 2GB, walltime: 5min, maximum: 2, idle: 2s,
+    {{partition: highmem, memory: 2GB, walltime: 5min, maximum: 2, idle: 0.1s,
       directives: [--begin=now+5]}}
 """
 

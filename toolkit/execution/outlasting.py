@@ -75,11 +75,15 @@ class Outlasting:
         if not late:
             return
         state = self._runs.state
+        self._lasted = {
+            run: seconds
+            for run, seconds in self._lasted.items()
+            if state.status[run] != Status.DONE
+        }
         ended = np.sort(
             state.seconds[(state.status == Status.DONE) & (state.seconds > _LEAST_SECONDS)]
         )
-        open_ = [each for run, each in self._lasted.items() if state.status[run] != Status.DONE]
-        lasting = np.sort(open_)
+        lasting = np.sort([*self._lasted.values()])
         numbers = {each.name: number for number, each in enumerate(placement.ladder.tiers)}
         for (journal, run), seconds in late.items():
             if len(in_progress.get(journal, ())) != 1 or (journal, run) in self._handed_on:
@@ -92,7 +96,7 @@ class Outlasting:
                 continue
             most = seconds + left
             n_later = _above(ended, most) + _above(lasting, most)
-            n_later -= self._lasted[run] > most  # it is no evidence for itself
+            n_later -= self._lasted.get(run, 0.0) > most  # it is no evidence for itself
             n_within = _above(ended, seconds) - _above(ended, most)
             if (n_later + 1) / (n_later + n_within + 2) < _SURE or self._chances.has_checkpoint(
                 run

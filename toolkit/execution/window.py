@@ -74,8 +74,7 @@ class Window:
 
     def demands(self) -> dict[int, Demand]:
         """Return what is left for each tier, what is out included."""
-        # Before the first result runs take at least the time that has passed without one.
-        expected = self._pace.expected or time.monotonic() - self._began
+        expected = self._expected
         return {
             tier: Demand(
                 runs=waiting + self._runs[tier],
@@ -89,6 +88,11 @@ class Window:
             )
             for tier, waiting in enumerate(self._queue.waiting)
         }
+
+    @property
+    def _expected(self) -> float:
+        """Seconds of a run of which nothing more is known: before the first result, all by now."""
+        return self._pace.expected or time.monotonic() - self._began
 
     @property
     def _knows_seconds(self) -> bool:
@@ -237,7 +241,7 @@ class Window:
             self._spare_since.pop(at, None)
             return 0
         now = time.monotonic()
-        seconds = sum(self._queue.seconds(each, self._pace.expected) for each in range(at))
+        seconds = sum(self._queue.seconds(each, self._expected) for each in range(at))
         rooms = sum(executor.room(each) for each in range(at + 1))
         since = self._spare_since.setdefault(at, now)
         is_near_end = seconds / rooms < _TO_THE_END * tier.idle
