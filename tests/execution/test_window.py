@@ -117,8 +117,8 @@ def test_near_the_end_those_without_work_of_their_own_help_before_they_are_let_g
 def test_before_anything_has_ended_the_end_is_not_taken_to_be_near(monkeypatch) -> None:
     now = 1000.0
     monkeypatch.setattr("toolkit.execution.window.time.monotonic", lambda: now)
-    window, _, placement = window_of(0.0)  # all of the first wave was lost
-    placement.seconds = np.zeros(0, np.float32)
+    window, _, _ = window_of(np.nan)
+    window._pace.expected = 0.0  # all of the first wave was lost
     workers = SimpleNamespace(room=lambda tier: 4 if tier else 8, workers=8, ladder=LADDER)
     now += 10.0  # 2000 seconds at least, of 8 + 4 workers
     assert window._may_help(workers, 1, 0) == 0
