@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import toolkit as tk
+from tests.optimizers.searching import searched
 from toolkit.optimizers.cmaes import CMAES
 from toolkit.optimizers.generational import Generational
 from toolkit.optimizers.methods import make_optimizer
@@ -19,17 +20,6 @@ def rosenbrock(x):
 
 def rastrigin(x):
     return (x**2 - 10 * np.cos(2 * np.pi * x) + 10).sum(axis=-1)
-
-
-def searched(optimizer, function, most=20_000, target=-math.inf):
-    """Minimize over [-5, 5]; return the best value and the number of evaluations."""
-    best, n = math.inf, 0
-    while not optimizer.stopped and n < most and best > target:
-        asked = optimizer.ask(most)
-        values = function(10 * asked.points - 5)
-        optimizer.tell(asked.ids, values)
-        best, n = min(best, np.nanmin(values)), n + len(values)
-    return best, n
 
 
 def step(optimizer, function):

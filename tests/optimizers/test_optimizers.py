@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 
+from tests.optimizers.searching import searched
 from toolkit.optimizers.cmaes import CMAES
 from toolkit.optimizers.generational import Generational
 from toolkit.optimizers.methods import make_optimizer
@@ -32,17 +33,6 @@ def rosenbrock(x):
 def ellipsoid(x):
     n = x.shape[-1]
     return (1e6 ** (np.arange(n) / (n - 1)) * x**2).sum(axis=-1)
-
-
-def searched(optimizer, function, most=20_000, target=-math.inf):
-    """Minimize over [-5, 5]; return the best value and the number of evaluations."""
-    best, n = math.inf, 0
-    while not optimizer.stopped and n < most and best > target:
-        asked = optimizer.ask(most)
-        values = function(10 * asked.points - 5)
-        optimizer.tell(asked.ids, values)
-        best, n = min(best, np.nanmin(values)), n + len(values)
-    return best, n
 
 
 def evaluations_of_ours(function, n_dims, seed):
