@@ -74,10 +74,10 @@ unmarked-on-newest: $(NEWEST)/.setup
 	@$(NEWEST)/bin/python --version
 	@$(NEWEST)/bin/python -m pytest -m "$(UNMARKED)" $(ARGS)
 
-$(NEWEST)/.setup: pyproject.toml constraints.txt
+$(NEWEST)/.setup: pyproject.toml constraints.txt Makefile
 	@echo "Setting up $(NEWEST)"
 	@$(BIN)/uv venv --quiet --clear --python "$(NEWEST_PYTHON)" $(NEWEST)
-	@$(INSTALL) --python $(NEWEST)/bin/python --editable ".[export,refine,test]"
+	@$(INSTALL) --python $(NEWEST)/bin/python --editable ".[export,mcmc,nested,refine,sensitivity,test]"
 	@touch $@
 
 debian:
