@@ -96,4 +96,5 @@ def test_the_lines_do_not_grow_with_the_deaths(
     for _ in range(deaths):
         told.tell(Death(exit_code=-9))
     told.sum_up()
-    assert len(caplog.records) == lines
+    own = [record for record in caplog.records if record.name == "toolkit"]
+    assert len(own) == lines  # workers of other tests may be closing

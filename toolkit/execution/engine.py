@@ -238,16 +238,20 @@ class Engine:
 
     def _first_wave(self) -> None:
         self._prepare()
-        tasks = self.queue.first_wave(
-            max(_WAVE_RUNS, 2 * self.executor.threads), seconds=_WAVE_SECONDS / 3
-        )
-        self._submit(tasks)
-        summaries = self._wave_summaries()
+        summaries: list[BatchSummary] = []
+        while not summaries and self.stopped_because is None and len(self.queue):
+            tasks = self.queue.first_wave(
+                max(_WAVE_RUNS, 2 * self.executor.threads), seconds=_WAVE_SECONDS / 3
+            )
+            if not tasks:  # each that is left may have killed its worker
+                break
+            self._submit(tasks)
+            summaries = self._wave_summaries()  # none where all of it died with its workers
+            self._wave = len(tasks)
         self._draws = {name for summary in summaries for name in summary.global_draws}
         self._collect(force=True, fold=False)  # the workers have nothing to do meanwhile
         rates = [summary.seconds_per_run for summary in summaries]
         self._pace.expected = float(np.median(rates)) if rates else 0.0
-        self._wave = len(tasks)
         self._failures.check_first_wave(self._wave)
         self._failures.check_limit()
         left = len(self.queue) + runs_left(self.work.source)

@@ -1,0 +1,53 @@
+"""A first wave that dies with its worker is played again: nothing waits for its slowest run."""
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import toolkit as tk
+
+
+def model(x, folder):
+    """Kill the worker in the first call; in the second wait until all others have ended."""
+    folder = Path(folder)
+
+    def is_first(name):
+        try:
+            (folder / name).touch(exist_ok=False)
+        except FileExistsError:
+            return False
+        return True
+
+    if is_first("killed"):
+        os.kill(os.getpid(), signal.SIGKILL)
+    if is_first("waited"):
+        began = time.monotonic()
+        while len(list(folder.glob("ended-*"))) < 399:
+            if time.monotonic() - began > 30:
+                raise TimeoutError("the others wait for this run")
+            time.sleep(0.05)
+    time.sleep(0.01)
+    (folder / f"ended-{x}").touch()
+    return x
+
+
+def test_a_wave_that_was_lost_is_played_again(tmp_path):
+    profile = tmp_path / "tiers.yaml"
+    small = "{memory: 400MB, minimum: 0, maximum: 2, threads: 1}"
+    large = "{memory: 800MB, minimum: 0, maximum: 1, threads: 1}"
+    profile.write_text(
+        f"kind: local\ndashboard: null\ntiers:\n  small: {small}\n  large: {large}\n"
+    )
+    with tk.cluster(profile) as cluster:
+        cluster.scale(0, "small")
+        space = tk.grid(x=range(400), folder=[str(tmp_path)])
+        job = tk.Sweep(model, space, store=tmp_path / "runs.zarr").start(cluster)
+        time.sleep(1)  # all of the wave waits, and the first worker with the right tag takes it
+        cluster.scale(1, "small")
+        while not (tmp_path / "killed").exists():
+            time.sleep(0.01)
+        cluster.scale(2, "small")
+        data = job.result()
+    assert (data.status == tk.Status.DONE).all()
+    assert data.attempts.max() == 2  # of the run that killed its worker
