@@ -8,4 +8,6 @@ NEEDED = {
     "SALib": ["toolkit/optimizers/sensitivities"],
     "dynesty": ["toolkit/sampling.py"],
 }
-collect_ignore = [path for library, paths in NEEDED.items() if not find_spec(library) for path in paths]
+collect_ignore = [
+    path for library, paths in NEEDED.items() if not find_spec(library) for path in paths
+]
