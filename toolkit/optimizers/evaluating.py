@@ -11,8 +11,9 @@ import numpy as np
 from toolkit.errors import RunsFailedError
 from toolkit.optimizers.generational import Floats, Ids
 from toolkit.optimizers.gradients import unit_gradients
-from toolkit.optimizers.search import Reading, Search, read_values
+from toolkit.optimizers.search import Search
 from toolkit.optimizers.search_space import EVALUATION
+from toolkit.optimizers.search_values import Reading, read_values
 from toolkit.run_status import Status
 from toolkit.spaces.axis import Dim
 from toolkit.spaces.space import Space
