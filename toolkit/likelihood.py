@@ -164,8 +164,8 @@ class _Fits:
 
     def deviances(self, points: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
         """Return the deviance at some points, shape ``(n,)``, NaN where the objective fails."""
-        from toolkit.optimizers.search import chosen_output
         from toolkit.optimizers.search_space import NUMBERS
+        from toolkit.optimizers.search_values import chosen_output
 
         n = np.arange(len(points))
         numbers = dict(zip(NUMBERS, (n, np.zeros_like(n), np.zeros_like(n)), strict=True))

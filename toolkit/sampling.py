@@ -14,8 +14,9 @@ from toolkit.sweep import Sweep
 if TYPE_CHECKING:
     from toolkit.optimizers.samplers.inversion import Inversion
     from toolkit.optimizers.samplers.posteriors import ABCPosterior, ChainPosterior, NestedPosterior
-    from toolkit.optimizers.search import Reading, Search
+    from toolkit.optimizers.search import Search
     from toolkit.optimizers.search_space import SearchSpace
+    from toolkit.optimizers.search_values import Reading
 
 _Result = TypeVar("_Result")
 _NO_END = 2**62  # samplers know themselves when to end

@@ -202,7 +202,7 @@ def _measure_there(
     """Return the seconds for each evaluation by workers, from one generation to the next."""
     from toolkit.execution.session import run_here
     from toolkit.execution.work import Policy
-    from toolkit.optimizers.search import SearchSource
+    from toolkit.optimizers.search_source import SearchSource
 
     search = _search(axes, size * _GENERATIONS, size, seed)
     sweep = _sweep(stage, search, frozen)

@@ -12,7 +12,9 @@ if TYPE_CHECKING:
     import xarray as xr
 
     from toolkit.execution.start import Start
-    from toolkit.optimizers.search import Reading, Search, SearchSource
+    from toolkit.optimizers.search import Search
+    from toolkit.optimizers.search_source import SearchSource
+    from toolkit.optimizers.search_values import Reading
 
 _NO_STORE = "Give it a store= to be able to go on."
 
@@ -143,7 +145,7 @@ def _by_workers(
 ) -> "SearchSource":
     """Evaluate as runs of a sweep; return what says whether the rest is better made here."""
     from toolkit.execution.session import run_here
-    from toolkit.optimizers.search import SearchSource
+    from toolkit.optimizers.search_source import SearchSource
     from toolkit.views.progress import shown
 
     (stage,) = sweep._prepared.stages
@@ -164,7 +166,7 @@ def _start(
 ) -> "Start":
     from toolkit.execution.work import Policy
     from toolkit.optimizers.placing import cores, worth_a_cluster
-    from toolkit.optimizers.search import SearchSource
+    from toolkit.optimizers.search_source import SearchSource
     from toolkit.stages.current import current_run
 
     (stage,) = sweep._prepared.stages

@@ -1,6 +1,7 @@
 """Runs that this process makes by itself, many in a millisecond, kept in a store as they happen."""
 
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from types import TracebackType
 from typing import Self
@@ -12,13 +13,12 @@ from toolkit.execution.noting import note_outcome
 from toolkit.execution.opening import note_opened, open_runs, take_store
 from toolkit.execution.sizing import choose_chunks
 from toolkit.execution.start import Start
-from toolkit.run_status import Status
 from toolkit.spaces.axis import Dim
 from toolkit.spaces.space import Space
 from toolkit.stages.batch import BatchResult
 from toolkit.stages.preparing import identities
 from toolkit.stores.catalogues.box import as_array
-from toolkit.stores.journals.added_runs import Described, can_be_added
+from toolkit.stores.journals.added_runs import Described
 from toolkit.stores.journals.receipt import Receipt
 from toolkit.stores.runs.adding import joined
 from toolkit.stores.runs.sink import Sink, open_sink
@@ -59,9 +59,10 @@ class Ledger:
         self._described = Described()
         self._rows: list[Dim] = []  # in the journal, and not in the metadata
         self._others: tuple[Dim, ...] = ()
+        self._defaults = dict(self._stage.defaults)
+        self._seconds = np.full(1, 1e-6, np.float32)  # of the latest runs
+        self._n_done = self._n_failed = 0
         self._receipt: Receipt | None = None
-        self._seconds_per_run = 1e-6
-        self._count = dict.fromkeys((Status.DONE, Status.FAILED), 0)
 
     def __enter__(self) -> Self:
         self._began = time.monotonic()
@@ -88,8 +89,8 @@ class Ledger:
             self._settle()
             note_outcome(
                 self._start,
-                done=self._count[Status.DONE],
-                failed=self._count[Status.FAILED],
+                done=self._n_done,
+                failed=self._n_failed,
                 began=self._began,
                 because="nothing is left" if error is None else "it was interrupted",
                 error=error,
@@ -97,28 +98,28 @@ class Ledger:
         finally:
             self._start.results.release()
 
-    def keep(self, space: Space, result: BatchResult) -> None:
+    def keep(self, dims: Sequence[Dim], result: BatchResult) -> None:
         """Keep the outcomes of runs.
 
         Parameters
         ----------
-        space
-            The runs, along its first dim, which numbers them; other dims have one label each.
+        dims
+            Of the runs: they lie along the first, which numbers them; the others have one label.
         result
             Their outcomes, in the same order.
         """
-        rows, *others = space.dims
+        rows, *others = dims
         n = rows.size
         is_new = not len(self._numbers) or not np.isin(rows.labels, self._numbers).any()
-        if self.runs.schema is not None and is_new and can_be_added(space.dims):
-            ids, added = np.arange(self._next, self._next + n), self._described.payload(space.dims)
+        added = self._described.payload(dims) if self.runs.schema is not None and is_new else None
+        if added is not None:
+            ids = np.arange(self._next, self._next + n)
             self._rows.append(rows)
             self._others = tuple(others)
             self._next += n
         else:
             self._register()
-            found = self.runs.register(space, defaults=dict(self._stage.defaults))
-            ids, added = as_array(found), None
+            ids = as_array(self.runs.register(Space(tuple(dims)), defaults=self._defaults))
             self._next = max(self._next, int(ids.max()) + 1)
         if self._sink is None:
             self._sink = open_sink(self.runs.sink_spec())
@@ -126,11 +127,12 @@ class Ledger:
         if errors:
             at = dict(zip(rows.labels.tolist(), ids.tolist(), strict=True))
             errors = [replace(each, run=at[each.run]) for each in errors]
-        self._sink.block(ids, replace(result, errors=errors), 1, added=added)
-        self._receipt = self._sink.receipt()
-        for status in self._count:
-            self._count[status] += int(np.count_nonzero(result.status == status))
-        self._seconds_per_run = float(result.seconds.mean())
+            result = replace(result, errors=errors)
+        self._sink.block(ids, result, 1, added=added)
+        self._receipt = self._sink.receipt()  # large outcomes are in the journal by then too
+        self._n_failed += len(errors)
+        self._n_done += n - len(errors)
+        self._seconds = result.seconds
         if time.monotonic() >= self._due:
             self._settle()
 
@@ -150,7 +152,7 @@ class Ledger:
         before, rows = self.runs.n_runs, joined(self._rows)
         self._rows.clear()
         space = Space((rows, *self._others))
-        found = as_array(self.runs.register(space, defaults=dict(self._stage.defaults)))
+        found = as_array(self.runs.register(space, defaults=self._defaults))
         # As the journal says, for none of their numbers was there.
         assert found[0] == before
         assert found[-1] + 1 == self._next
@@ -176,7 +178,7 @@ class Ledger:
         if length is None:
             length = choose_chunks(
                 n_runs=max(self._to_come, 1),
-                seconds_per_run=self._seconds_per_run,
+                seconds_per_run=float(self._seconds.mean()),
                 bytes_per_run=max(schema.nbytes_per_run, 8),
                 threads=1,
                 fixed=schema.is_fixed,

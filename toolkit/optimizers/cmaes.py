@@ -7,6 +7,7 @@ and N. Hansen, A Simple Modification in CMA-ES Achieving Linear Time and Space C
 """
 
 import math
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -75,6 +76,7 @@ class CMAES:
         self.scales = np.ones(n)
         self.axes = np.empty((0, 0)) if is_separable else np.eye(n)
         self.covariance = np.ones(n) if is_separable else np.eye(n)
+        self._root: Floats | None = None  # of the inverse covariance, once it is asked for
         self.path_step, self.path_shape = np.zeros(n), np.zeros(n)
         self.drawn = np.empty((0, n))
         self.generation = self._decomposed = self._failed = 0
@@ -153,6 +155,7 @@ class CMAES:
         """Become as it was when it returned this state."""
         for name in _ARRAYS:
             setattr(self, name, np.array(state[name], np.float64))
+        self._root = None
         for name in _NUMBERS:
             setattr(self, name, float(state[name]))
         self.generation = int(state["generation"])
@@ -204,7 +207,8 @@ class CMAES:
             raw >= 0, raw / raw[raw > 0].sum(), raw * negative / -raw[raw < 0].sum()
         )
         self._parents = self._weights[:parents]
-        self._is_negative = self._weights < 0
+        self._first_negative = int((self._weights >= 0).sum())  # they fall
+        self._weight = float(self._weights.sum())
         self._length = math.sqrt(n) * (1 - 1 / (4 * n) + 1 / (21 * n * n))
         self._every = max(1, int(1 / (10 * n * (one + many))))
 
@@ -234,14 +238,15 @@ class CMAES:
         if n_finite < self._n_parents:
             weights[: self._n_parents] = 0.0
             weights[:n_finite] = parents
-        worst = self._whitened(steps[self._is_negative])
-        weights[self._is_negative] *= n / ((worst * worst).sum(axis=1) + 1e-8)
+        first = self._first_negative
+        worst = self._whitened(steps[first:])
+        weights[first:] *= n / ((worst * worst).sum(axis=1) + 1e-8)
         one, many = self._rate_one, self._rate_many
-        kept = 1 + one * lost - one - many * float(self._weights.sum())
+        kept = 1 + one * lost - one - many * self._weight
         if self._is_separable:
             learned = one * self.path_shape**2 + many * (weights @ steps**2)
         else:
-            outer = np.outer(self.path_shape, self.path_shape)
+            outer = self.path_shape[:, None] * self.path_shape
             learned = one * outer + many * ((steps.T * weights) @ steps)
         self.covariance = kept * self.covariance + learned
         if self.generation - self._decomposed >= self._every:
@@ -254,13 +259,16 @@ class CMAES:
             return
         self.covariance = (self.covariance + self.covariance.T) / 2
         squares, self.axes = np.linalg.eigh(self.covariance)
+        self._root = None
         self.scales = np.sqrt(np.maximum(squares, 1e-300))
 
     def _whitened(self, steps: Floats) -> Floats:
         """Return steps times C^(-1/2), shape ``(..., n_dims)``."""
         if self._is_separable:
             return steps / self.scales
-        whitened: Floats = steps @ ((self.axes / self.scales) @ self.axes.T)
+        if self._root is None:
+            self._root = (self.axes / self.scales) @ self.axes.T
+        whitened: Floats = steps @ self._root
         return whitened
 
     def _keep_margin(self) -> None:
@@ -286,11 +294,12 @@ class CMAES:
         self._medians.append(float(values[n_finite // 2]) if n_finite else math.inf)
         length = 10 + math.ceil(30 * n / self.population)
         recent = self._bests[-length:]
-        least = 1e-11 + 20 * np.finfo(float).eps * abs(self.best)
+        least = 1e-11 + 20 * sys.float_info.epsilon * abs(self.best)
         fall = max(recent) - min(recent)
         # With a margin some points always lie at other values: the better half tells.
         n_alike = min(n_finite, self._n_parents) if len(self._discrete) else n_finite
         spread = float(values[n_alike - 1]) - best
+        widest = float(self.scales.max())
         if self.generation >= 3 and spread == 0 and min(self._bests) == max(self._medians):
             self.stopped = (
                 f"all {self.generation * self.population} values are equal ({best:g}): "
@@ -301,11 +310,10 @@ class CMAES:
                 f"values of the last {len(recent)} generations differ by less than {least:.1e}"
             )
         elif (
-            self.step * max(float(self.scales.max()), float(np.abs(self.path_shape).max()))
-            < 1e-12 * self.first_step
+            self.step * max(widest, float(np.abs(self.path_shape).max())) < 1e-12 * self.first_step
         ):
             self._converge("steps are smaller than 1e-12 of the first")
-        elif float(self.scales.max() / self.scales.min()) ** 2 > _MOST_CONDITION:
+        elif (widest / float(self.scales.min())) ** 2 > _MOST_CONDITION:
             self.stopped = (
                 "the search became as narrow as a line (condition above 1e14): parameters may "
                 "depend on each other, or need another scale such as tk.log"
@@ -315,7 +323,7 @@ class CMAES:
                 "values have not become better for long (stagnation): the objective may be noisy, "
                 "or have many minima"
             )
-        elif self.step * float(self.scales.max()) > 1e4 * self.first_step:
+        elif self.step * widest > 1e4 * self.first_step:
             self.stopped = "the step size grew ten thousandfold: there may be no minimum"
 
     def _converge(self, why: str) -> None:

@@ -10,9 +10,10 @@ import numpy as np
 
 from toolkit.errors import RunsFailedError
 from toolkit.optimizers.generational import Floats, Ids
-from toolkit.optimizers.gradients import unit_gradients
-from toolkit.optimizers.search import Reading, Search, read_values
+from toolkit.optimizers.gradients import gradient_names, unit_gradients
+from toolkit.optimizers.search import Search
 from toolkit.optimizers.search_space import EVALUATION
+from toolkit.optimizers.search_values import Reading, read_values
 from toolkit.run_status import Status
 from toolkit.spaces.axis import Dim
 from toolkit.spaces.space import Space
@@ -32,8 +33,8 @@ _SLOW = 0.1  # seconds of the first evaluation, which says more than what is loa
 class Keeper(Protocol):
     """Keeps outcomes as they come."""
 
-    def keep(self, space: Space, result: BatchResult) -> None:
-        """Keep the outcomes of runs."""
+    def keep(self, dims: Sequence[Dim], result: BatchResult) -> None:
+        """Keep the outcomes of runs, along the first dim; the others have one label each."""
 
 
 def may_run_here(stage: PreparedStage) -> bool:
@@ -122,6 +123,8 @@ class _Here:
     ) -> None:
         self._search, self._call, self._output = search, thaw(stage.binding.call), output
         self._keeper = keeper
+        self._needed = frozenset(self._call.parameters)
+        self._slopes = frozenset(gradient_names(search.space))
         self._others = tuple(dim for dim in space.dims if dim.name != EVALUATION)
         self._schema: Schema | None = None
         self._trial = Trial()
@@ -146,7 +149,7 @@ class _Here:
         started = time.perf_counter()
         result = run_batch(
             self._call,
-            self._values(rows),
+            self._arguments(rows),
             evaluations,
             schema=self._schema,
             brief=True,
@@ -154,13 +157,9 @@ class _Here:
         )
         seconds = time.perf_counter() - started
         self._schema = result.schema
-        is_done = result.status == Status.DONE
-        values = np.full(len(evaluations), np.nan)
-        if is_done.any():
-            self._has_succeeded = True
-            values[is_done] = self._numbers(evaluations, result)[is_done]
+        values = self._values_of(evaluations, result)
         if self._keeper is not None:
-            self._keeper.keep(Space((rows, *self._others)), result)
+            self._keeper.keep((rows, *self._others), result)
         self._search.failures += result.errors
         gradients = self._gradients(rows, result)
         self._search.tell(evaluations, values, result.status, result.seconds, gradients=gradients)
@@ -177,26 +176,35 @@ class _Here:
             f"{failures[0].traceback or failures[0].message}"
         )
 
-    def _numbers(self, evaluations: Ids, result: BatchResult) -> Floats:
-        assert result.schema is not None
-        assert result.columns is not None
-        outputs = dict(zip(result.schema.names, result.columns, strict=True))
-        return read_values(self._output, evaluations, outputs)
+    def _values_of(self, evaluations: Ids, result: BatchResult) -> Floats:
+        """Return the values of evaluations, shape ``(n,)``, NaN where one failed."""
+        n_failed = len(result.errors)
+        if n_failed == len(evaluations):
+            return np.full(n_failed, np.nan)
+        self._has_succeeded = True
+        values = read_values(self._output, evaluations, _outputs(result))
+        return np.where(result.status == Status.DONE, values, np.nan) if n_failed else values
 
     def _gradients(self, rows: Dim, result: BatchResult) -> Floats | None:
-        if result.schema is None or result.columns is None:
+        if result.schema is None or not self._slopes.issubset(result.schema.names):
             return None
-        outputs = dict(zip(result.schema.names, result.columns, strict=True))
+        outputs = _outputs(result)
         points = {column.name: column.labels for column in rows.columns}
         return unit_gradients(self._search.space, points, outputs)
 
-    def _values(self, rows: Dim) -> Mapping[str, Sequence[Any]]:
-        needed, n = set(self._call.parameters), rows.size
-        every, first = np.arange(n), np.zeros(n, np.int64)
+    def _arguments(self, rows: Dim) -> Mapping[str, Sequence[Any]]:
+        """Return what evaluations receive, by parameter; arrays of their own where they get any."""
+        every, first = np.arange(rows.size), np.zeros(rows.size, np.int64)
         found: dict[str, Any] = {}
         for dim, at in ((rows, every), *((dim, first) for dim in self._others)):
             for column in dim.columns:
-                if column.name in needed:
+                if column.name in self._needed:
                     take = column.array if self._call.vectorized else column.values
                     found[column.name] = take(at)
         return found
+
+
+def _outputs(result: BatchResult) -> Mapping[str, object]:
+    assert result.schema is not None
+    assert result.columns is not None
+    return dict(zip(result.schema.names, result.columns, strict=True))

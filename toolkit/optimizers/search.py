@@ -1,32 +1,23 @@
 """One search: optimizers from one start or several, the budget, and what became of each point."""
 
-import time
-from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, TypeAlias
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from toolkit.errors import SweepError
-from toolkit.execution.sources import Outcomes
 from toolkit.optimizers.generational import Asked, Expecting, Floats, Ids, Optimizer
-from toolkit.optimizers.gradients import unit_gradients
-from toolkit.optimizers.placing import DEAR
 from toolkit.optimizers.search_space import EVALUATION, FOLLOWS, NUMBERS, SearchSpace
 from toolkit.run_status import Status
 from toolkit.spaces.axis import Dim
-from toolkit.spaces.space import Space
 from toolkit.stages.failure import RunFailure
 from toolkit.stores.runs.adding import joined
 
 if TYPE_CHECKING:
     import xarray as xr
 
-# Reads the values of some evaluations, by their numbers, from their outputs.
-Reading: TypeAlias = Callable[[Ids, Mapping[str, object]], Floats]
-
-
-_JUDGED = 5  # generations, after which workers have shown what they do
+_PENDING = int(Status.PENDING)  # NumPy takes five times as long for an enum
 _MOST_LEFT_OUT = 10_000  # points in a row that a constraint does not allow
 
 
@@ -50,6 +41,8 @@ class Search:
 
     def __init__(self, space: SearchSpace, optimizers: Sequence[Optimizer], budget: int) -> None:
         self.space, self._optimizers, self.budget = space, tuple(optimizers), budget
+        # Looked at once: where an optimizer is one of these is asked of each of its attributes.
+        self._endless = [each if isinstance(each, Expecting) else None for each in self._optimizers]
         n = len(self._optimizers)
         self._rooms = [budget // n + (start < budget % n) for start in range(n)]
         self._values = np.full(64, np.nan)
@@ -67,8 +60,10 @@ class Search:
         if self._left_out >= _MOST_LEFT_OUT:
             return ready
         return ready + sum(
-            min(room, optimizer.expected) if isinstance(optimizer, Expecting) else room
-            for room, optimizer in zip(self._rooms, self._optimizers, strict=True)
+            room if endless is None else min(room, endless.expected)
+            for room, optimizer, endless in zip(
+                self._rooms, self._optimizers, self._endless, strict=True
+            )
             if not optimizer.stopped
         )
 
@@ -131,7 +126,7 @@ class Search:
                 return None
             numbers = self._numbers(asked)
             evaluations = numbers[EVALUATION]
-            columns = self.space.columns(np.concatenate([each.points for _, each in asked]))
+            columns = self.space.columns(_end_to_end([each.points for _, each in asked]))
             rows = self.space.rows(columns, numbers)
             self._note(rows, evaluations)
             if self.space.constraint is None:
@@ -156,14 +151,14 @@ class Search:
             )
             for start, each in asked
         ]
-        numbers = dict(zip(NUMBERS, map(np.concatenate, zip(*parts, strict=True)), strict=True))
+        numbers = dict(zip(NUMBERS, map(_end_to_end, zip(*parts, strict=True)), strict=True))
         if asked[0][1].follows is not None:
             follows = [
                 np.where(each.follows < 0, -1, each.follows * n + start)
                 for start, each in asked
                 if each.follows is not None
             ]
-            numbers[FOLLOWS] = np.concatenate(follows)
+            numbers[FOLLOWS] = _end_to_end(follows)
         return numbers
 
     def _leave_out(self, evaluations: Ids) -> None:
@@ -193,7 +188,7 @@ class Search:
 
         Gradients are by unit coordinates, shape ``(n, n_dims)``.
         """
-        new = self._status[evaluations] == Status.PENDING
+        new = self._status[evaluations] == _PENDING
         if not new.all():
             status = np.broadcast_to(status, new.shape)[new]
             seconds = np.broadcast_to(np.asarray(seconds), new.shape)[new]
@@ -325,133 +320,8 @@ class Search:
         return np.asarray((self._status == Status.DONE) & ~np.isfinite(self._values))
 
 
-class SearchSource:
-    """A search as the engine knows sources: generations as spaces.
-
-    Parameters
-    ----------
-    search
-        It may have begun.
-    space
-        The space of the sweep, whose constants, defaults included, each run gets.
-    output
-        The output to minimize, None for the only one; or what reads the value of each run.
-    is_enough
-        Asked once a generation is told, with the seconds of one evaluation and how many are left:
-        whether the rest is better made elsewhere. Where it is given, a search whose first
-        generations took longer than their evaluations one after the other ends early too.
-    after
-        Called whenever some are told.
-    """
-
-    def __init__(
-        self,
-        search: Search,
-        space: Space,
-        output: str | Reading | None,
-        *,
-        is_enough: Callable[[float, int], bool] | None = None,
-        after: Callable[[], None] = lambda: None,
-    ) -> None:
-        self._search, self._output = search, output
-        self._is_enough, self._after = is_enough, after
-        self._seconds: list[float] = []
-        self._ends: list[float] = []
-        self.has_ended_early = False
-        self.was_slow = False  # workers took longer than one after the other would
-        self._others = tuple(dim for dim in space.dims if dim.name != EVALUATION)
-
-    @property
-    def left(self) -> int:
-        """How many runs it may still give."""
-        return self._search.left
-
-    def ask(self, n: int) -> Space | None:
-        """Return all points that can be told now, whole generations of each start."""
-        del n
-        rows = None if self.has_ended_early else self._search.take()
-        return None if rows is None else Space((rows, *self._others))
-
-    def tell(self, outcomes: Outcomes) -> None:
-        """Learn what became of some runs."""
-        evaluations = np.asarray(outcomes.points[EVALUATION], np.int64)
-        is_done = np.isin(outcomes.status, (Status.DONE, Status.STALE))
-        values = np.full(len(evaluations), np.nan)
-        if is_done.any():
-            read = read_values(self._output, evaluations, outcomes.values)
-            values[is_done] = read[is_done]
-        self._search.failures += outcomes.failures
-        status = np.where(is_done, Status.DONE, Status.FAILED).astype(np.uint8)
-        gradients = unit_gradients(self._search.space, outcomes.points, outcomes.values)
-        self._search.tell(evaluations, values, status, outcomes.seconds, gradients=gradients)
-        self._seconds += outcomes.seconds.tolist()
-        if self._is_enough is not None:
-            self._judge(self._is_enough)
-        self._after()
-
-    def _judge(self, is_enough: Callable[[float, int], bool]) -> None:
-        """Look after the first generation what evaluations take, and after some what all takes."""
-        together = self._search.together
-        if len(self._seconds) < together * (len(self._ends) + 1):
-            return
-        self._ends.append(time.monotonic())
-        seconds = float(np.nanmedian(self._seconds))
-        if len(self._ends) == 1:
-            self.has_ended_early = is_enough(seconds, self._search.left)
-        elif len(self._ends) == _JUDGED:
-            took = float(np.diff(self._ends).min())
-            self.was_slow = seconds < DEAR and took > seconds * together
-            self.has_ended_early = self.was_slow
-
-
-def read_values(
-    output: str | Reading | None, evaluations: Ids, outputs: Mapping[str, object]
-) -> Floats:
-    """Return the values of some evaluations, shape ``(n,)``, from their outputs.
-
-    Raises
-    ------
-    SweepError
-        If there is no such output, or it is not one number for each run.
-    """
-    if callable(output):
-        return output(evaluations, outputs)
-    return require_values(outputs[chosen_output(output, tuple(outputs))])
-
-
-def chosen_output(wanted: str | None, names: Sequence[str]) -> str:
-    """Return the name of the output to minimize.
-
-    Raises
-    ------
-    SweepError
-        If there is none of this name, or several and none was named.
-    """
-    listed = ", ".join(map(repr, names)) or "none"
-    if wanted is None and len(names) == 1:
-        return names[0]
-    if wanted is None:
-        raise SweepError(f"Which output is to be minimized? There are {listed}: name it in value=.")
-    if wanted not in names:
-        raise SweepError(f"value={wanted!r} is no output of the objective. It has {listed}.")
-    return wanted
-
-
-def require_values(column: object) -> Floats:
-    """Return an output of some runs as floats, shape ``(n,)``.
-
-    Raises
-    ------
-    SweepError
-        If it is not one number for each run.
-    """
-    values = np.asarray(column) if isinstance(column, np.ndarray) else np.zeros((0, 0))
-    if values.ndim != 1 or values.dtype.kind not in "biuf":
-        raise SweepError(
-            "minimize needs one number for each evaluation, and the objective returns something "
-            "else. Let it return a number, such as a sum of squares, or name one with value=."
-        )
-    return values.astype(np.float64)
+def _end_to_end(parts: Sequence[npt.NDArray[Any]]) -> npt.NDArray[Any]:
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
 def _flags() -> dict[str, object]:

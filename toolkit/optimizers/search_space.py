@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -17,8 +18,8 @@ from toolkit.spaces.distribution import (
     Distribution,
     Integers,
     as_distribution,
-    drawn_together,
 )
+from toolkit.spaces.joint_draw import JointDraw
 
 EVALUATION = "evaluation"
 NUMBERS = (EVALUATION, "generation", "start")
@@ -100,11 +101,17 @@ class SearchSpace:
 
     def columns(self, points: Floats) -> list[Column]:
         """Return the parameters at some points, shape ``(n, n_dims)``."""
-        if any(isinstance(kind, Continuous) for kind in self.axes.values()):
-            is_open = [isinstance(kind, Continuous) for kind in self.axes.values()]
+        is_open, draw = self._drawing
+        if is_open.any():
             inside = np.clip(points, _LEAST_QUANTILE, 1 - _LEAST_QUANTILE)
             points = np.where(is_open, inside, points)
-        return drawn_together(self.axes, points)
+        return draw(points)
+
+    @cached_property
+    def _drawing(self) -> tuple[npt.NDArray[np.bool_], JointDraw]:
+        """Which axes may have no bounds, shape ``(n_dims,)``, and what draws from all of them."""
+        is_open = [isinstance(kind, Continuous) for kind in self.axes.values()]
+        return np.array(is_open, np.bool_), JointDraw(self.axes)
 
     def rows(self, columns: list[Column], numbers: Mapping[str, Ids]) -> Dim:
         """Return the dim of some evaluations, each a row with its numbers by name."""

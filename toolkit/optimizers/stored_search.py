@@ -8,14 +8,9 @@ import numpy.typing as npt
 from toolkit.errors import SweepError
 from toolkit.optimizers.generational import Floats, Ids
 from toolkit.optimizers.gradients import gradient_names, unit_gradients
-from toolkit.optimizers.search import (
-    Reading,
-    Search,
-    chosen_output,
-    read_values,
-    require_values,
-)
+from toolkit.optimizers.search import Search
 from toolkit.optimizers.search_space import EVALUATION, FOLLOWS
+from toolkit.optimizers.search_values import Reading, chosen_output, read_values, require_values
 from toolkit.run_status import Status
 from toolkit.spaces import build
 from toolkit.spaces import labels as lb

@@ -108,7 +108,7 @@ class Column:
     def array(self, positions: Positions) -> Array:
         """Return the same as an array, shape ``(n,)``, of objects for objects and ``INACTIVE``."""
         positions = np.asarray(positions, dtype=np.int64)
-        if self.objects is None and not (positions.size and positions.min() < 0):
+        if self.objects is None and not (positions < 0).any():
             return self.labels[positions]
         out = np.empty(positions.shape, dtype=object)
         out[:] = self.values(positions) if positions.size else []

@@ -44,7 +44,7 @@ class Linear:
 
     def ppf(self, u: npt.ArrayLike) -> Floats:
         """Return the values at quantiles ``u``."""
-        return _clipped(self.low + np.asarray(u, dtype=float) * (self.high - self.low), self)
+        return scaled(np.asarray(u, dtype=float), self.low, self.high)
 
     def cdf(self, values: npt.ArrayLike) -> Floats:
         """Return the quantiles of values."""
@@ -174,6 +174,9 @@ class Continuous:
         return self.name or "a distribution of scipy.stats"
 
 
+_SCALES: dict[type, str] = {Log: "log", Logit: "logit"}
+
+
 def log(low: float, high: float) -> Log:
     """Return an axis of positive numbers, evenly spread in their logarithm.
 
@@ -289,39 +292,30 @@ def drawn(name: str, kind: Distribution, u: npt.ArrayLike) -> Column:
     if isinstance(kind, Choice):
         taken = kind.column.take(kind.positions(u))
         return Column(name=name, labels=taken.labels, objects=taken.objects)
-    return _column(name, kind, lb.as_labels(kind.ppf(u)))
+    labels = lb.as_labels(kind.ppf(u))
+    require_finite(name, kind, labels)
+    return column_of(name, kind, labels)
 
 
-def drawn_together(kinds: Mapping[str, Distribution], u: Floats) -> list[Column]:
-    """Return the columns of several parameters at quantiles ``u``, shape ``(n, n_parameters)``.
-
-    The same as one after the other, and several times as quick where they are few points.
-    """
-    numbers = {
-        name: np.asarray(kind.ppf(u[:, at]))
-        for at, (name, kind) in enumerate(kinds.items())
-        if not isinstance(kind, Choice)
-    }
-    floats = [name for name, values in numbers.items() if values.dtype.kind == "f"]
-    labels: dict[str, npt.NDArray[Any]] = {}
-    if floats:
-        snapped = lb.snap(np.stack([numbers[name] for name in floats]))
-        labels = dict(zip(floats, snapped, strict=True))
-    return [
-        _column(name, kind, labels[name]) if name in labels else drawn(name, kind, u[:, at])
-        for at, (name, kind) in enumerate(kinds.items())
-    ]
+def column_of(name: str, kind: Distribution, labels: npt.NDArray[Any]) -> Column:
+    """Return the column of a parameter whose labels were drawn; for :func:`drawn` and its kin."""
+    scale = _SCALES.get(type(kind))
+    return Column(name=name, labels=labels, attrs={} if scale is None else {"scale": scale})
 
 
-def _column(name: str, kind: Distribution, labels: npt.NDArray[Any]) -> Column:
+def require_finite(name: str, kind: Distribution, labels: npt.NDArray[Any]) -> None:
+    """Raise a SpaceError where a drawn label is not finite."""
     if lb.not_finite(labels).size:
         raise SpaceError(
             f"parameter {name!r} drawn from {kind!r} has non-finite values.\n"
             "Bound the distribution."
         )
-    scales: dict[type, str] = {Log: "log", Logit: "logit"}
-    scale = scales.get(type(kind))
-    return Column(name=name, labels=labels, attrs={} if scale is None else {"scale": scale})
+
+
+def scaled(u: Floats, low: Any, high: Any) -> Floats:
+    """Return numbers that lie evenly from ``low`` to ``high``, at quantiles ``u``."""
+    values: Floats = (low + u * (high - low)).clip(low, high)
+    return values
 
 
 def _require_order(name: str, low: Any, high: Any) -> None:
@@ -365,7 +359,7 @@ def _nth(u: npt.ArrayLike, n: int) -> npt.NDArray[np.int64]:
     return nth
 
 
-def _clipped(values: Floats, kind: Linear | Log | Logit) -> Floats:
+def _clipped(values: Floats, kind: Log | Logit) -> Floats:
     return np.clip(values, kind.low, kind.high)
 
 

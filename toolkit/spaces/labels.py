@@ -20,6 +20,7 @@ NEAR: Final = 1e-9
 """Relative distance within which a float that is asked for finds its label."""
 
 _DIGITS: Final = 12
+_POWERS: Final = 10.0 ** np.arange(309.0)
 _NUMBERS: Final = (int, float, np.integer, np.floating)
 _ADDRESS: Final = re.compile(r" at 0x[0-9a-fA-F]+")
 
@@ -102,15 +103,17 @@ def snap(values: npt.ArrayLike) -> npt.NDArray[np.float64]:
     flat = given.ravel()
     out = flat + 0.0
     size = np.abs(flat)
-    at = np.flatnonzero((size >= 1e-290) & (size < 1e290))
-    x = flat[at]
-    ulp = np.spacing(np.abs(x))
-    exponent = np.floor(np.log10(np.abs(x))).astype(np.int64) - (_DIGITS - 1)
-    power = 10.0 ** np.abs(exponent).astype(np.float64)
+    at = ((size >= 1e-290) & (size < 1e290)).nonzero()[0]
+    x, size = flat[at], size[at]
+    exponent = np.floor(np.log10(size)).astype(np.int64) - (_DIGITS - 1)
+    down, up = _POWERS[np.maximum(-exponent, 0)], _POWERS[np.maximum(exponent, 0)]
     with np.errstate(over="ignore"):
-        digits = np.rint(np.where(exponent < 0, x * power, x / power))
-        decimal = np.where(exponent < 0, digits / power, digits * power)
-    rough = np.abs(decimal - x) <= 64 * ulp
+        decimal = np.rint(x * down / up) / down * up  # one of the two powers is 1
+    ulp = np.spacing(size)
+    off = np.abs(decimal - x)
+    rough = off <= 64 * ulp
+    if not rough.any():  # as of most that is drawn
+        return out.reshape(given.shape)
     # Within 22 powers of ten both factors are exact, so that one division is the nearest float.
     for index in np.flatnonzero(rough & (np.abs(exponent) > 22)):
         decimal[index] = float(f"{x[index]:.{_DIGITS - 1}e}")

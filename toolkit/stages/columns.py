@@ -51,6 +51,8 @@ def cast(columns: Sequence[Column], from_schema: Schema, to_schema: Schema) -> C
     SchemaMismatch
         If a value cannot be held exactly, such as an int beyond 2**53 as a float.
     """
+    if from_schema is to_schema:
+        return list(columns)
     if sorted(from_schema.names) != sorted(to_schema.names):
         raise names_differ(from_schema.names, to_schema.names)
     found = {v.name: (c, v) for c, v in zip(columns, from_schema.variables, strict=True)}

@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from toolkit.stages.batch_pattern import BatchPattern
+
 Indices = npt.NDArray[np.int64]
 
 _BETTER = 0.9  # a larger batch is worth it where a run then takes less than this part of the time
@@ -34,6 +36,8 @@ class Trial:
         machine may have been busy with something else.
     shared
         Frozen inputs that were moved to the device, with what they were, by identity.
+    pattern
+        Of the last result, by which those like it are read.
     """
 
     wanted: int = 1
@@ -43,6 +47,7 @@ class Trial:
     is_checked: bool = False
     doubts: int = 0
     shared: dict[int, tuple[object, object]] = field(default_factory=dict)
+    pattern: BatchPattern | None = None
 
     def note(self, n: int, seconds: float, growth: float = float("nan")) -> None:
         """Learn from a batch of n runs; ``growth`` is what it added to this process's memory."""

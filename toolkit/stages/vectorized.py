@@ -5,9 +5,10 @@ from typing import Any
 
 import numpy as np
 
+from toolkit.stages.batch_pattern import batch_pattern
 from toolkit.stages.call import Positions, Seeds, StageCall
 from toolkit.stages.failure import PartialFailureError, is_interrupt
-from toolkit.stages.infer import Reading, read_result
+from toolkit.stages.infer import Reading, Rules, read_result
 from toolkit.stages.patterns import Indices, Part
 from toolkit.stages.schema import Columns, RaggedColumn
 from toolkit.stages.torch_batch import TorchBatch, VmapRefused
@@ -33,7 +34,7 @@ def run_together(
 
     The third value runs one run in the one-by-one form: a batch of one, or torch without vmap.
     """
-    trial = trial or Trial()
+    trial, rules = trial or Trial(), call.rules
     batch = _Torch(call, trial) if call.vectorized == "torch" else _Arrays(call)
     batch.prepare(call.arrays(values, n, streams, positions), n)
     parts: list[Part] = []
@@ -65,7 +66,7 @@ def run_together(
                 waiting += [runs[middle:], runs[:middle]]
             continue
         try:
-            reading = read_result(result, call.rules, n=len(runs))
+            reading = _read(result, rules, len(runs), trial)
         except BaseException as error:
             if is_interrupt(error):
                 raise
@@ -74,7 +75,7 @@ def run_together(
             parts.append(_part(reading, runs))
 
     def alone(index: int) -> Reading:
-        return read_result(batch.alone(index), call.rules, n=1)
+        return read_result(batch.alone(index), rules, n=1)
 
     return parts, errors, alone
 
@@ -130,6 +131,17 @@ class _Torch:
 
     def release(self) -> None:
         self.batch.release()
+
+
+def _read(result: Any, rules: Rules, n: int, trial: Trial) -> Reading:
+    """Return the result of n runs by names; those like the last one are read at once."""
+    if trial.pattern is not None:
+        reading = trial.pattern.read(result, rules, n)
+        if reading is not None:
+            return reading
+    reading = read_result(result, rules, n=n)
+    trial.pattern = batch_pattern(result, reading, rules)
+    return reading
 
 
 def _part(reading: Reading, indices: Indices) -> Part:

@@ -6,12 +6,13 @@ import numpy as np
 import numpy.typing as npt
 
 from toolkit.stores.arrays.chunks import array_name, join
-from toolkit.stores.arrays.hierarchy import Hierarchy, put_array
+from toolkit.stores.arrays.hierarchy import LONGEST, Hierarchy, put_array
 from toolkit.stores.catalogues.catalogue import Catalogue
 from toolkit.stores.files.limits import require_room
 from toolkit.stores.files.storage import JOURNALS
 
 AXES = "axes"
+_MOST_CHUNKS = 4  # of the labels of one axis; with more it is written anew, in one
 
 Array = npt.NDArray[Any]
 
@@ -21,8 +22,8 @@ def save_catalogue(
 ) -> tuple[dict[str, Any], list[str]]:
     """Put a catalogue's arrays into the hierarchy, to be committed by the caller.
 
-    An array that only grew is written on in place. One that changed gets a new name, so that a
-    crash before the commit leaves the old catalogue whole.
+    An array that only grew is written on in place. One that changed, or that has grown to many
+    chunks, gets a new name, so that a crash before the commit leaves the old catalogue whole.
 
     Parameters
     ----------
@@ -89,12 +90,15 @@ def delete_outdated(hierarchy: Hierarchy, keys: list[str]) -> None:
 
 
 def _grows(hierarchy: Hierarchy, key: str, values: Array) -> bool:
-    """Whether stored values are the first ones of these, in the same type."""
+    """Whether stored values are the first ones of these, in the same type and chunks of a size."""
     if key not in hierarchy.documents:
         return False
     dtype, length = hierarchy.array(key).dtype, hierarchy.length(key)
     wanted = None if values.dtype.kind in "UO" else values.dtype.newbyteorder("<")
     if values.ndim != 1 or dtype != wanted or length > len(values):
+        return False
+    chunk = hierarchy.array(key).chunk[0]
+    if chunk < LONGEST and len(values) > _MOST_CHUNKS * chunk:
         return False
     stored = hierarchy.read(key, 0, length)
     if dtype is None:

@@ -18,6 +18,7 @@ from toolkit.stores.files.storage import JOURNALS, Storage
 
 METADATA = "zarr.json"
 _FEW = 64  # chunks that are looked for one by one; of more, those that are there are listed
+LONGEST = 1 << 20  # rows of a chunk of a small array
 SWAP = f"{JOURNALS}/swap"
 
 Array = npt.NDArray[Any]
@@ -288,7 +289,7 @@ def put_array(
         dtype, values = None, values.astype(object)
     else:
         dtype = values.dtype.newbyteorder("<")
-    length = min(max(1024, 1 << max(len(values) - 1, 0).bit_length()), 1 << 20)
+    length = min(max(1024, 1 << max(len(values) - 1, 0).bit_length()), LONGEST)
     chunk = (length, *(max(n, 1) for n in values.shape[1:]))
     array = Stored(key=key, dtype=dtype, chunk=chunk, compressed=hierarchy.storage.compresses)
     hierarchy.put(key, array_document(array, values.shape, dims, attributes))

@@ -5,8 +5,10 @@ import math
 import struct
 import zlib
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from toolkit.stages.schema import Columns, Schema
 from toolkit.stores.files.packing import Buffer, pack
@@ -68,26 +70,26 @@ def block_payload(
     if ids is not None:
         flags |= IDS
         payload.append(np.ascontiguousarray(ids, "<i8").view(np.uint8).data)
-    if peak_memory is not None and np.isnan(peak_memory).all():
-        peak_memory = None
-    kinds = (
-        (status, "u1", ONE_STATUS),
-        (seconds, "<f4", ONE_SECONDS),
-        (peak_memory, "<f4", ONE_PEAK),
-    )
-    for values, dtype, flag in kinds:
-        if values is None:
-            continue
-        if len(values) > 1 and (values == values[0]).all():
-            flags |= flag
-            values = values[:1]
-        payload.append(np.ascontiguousarray(values, dtype).view(np.uint8).data)
-    if peak_memory is not None:
-        flags |= PEAK
+    for values, dtype, flag in ((status, "u1", ONE_STATUS), (seconds, "<f4", ONE_SECONDS)):
+        raw, is_one = _series(values, dtype)
+        flags |= flag * is_one
+        payload.append(raw)
+    if peak_memory is not None and not np.isnan(peak_memory).all():
+        raw, is_one = _series(peak_memory, "<f4")
+        flags |= PEAK | ONE_PEAK * is_one
+        payload.append(raw)
     if schema is not None and columns is not None:
         flags |= COLUMNS
         payload += pack(schema, columns)
     return flags, payload
+
+
+def _series(values: npt.NDArray[Any], dtype: str) -> tuple[bytes, bool]:
+    """Return values as bytes, those of one where all of several are the same, and whether so."""
+    raw = values.astype(dtype, copy=False).tobytes()
+    n = len(values)
+    first = raw[: len(raw) // max(n, 1)]
+    return (first, True) if n > 1 and raw == first * n else (raw, False)
 
 
 def _single_payload(

@@ -192,7 +192,9 @@ class Sink:
         if not len(runs):
             return
         lo, n = int(runs[0]), len(runs)
-        is_range = int(runs[-1]) - lo == n - 1 and (n < 3 or bool((np.diff(runs) == 1).all()))
+        is_range = int(runs[-1]) - lo == n - 1 and (
+            n < 3 or bool((runs[1:] - runs[:-1] == 1).all())
+        )
         columns = None if in_chunk else result.columns
         flags, payload = record_bytes.block_payload(
             None if is_range else runs,
