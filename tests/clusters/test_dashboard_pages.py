@@ -20,6 +20,8 @@ import tornado.websocket
 import toolkit as tk
 
 NUMBER, LABEL, FROZEN = 86753.0625, "kumquat", "quince"
+# The whole part of the number counts by itself only: it may stand within a time.
+SECRET = re.compile(rf"{LABEL}|{FROZEN}|{re.escape(str(NUMBER))}|(?<!\d){int(NUMBER)}(?!\d)")
 METHODS = ("GET", "POST", "PUT", "DELETE")
 # A session for each page that was asked for would update itself for 15 s.
 SHORT = {
@@ -157,8 +159,7 @@ def check_dashboard(cluster, store, *, pages=None) -> None:
         for method in METHODS:
             for body in bodies if method == "POST" else [None]:
                 codes[path, method], said = ask(method, link + path, body)
-                for value in (LABEL, FROZEN, str(NUMBER), str(int(NUMBER))):
-                    assert value.encode() not in said, (path, method)
+                assert not SECRET.search(said.decode(errors="replace")), (path, method)
     assert codes["/status", "GET"] == codes["/health", "GET"] == 200
     assert {code for (_, method), code in codes.items() if method != "GET" and code < 400} == set()
     assert asyncio.run(_listen(link.replace("http", "ws") + "/eventstream", 2.0)) == ""
@@ -167,8 +168,7 @@ def check_dashboard(cluster, store, *, pages=None) -> None:
         pages = sorted({each.removesuffix("/ws$") for each in served(scheduler) if "/ws" in each})
     assert "/status" in pages
     for page, said in documents(link, pages).items():
-        for value in (LABEL, FROZEN, str(NUMBER), str(int(NUMBER))):
-            assert value not in said, page
+        assert not SECRET.search(said), page
 
     assert client.run(os.getpid) == workers
     assert [str(key) for key in scheduler.tasks if str(key).startswith("task-")] == ["task-0"]
