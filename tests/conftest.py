@@ -157,3 +157,12 @@ class _Account:
             write(f"skipped {count}: {reason}" + (f". To add: {remedy}" if remedy else ""))
         if self.no_skips and self.forbidden_skips:
             write("Nothing but tests that need a GPU may be skipped here.", red=True)
+
+
+@pytest.fixture(autouse=True)
+def _caplog_hears_all(caplog: pytest.LogCaptureFixture) -> None:
+    """Undo what a cluster of the whole session does to the handlers of the test's own process.
+
+    Dask silences each handler that it finds, pytest's too, for as long as the cluster is open.
+    """
+    caplog.handler.setLevel(0)

@@ -3,9 +3,13 @@
 import os
 import signal
 import time
+from itertools import pairwise
 from pathlib import Path
 
+import pytest
+
 import toolkit as tk
+from toolkit.errors import RunsFailedError
 
 
 def model(x, folder):
@@ -51,3 +55,38 @@ def test_a_wave_that_was_lost_is_played_again(tmp_path):
         data = job.result()
     assert (data.status == tk.Status.DONE).all()
     assert data.attempts.max() == 2  # of the run that killed its worker
+
+
+def fit(x, folder):
+    """Kill the worker in the first call; later note in which order runs begin."""
+    folder = Path(folder)
+    if not (folder / "killed").exists():
+        (folder / "killed").touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    with (folder / "order").open("a") as file:
+        file.write(f"{x}\n")
+    time.sleep(0.02)
+    return x
+
+
+def test_what_a_lost_wave_had_not_begun_stays_in_random_order(tmp_path):
+    with tk.cluster(workers=1, dashboard=None) as cluster:
+        space = tk.grid(x=range(200), folder=[str(tmp_path)])
+        data = tk.Sweep(fit, space, store=tmp_path / "runs.zarr").run(cluster)
+    assert (data.status == tk.Status.DONE).all()
+    began = [int(line) for line in (tmp_path / "order").read_text().split()]
+    ascending = sum(later == sooner + 1 for sooner, later in pairwise(began))
+    assert ascending < 40  # of 199: by chance one
+
+
+def kill(x):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_sweep_whose_every_run_kills_its_worker_is_stopped(tmp_path):
+    with tk.cluster(workers=1, dashboard=None) as cluster:
+        sweep = tk.Sweep(
+            tk.stage(kill, max_attempts=1), tk.grid(x=range(500)), store=tmp_path / "runs.zarr"
+        )
+        with pytest.raises(RunsFailedError, match="Every run of the first wave"):
+            sweep.run(cluster, progress=False)

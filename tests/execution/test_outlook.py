@@ -131,3 +131,25 @@ def test_a_forecast_that_fails_ends_no_sweep(monkeypatch):
     job = tk.Sweep(abs, {"x": range(50)}).start()
     assert job.outlook() is None
     assert len(job.result(timeout=60).x) == 50
+
+
+def slipped(deviation, drift):
+    forecaster = Forecaster()
+    for at in range(1, 200):
+        found = forecaster._slip(float(at), 100.0 + (drift - 1) * at, deviation)
+    return found
+
+
+def test_an_end_that_has_moved_away_is_moved_on_where_runs_are_not_foreseen():
+    assert slipped(0.8, 1.0) == pytest.approx(1.3)
+    assert slipped(0.6, 0.5) == pytest.approx(1.05)
+    assert slipped(0.8, 0.0) == 1.0  # it stays where it was
+    assert slipped(0.3, 1.0) == 1.0  # what runs take is foreseen
+
+
+def test_a_pause_moves_no_end():
+    forecaster = Forecaster()
+    for at in (1.0, 10.0, 20.0):
+        forecaster._slip(at, 100.0 - at, 0.8)
+    assert forecaster._slip(620.0, 80.0, 0.8) == 1.0
+    assert forecaster._slip(630.0, 70.0, 0.8) == 1.0

@@ -52,7 +52,7 @@ def scene(monkeypatch):
     queue = Lanes("given")
     queue.add(np.arange(40), NoPositions())
     window = Window(queue, Pace())
-    tasks = queue.first_wave(4, seconds=0.001)
+    tasks = queue.first_wave(4, at_once=4, seconds=0.001)
     for task in tasks:
         window.sent(task)
     return queue, window, tasks

@@ -101,3 +101,16 @@ def test_runs_without_parameters_are_expected_to_take_what_others_took():
     fit = Expecting.fit(seconds, [], [])
     assert fit.logs([], 2) == pytest.approx(np.log(seconds).mean(), abs=0.05)
     assert fit.errors.residuals.std() == pytest.approx(0.3, abs=0.08)
+
+
+def test_a_run_that_surprises_takes_what_those_took_that_lasted_as_long():
+    ended = np.sort([*np.geomspace(0.1, 30.0, 200), *np.linspace(80.0, 90.0, 12)])
+    errors = Errors(
+        expected=np.zeros(200),
+        residuals=np.random.default_rng(1).uniform(-2.0, 5.0, 200),
+        common=0.0,
+        ended=ended,
+    )
+    found = lasting(errors, np.zeros(2), np.array([82.0, 0.3]), 400, np.random.default_rng(0))
+    assert 82.0 < found[:, 0].min() <= found[:, 0].max() <= 90.0
+    assert found[:, 1].max() > 90.0  # nothing is surprising in a run that has only just begun

@@ -30,7 +30,7 @@ def runs_of(tasks):
 
 def test_batches_cover_every_run_once():
     queue = queue_of(105)
-    wave = queue.first_wave(4, seconds=0.01)
+    wave = queue.first_wave(4, at_once=4, seconds=0.01)
     rest = list(drained(queue))
     assert sorted(runs_of([*wave, *rest])) == list(range(105))
 
@@ -41,8 +41,17 @@ def test_a_batch_holds_what_fits_into_its_seconds():
 
 
 def test_the_first_wave_begins_at_different_places():
-    starts = {task.run_ids()[0] for task in queue_of(100_000).first_wave(4, seconds=0.01)}
+    starts = {
+        task.run_ids()[0] for task in queue_of(100_000).first_wave(4, at_once=4, seconds=0.01)
+    }
     assert len(starts) == 4
+
+
+def test_batches_of_the_first_wave_that_wait_hold_few_neighbors():
+    wave = queue_of(100_000).first_wave(8, at_once=2, seconds=0.01)
+    sizes = [task.n_runs for task in wave]
+    assert min(sizes[:2]) > 1000
+    assert max(sizes[2:]) <= 4
 
 
 def test_what_a_batch_has_not_begun_is_handed_out_again():
@@ -103,7 +112,7 @@ def test_focus_puts_a_region_first():
 
 def test_neighbors_that_are_kept_together_share_a_time_and_no_order():
     queue = queue_of(1000)
-    wave = queue.first_wave(2, seconds=0.01)
+    wave = queue.first_wave(2, at_once=2, seconds=0.01)
     for task in wave:
         queue.give_back(task, 1)
     queue.keep_together(lambda ids: ids // 100)

@@ -64,6 +64,11 @@ class BatchTask(NamedTuple):
             return np.arange(self.lo, self.hi)
         return np.frombuffer(self.runs, np.int64)
 
+    def of_runs(self, ids: NDArray[np.int64]) -> "BatchTask":
+        """Return the same batch with these runs and no others."""
+        runs = np.ascontiguousarray(ids, np.int64).tobytes()
+        return self._replace(lo=0, hi=0, runs=runs, whole=False)
+
 
 @dataclass(frozen=True, kw_only=True)
 class BatchSummary:

@@ -50,6 +50,7 @@ from toolkit.stores.journals.receipt import Receipt
 from toolkit.stores.runs.outcomes import Collected
 
 _IN_PROCESS_SECONDS = 2.0
+_LOST_WAVES = 3  # after so many, runs that have killed their workers are tried again first
 _WAVE_SECONDS = 0.005
 _WAVE_RUNS = 8
 _WAVE_PATIENCE = 1.0
@@ -239,15 +240,23 @@ class Engine:
     def _first_wave(self) -> None:
         self._prepare()
         summaries: list[BatchSummary] = []
+        most = max(_WAVE_RUNS, 2 * self.executor.threads)
+        lost = 0  # waves of which all died with its workers
         while not summaries and self.stopped_because is None and len(self.queue):
             tasks = self.queue.first_wave(
-                max(_WAVE_RUNS, 2 * self.executor.threads), seconds=_WAVE_SECONDS / 3
+                most,
+                at_once=self.executor.threads,
+                seconds=_WAVE_SECONDS / 3,
+                again_first=lost >= _LOST_WAVES,
             )
             if not tasks:  # each that is left may have killed its worker
                 break
             self._submit(tasks)
-            summaries = self._wave_summaries()  # none where all of it died with its workers
+            summaries = self._wave_summaries()
             self._wave = len(tasks)
+            if not summaries:
+                lost += 1
+                self._failures.check_first_wave(most)
         self._draws = {name for summary in summaries for name in summary.global_draws}
         self._collect(force=True, fold=False)  # the workers have nothing to do meanwhile
         rates = [summary.seconds_per_run for summary in summaries]

@@ -126,6 +126,7 @@ class Expecting:
         features: Sequence[Floats],
         is_number: Sequence[bool],
         longest: float = np.inf,
+        ended: Floats | None = None,
     ) -> "Expecting":
         """Return a fit.
 
@@ -135,6 +136,10 @@ class Expecting:
             Of runs that ended, shape ``(k,)``, positive.
         features, is_number
             As for :class:`Tree`.
+        longest
+            As for :class:`~toolkit.execution.remaining.Errors`.
+        ended
+            Those of the seconds that were measured; None: all.
         """
         logs = np.log(seconds)
         part = np.random.default_rng(len(logs)).permutation(len(logs)) % PARTS
@@ -158,6 +163,7 @@ class Expecting:
                 residuals=residuals[order],
                 common=float(np.clip(common, 0.03, 0.5)),
                 longest=longest,
+                ended=np.sort(seconds if ended is None else ended),
             ),
         )
 

@@ -133,7 +133,7 @@ class Lanes:
             self._lanes[task.tier].give_back(task, begun)
             return
         for lane, part in self._parted(task.run_ids()[begun:]):
-            lane.give_back(task._replace(runs=np.ascontiguousarray(part, np.int64).tobytes()), 0)
+            lane.give_back(task.of_runs(part), 0)
 
     def postpone(self, task: BatchTask) -> None:
         """Take back a batch for which a worker had no time; see :class:`RunQueue`."""
@@ -141,7 +141,7 @@ class Lanes:
             self.give_back(task, 0)
             return
         for lane, part in self._parted(task.run_ids()):
-            lane.postpone(task._replace(runs=np.ascontiguousarray(part, np.int64).tobytes()))
+            lane.postpone(task.of_runs(part))
 
     def next_batch(
         self, *, seconds: float, expected: float, tier: int = 0, own: bool = True
@@ -217,11 +217,27 @@ class Lanes:
                 return _for(tier, task)
         return None
 
-    def first_wave(self, n_batches: int, *, seconds: float) -> list[BatchTask]:
-        """Cut the smoke test: batches of the cheapest tier for which runs wait."""
+    def first_wave(
+        self, n_batches: int, *, at_once: int, seconds: float, again_first: bool = False
+    ) -> list[BatchTask]:
+        """Cut the smoke test: batches of the cheapest tier for which runs wait.
+
+        Parameters
+        ----------
+        n_batches
+            How many.
+        at_once
+            How many of them begin at once.
+        seconds
+            How long each should take.
+        again_first
+            Whether it is made of runs that are to be repeated, where there are any.
+        """
         for tier, lane in enumerate(self._lanes):
             if len(lane):
-                wave = lane.first_wave(n_batches, seconds=seconds)
+                wave = lane.first_wave(
+                    n_batches, at_once=at_once, seconds=seconds, again_first=again_first
+                )
                 return [task._replace(tier=tier) for task in wave]
         return []
 

@@ -21,11 +21,12 @@ from toolkit.stores.catalogues.box import as_array
 from toolkit.stores.journals.added_runs import Described
 from toolkit.stores.journals.receipt import Receipt
 from toolkit.stores.runs.adding import joined
+from toolkit.stores.runs.own_outcomes import OwnOutcomes
 from toolkit.stores.runs.sink import Sink, open_sink
 
 Ids = npt.NDArray[np.int64]
 
-_APART = 0.05  # seconds between two looks at the journal, at least
+_APART = 1.0  # seconds until the metadata follow the journal again, at least
 _SHARE = 20  # and so many times what the last one took
 
 
@@ -63,6 +64,7 @@ class Ledger:
         self._seconds = np.full(1, 1e-6, np.float32)  # of the latest runs
         self._n_done = self._n_failed = 0
         self._receipt: Receipt | None = None
+        self._own = OwnOutcomes()
 
     def __enter__(self) -> Self:
         self._began = time.monotonic()
@@ -130,6 +132,7 @@ class Ledger:
             result = replace(result, errors=errors)
         self._sink.block(ids, result, 1, added=added)
         self._receipt = self._sink.receipt()  # large outcomes are in the journal by then too
+        self._own.add(ids, result, self._receipt)
         self._n_failed += len(errors)
         self._n_done += n - len(errors)
         self._seconds = result.seconds
@@ -162,7 +165,7 @@ class Ledger:
         began = time.monotonic()
         self._register()
         if self._receipt is not None:
-            self.runs.collect([self._receipt])
+            self.runs.collect([self._receipt], own=self._own)
             self._receipt = None
         self._settle_schema()
         self.runs.fold()

@@ -123,7 +123,8 @@ class Losses:
             begun = begun[begun != run]
             left = left[left != run]
         self._queue.repeat(begun, task.attempt, careful=True)
-        self._queue.repeat(left[~np.isin(left, begun)], task.attempt, careful=task.careful)
+        # Nobody has begun the others: what is to be in random order, stays so.
+        self._queue.give_back(task.of_runs(left[~np.isin(left, begun)]), 0)
         return receipts
 
     def alive(self, in_progress: Mapping[str, tuple[int, ...]]) -> list[tuple[str, int]]:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from toolkit.clusters.tiers import Ladder
 from toolkit.execution.expecting import Expecting
-from toolkit.execution.remaining import Rest, futures, lasting, likeliest
+from toolkit.execution.remaining import FORESEEN, Rest, futures, lasting, likeliest
 from toolkit.execution.tree import Tree
 
 Ids = NDArray[np.int64]
@@ -22,6 +22,10 @@ _LEAST_TIMED = 2
 _MOST_EXAMPLES = 1024
 _NEWS = 1.1  # times as many runs as were known before are worth a new fit
 _LEAST_RATIO = 1.28  # of the ends, however sure a fit is of itself
+_SINCE = 0.6  # of the time since the first look: then the end was expected otherwise
+_MOST_MOVED = 1.5  # seconds in a second
+_PAUSED = 30.0  # seconds without a look: a sweep that goes on is looked at every ten
+_TRUSTED = 0.3  # of what the end has moved, at most
 _LONGER = 1.1  # times the longest seen no run is believed to exceed
 
 
@@ -114,6 +118,7 @@ class Forecaster:
         self._n_fitted, self._fitted_at = 0, 0.0
         self._climbing: Tree | None = None
         self._since: float | None = None
+        self._ends: list[tuple[float, float]] = []  # when it was looked, and what end was expected
 
     def look(self, known: Known) -> Outlook | None:
         """Return the outlook, None while nothing honest can be said."""
@@ -162,9 +167,38 @@ class Forecaster:
         most = cap(share)
         least = min(most, _LEAST_RATIO * math.exp(2 * float(fit.errors.residuals.std())))
         low, high = likeliest(ends, least=least, most=most)
+        slip = self._slip(known.at, math.sqrt(low * high), float(fit.errors.residuals.std()))
+        low, high = slip * low, slip * high
         cores = float(left.sum()) * known.threads / 3600
         gpus = float(sum(np.multiply(left, known.gpus or 0.0)))
         return Outlook(low=low, high=high, core_hours=cores, gpu_hours=gpus / 3600)
+
+    def _slip(self, at: float, middle: float, deviation: float) -> float:
+        """Return by what the rest is multiplied, for the end has moved away since earlier looks.
+
+        Where runs take what nobody can foresee, the longest of them are met by surprise: what has
+        kept the end moving will go on to do so. Where they are foreseen well, it is left alone.
+
+        Parameters
+        ----------
+        at
+            Seconds of a clock.
+        middle
+            Of the range, in seconds from then.
+        deviation
+            Standard deviation of the errors, in the logarithm of the seconds.
+        """
+        if self._ends and at - self._ends[-1][0] > _PAUSED:
+            self._ends.clear()
+        self._ends.append((at, at + middle))
+        if len(self._ends) > _MOST_LOOKS:
+            self._ends = [self._ends[0], *self._ends[2::2]]
+        since = at - _SINCE * (at - self._ends[0][0])
+        before, then = next(each for each in reversed(self._ends) if each[0] <= since)
+        if before >= at:
+            return 1.0
+        moved = min(max((at + middle - then) / (at - before), 0.0), _MOST_MOVED)
+        return 1 + moved * min(max(deviation - FORESEEN, 0.0), _TRUSTED)
 
     def forget(self) -> None:
         """Fit anew at the next look: features are encoded in another way."""
@@ -198,7 +232,9 @@ class Forecaster:
             bound = (1 + left) * latest
         longest = _LONGER * bound
         more = np.minimum(more, longest)
-        self._fit = Expecting.fit(np.concatenate([took, more]), features, is_number, longest)
+        self._fit = Expecting.fit(
+            np.concatenate([took, more]), features, is_number, longest, ended=took
+        )
         self._n_fitted, self._fitted_at = n_done, known.at
         self._climbing = None
         if known.climbed.any():

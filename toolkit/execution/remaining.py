@@ -1,7 +1,7 @@
 """How long the rest of a sweep may take: many futures are drawn, and each is played."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,8 +10,11 @@ Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
 FUTURES = 64
+FORESEEN = 0.5  # standard deviation of errors, in the logarithm, below which runs are foreseen
 _PLAYED = 300  # of the runs that wait, those that decide the end; all others are as water
 _POUR = 0.02  # of all others, at least, between two of these
+_SURPRISE = 0.5  # a run in progress goes on for longer than all but so much of what it may take
+_ENOUGH = 4  # runs that went on for longer, to tell how long it will
 _DRAWS = 24  # of a run in progress, of which those are kept that are longer than it is already
 
 
@@ -74,12 +77,15 @@ class Errors:
         Standard deviation of the error that all have in common, in the logarithm.
     longest
         Seconds that no run is believed to exceed.
+    ended
+        Seconds of runs that ended, shape ``(m,)``, ascending.
     """
 
     expected: Floats
     residuals: Floats
     common: float
     longest: float = np.inf
+    ended: Floats = field(default_factory=lambda: np.zeros(0))
 
     def draw(self, expected: Floats, n: int, rng: np.random.Generator) -> Floats:
         """Return seconds that runs may take, shape ``(n, len(expected))``.
@@ -326,7 +332,16 @@ def lasting(
     chosen = np.take_along_axis(candidates, first, axis=2)[:, :, 0]
     # Nothing like it has ever lasted so long: what is left is about what has passed.
     beyond = elapsed / rng.uniform(0.5, 1.0, chosen.shape)
-    return np.where(is_longer.any(axis=2), chosen, np.maximum(beyond, 1e-6))
+    found = np.where(is_longer.any(axis=2), chosen, np.maximum(beyond, 1e-6))
+    if errors.residuals.std() <= FORESEEN:
+        return found
+    # What hardly anybody expected of it is told better by the runs that lasted as long.
+    shares = is_longer.mean(axis=(0, 2))
+    for at in np.flatnonzero(shares < _SURPRISE).tolist():
+        longer = errors.ended[np.searchsorted(errors.ended, elapsed[at], side="right") :]
+        if len(longer) >= _ENOUGH:
+            found[:, at] = rng.choice(longer, n)
+    return found
 
 
 def _pour(levels: Floats, water: Floats) -> Floats:

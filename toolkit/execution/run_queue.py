@@ -264,10 +264,18 @@ class RunQueue:
         known = float(self.costs[run])
         return expected if np.isnan(known) else known
 
-    def first_wave(self, n_batches: int, *, seconds: float) -> list[BatchTask]:
-        """Cut the smoke test: each batch is one run and, where that is quick, its neighbors."""
+    def first_wave(
+        self, n_batches: int, *, at_once: int, seconds: float, again_first: bool = False
+    ) -> list[BatchTask]:
+        """Cut the smoke test: each batch is one run and, where that is quick, its neighbors.
+
+        What waits behind a long run keeps its neighbors from all other workers, so that only the
+        first batches, ``at_once`` of them, have many.
+        Runs that are to be repeated wait for others to show how long one takes, unless
+        ``again_first``.
+        """
         tasks: list[BatchTask] = []
-        if not self._singles and not self._unbegun:
+        if (again_first and self._repeats) or not (self._singles or self._unbegun):
             while len(tasks) < n_batches and self._repeats:
                 ids, attempt, careful = self._repeats.popleft()
                 if len(ids) > 1:
@@ -285,8 +293,9 @@ class RunQueue:
         waiting = np.zeros(int(ids.max()) + 1, bool)
         waiting[ids] = True
         waiting[starts] = False
-        for start in starts.tolist():
-            neighbors = start + 1 + np.flatnonzero(waiting[start + 1 : start + _WAVE_RUNS])
+        for at, start in enumerate(starts.tolist()):
+            most = _WAVE_RUNS if at < at_once else _BEHIND_RUNS
+            neighbors = start + 1 + np.flatnonzero(waiting[start + 1 : start + most])
             waiting[neighbors] = False
             runs = np.concatenate([[start], neighbors])
             tasks.append(self._task(runs, 1, seconds, 0.0, first_wave=True))
@@ -410,5 +419,6 @@ def _kept(ids: Ids, is_kept: NDArray[np.bool_]) -> list[Ids]:
 
 
 _WAVE_RUNS = 4096
+_BEHIND_RUNS = 4  # of which the first may be slow, for it is the first
 _LOOKED_AT = 256  # runs whose costs are summed for a batch, at least
 _STRETCHES = 1000

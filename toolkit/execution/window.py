@@ -118,6 +118,7 @@ class Window:
         """Count a batch that goes out."""
         self._out[task.tier][task] = self._cost(task)
         self._runs[task.tier] += task.n_runs
+        self._is_past_wave = self._is_past_wave and not task.first_wave
 
     def back(self, task: BatchTask) -> BatchTask:
         """Count one that came back, or was taken back; return what it was at the end."""

@@ -11,7 +11,7 @@ from toolkit.stores.journals.events import Events, MemoryEvents
 from toolkit.stores.journals.failure_log import FailureLog, MemoryLog
 from toolkit.stores.journals.journal import Durability
 from toolkit.stores.journals.receipt import Receipt
-from toolkit.stores.journals.records import Record, Stages
+from toolkit.stores.journals.records import Origin, Record, Stages
 from toolkit.stores.journals.run_logs import MemoryRunLogs, RunLogs
 from toolkit.stores.journals.scanning import scan
 from toolkit.stores.runs.roster import Roster, new_hierarchy
@@ -73,6 +73,10 @@ class MemoryStore:
         for receipt in receipts:
             self._roster.route(self._sent(receipt))
         self._roster.drain()
+
+    def pass_over(self, journal: str, origin: Origin) -> bool:  # noqa: ARG002  (part of the contract)
+        """Return False: there are no journals."""
+        return False
 
     def offsets(self) -> dict[str, int]:
         """Return nothing: there are no journals."""

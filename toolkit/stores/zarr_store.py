@@ -24,6 +24,7 @@ from toolkit.stores.journals.events import Events, FileEvents
 from toolkit.stores.journals.failure_log import FailureLog, FileLog
 from toolkit.stores.journals.journal import Durability
 from toolkit.stores.journals.receipt import Receipt
+from toolkit.stores.journals.records import Origin
 from toolkit.stores.journals.run_logs import FileRunLogs, RunLogs
 from toolkit.stores.journals.tails import Tails, journal_names
 from toolkit.stores.runs.roster import Roster, new_hierarchy
@@ -241,6 +242,10 @@ class ZarrStore:
             self._tails.expect(receipt.journal, receipt.offset)
         self._roster.route(self._tails.read())
         self._roster.drain()
+
+    def pass_over(self, journal: str, origin: Origin) -> bool:
+        """Count a piece of a journal as read, if it is what comes next; say whether it is."""
+        return self._tails.pass_over(journal, origin)
 
     def offsets(self) -> dict[str, int]:
         """Return how far each journal was read."""

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from toolkit.stores.files.inside import open_plain
 from toolkit.stores.files.storage import JOURNALS
 from toolkit.stores.journals.journal import PAGE, SUFFIX, Tail, read_page, read_slots
-from toolkit.stores.journals.records import Record
+from toolkit.stores.journals.records import Origin, Record
 
 
 class Sent(NamedTuple):
@@ -75,6 +75,14 @@ class Tails:
                 self.tails[name] = tail
             for record in tail.read():
                 yield Sent(name, record)
+
+    def pass_over(self, journal: str, origin: Origin) -> bool:
+        """Count a piece of a journal as read, if it is what comes next; say whether it is."""
+        tail = self.tails.get(journal)
+        if tail is None or tail.offset != origin.start:
+            return False
+        tail.offset = origin.end
+        return True
 
     def marks(self) -> Iterator[tuple[str, str, int]]:
         """Yield journal, stage and id of each run that a journal's page notes as in progress."""

@@ -10,6 +10,7 @@ from toolkit.stores.journals.events import Events
 from toolkit.stores.journals.failure_log import FailureLog
 from toolkit.stores.journals.journal import Durability
 from toolkit.stores.journals.receipt import Receipt
+from toolkit.stores.journals.records import Origin
 from toolkit.stores.journals.run_logs import RunLogs
 
 
@@ -34,6 +35,9 @@ class Home(Protocol):
 
     def pull(self, receipts: Iterable[Receipt]) -> None:
         """Hand new records to the stages they belong to."""
+
+    def pass_over(self, journal: str, origin: Origin) -> bool:
+        """Count a piece of a journal as read, if it is what comes next; say whether it is."""
 
     def offsets(self) -> dict[str, int]:
         """Return how far each journal was read."""

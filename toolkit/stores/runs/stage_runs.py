@@ -1,5 +1,6 @@
 """The runs of one stage in a store, on the coordinator's side."""
 
+import time
 from collections.abc import Iterable
 from typing import Any
 
@@ -28,6 +29,7 @@ from toolkit.stores.runs.lineage import changes, disown, settled, status_under
 from toolkit.stores.runs.outcomes import Collected, Settler
 from toolkit.stores.runs.output_reading import read_output
 from toolkit.stores.runs.overlay import Overlay
+from toolkit.stores.runs.own_outcomes import OwnOutcomes
 from toolkit.stores.runs.pending import Part, Pending
 from toolkit.stores.runs.stage_layout import StageLayout, coordinate_names
 from toolkit.stores.runs.state import FIELDS, State
@@ -217,14 +219,22 @@ class StageRuns:
         self._held.difference_update(chunks)
 
     @alone
-    def collect(self, receipts: Iterable[Receipt] = ()) -> Collected:
+    def collect(
+        self, receipts: Iterable[Receipt] = (), *, own: OwnOutcomes | None = None
+    ) -> Collected:
         """Read what the journals say since the last time and take it into the state.
 
         Parameters
         ----------
         receipts
             Of batches that have returned; a store in memory has no other source.
+        own
+            What this process has written itself: it is taken from there where that is all that
+            its journal has to say.
         """
+        taken = None if own is None else own.take(self.name, self._home.epoch, time.time())
+        if taken is not None and self._home.pass_over(taken[0], taken[1].origin):
+            self._inbox.deliver(*taken)
         self._home.pull(receipts)
         self.drain()
         return self._inbox.collected(self.state.status, self._home.marks(self.name))
