@@ -24,6 +24,7 @@ from distributed import NannyPlugin
 from toolkit.clusters.stderr_tail import forget_tail, read_tail
 
 _LOOK_SECONDS = 0.1
+_SOONEST_S = 0.005  # in which a worker that has just been started may be at work, and die
 _LONGEST = 65_536  # bytes that are read of what a worker wrote at its end
 _LONGEST_LOG = 4_000
 _LEFT_OVER_S = 3600.0
@@ -69,17 +70,25 @@ class LastWordsPlugin(NannyPlugin):
 
 
 async def _watch(nanny: Any, topic: str) -> None:
-    last: _Worker | None = None
+    """Tell of each worker of a nanny that ends, however short it lived."""
+    pause, seen = _SOONEST_S, None
     while True:
         process = nanny.process and nanny.process.process
-        if last is not None:
-            last.look()
-            if last.process.exitcode is not None:
-                nanny.log_event(topic, last.report(nanny))
-                last = None
-        if process is not None and process.pid and (last is None or process is not last.process):
-            last = _Worker(process)
-        await asyncio.sleep(_LOOK_SECONDS)
+        if process is None or process is seen or not process.pid:  # the next one is yet to start
+            await asyncio.sleep(pause)
+            pause = min(1.2 * pause, _LOOK_SECONDS)
+            continue
+        worker = _Worker(process)
+        while process.exitcode is None:
+            worker.look()
+            try:
+                await process.join(_LOOK_SECONDS)
+            except TimeoutError:  # it lives
+                pass
+            except ValueError:  # it was closed, and its exit code follows
+                await asyncio.sleep(_SOONEST_S)
+        nanny.log_event(topic, worker.report(nanny))
+        pause, seen = _SOONEST_S, process
 
 
 class _Worker:
