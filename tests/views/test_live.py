@@ -222,7 +222,7 @@ def test_a_job_runs_is_paused_and_stops(tmp_path: Path) -> None:
         assert snapshot_of_store(job.store).state == "cancelled"
         elapsed = ended.elapsed
         time.sleep(0.05)
-        assert snapshot_of(job).elapsed == elapsed
+        assert snapshot_of(job).elapsed == job.progress.elapsed == elapsed
 
 
 def test_a_job_that_ends_with_an_error_tells_it() -> None:

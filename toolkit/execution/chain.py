@@ -1,5 +1,6 @@
 """The stages of a sweep, run one after the other: what each is to run, and what is blocked."""
 
+import threading
 import time
 import weakref
 from collections.abc import Callable, Mapping
@@ -110,6 +111,8 @@ class Chain:
         self._rerun, self._make_engine, self._seed = rerun, make_engine, seed
         self._source = source
         self._started = time.monotonic()
+        self._took: float | None = None  # seconds, once it has ended
+        self._clock = threading.Lock()  # nobody reads more than it took while it ends
         self._current = steps[0]
         self._watches = [StageWatch(step) for step in steps]
         if len(steps) > 1:
@@ -151,8 +154,14 @@ class Chain:
 
     @property
     def elapsed(self) -> float:
-        """Seconds since the sweep was started."""
-        return time.monotonic() - self._started
+        """Seconds from its start to its end, or to now."""
+        with self._clock:
+            return time.monotonic() - self._started if self._took is None else self._took
+
+    def stop_clock(self) -> None:
+        """Note that it has ended."""
+        with self._clock:
+            self._took = time.monotonic() - self._started
 
     def progress(self) -> Progress:
         """Return the counts of all stages, as of the latest look at the journals."""

@@ -65,7 +65,6 @@ class Job:
         self._is_here = is_here
         self._workforce = workforce
         self._store = store
-        self._ended_after: float | None = None
         self._again, self._display = again, display
         self.shown: object = None  # the view that shows it, which is kept as long as it is
         self._error: BaseException | None = None
@@ -126,8 +125,7 @@ class Job:
         is_finished = self.is_finished
         seen = self._chain.observe(is_ended=is_finished)
         if is_finished:
-            elapsed = seen.elapsed if self._ended_after is None else self._ended_after
-            return replace(seen, elapsed=elapsed)
+            return seen
         # The workers after what is waited for: there are none while they start.
         return replace(seen, waits_for=self._workforce.waits_for, workers=self._workforce.look())
 
@@ -309,7 +307,7 @@ class Job:
         except BaseException as error:  # noqa: BLE001 - raised again by result()
             self._error = error
         finally:
-            self._ended_after = self._chain.elapsed
+            self._chain.stop_clock()
             self._has_ended = True
             for call in self._told:
                 call()
