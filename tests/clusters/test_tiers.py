@@ -58,8 +58,20 @@ def test_a_run_that_was_too_big_climbs_by_what_was_too_little() -> None:
 def test_a_tier_is_named_by_its_tag_and_gpus_are_counted() -> None:
     gpu = LADDER[3]
     assert gpu.worker_resources == {"tier-gpu": 1e6, "GPU": 2.0}
-    assert gpu.tags(Resources(gpus=1)) == {"tier-gpu": 1.0, "GPU": 1.0}
-    assert gpu.tags(Resources()) == {"tier-gpu": 1.0}
+    part = 1e6 // gpu.threads
+    assert gpu.tags(Resources(gpus=1)) == {"tier-gpu": part, "GPU": 1.0}
+    assert gpu.tags(Resources()) == {"tier-gpu": part}
+
+
+def test_a_run_takes_as_many_places_as_its_memory_is_a_share_of() -> None:
+    tier = Tier(name="fat", threads=4, memory=8 * 10**9)
+    of = {gb: tier.share(Resources(memory=f"{gb}GB")) for gb in (1, 2, 3, 5, 8)}
+    assert of == {1: 1, 2: 1, 3: 2, 5: 3, 8: 4}
+    assert tier.share(Resources()) == 1
+    assert tier.share(Resources(memory="5GB", threads=2)) == 2  # of two places
+    assert tier.tags(Resources(), 1) == {"tier-fat": 250_000.0}
+    assert tier.tags(Resources(), 4) == tier.worker_resources
+    assert Tier(name="one", memory=10**9).tags(Resources(memory="1GB")) == {"tier-one": 1.0}
 
 
 def test_tiers_travel_as_plain_values() -> None:

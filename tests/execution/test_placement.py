@@ -156,3 +156,53 @@ def test_a_run_that_was_sent_on_while_it_ran_has_climbed_when_it_is_killed() -> 
     assert not placement.is_above(4, "walltime", SMALL)
     placement.tier[5] = LONG
     assert not placement.is_above(5, "memory", SMALL)
+
+
+FAT = Ladder([Tier(name="small", memory=10**9), Tier(name="fat", memory=4 * 10**9, threads=4)])
+
+
+def on_fat(needs: Needs) -> tuple[Placement, Catalogue, np.ndarray]:
+    catalogue, ids = Catalogue.empty().register(SPACE)
+    placement = Placement(FAT, needs, ("n_parcels", "model", "fold"))
+    placement.register(np.asarray(ids), catalogue)
+    return placement, catalogue, np.asarray(ids)
+
+
+def test_a_run_that_had_too_little_memory_has_a_worker_to_itself_and_so_have_its_neighbors() -> (
+    None
+):
+    placement, catalogue, ids = on_fat(Needs(stage="fit", fixed=Resources()))
+    values = catalogue.values(ids, ["n_parcels", "fold"])
+    size, fold = np.asarray(values["n_parcels"]), np.asarray(values["fold"])
+    tried = ids[fold < 3]
+    big = ids[(size >= 400) & (fold < 3)]
+    assert all(placement.climb(int(run), "memory") for run in big)
+    assert placement.share(big[:1], LONG) == 4
+    assert placement.share(ids[size == 10], LONG) == 1  # that only help there
+    placement.learn(ended(tried), np.setdiff1d(ids, tried), catalogue)
+    assert {placement.share(ids[at : at + 1], LONG) for at in np.flatnonzero(size >= 400)} == {4}
+    assert {placement.share(ids[at : at + 1], LONG) for at in np.flatnonzero(size < 400)} == {1}
+    assert (placement.usual_share(SMALL), placement.usual_share(LONG)) == (1, 4)
+    assert placement.tags(int(big[0]), LONG, 4) == (("tier-fat", 1e6),)
+
+
+def test_a_run_that_says_its_memory_takes_its_share_of_a_worker() -> None:
+    needs = Needs(
+        stage="fit",
+        resources=lambda n_parcels: Resources(memory=n_parcels * 4 * 10**6),
+        names=("n_parcels",),
+    )
+    placement, catalogue, ids = on_fat(needs)
+    sizes = np.asarray(catalogue.values(ids, ["n_parcels"])["n_parcels"])
+    assert placement.share(ids[sizes == 400], LONG) == 2
+    assert placement.share(ids[sizes >= 400], LONG) == 4  # what the largest takes
+    assert placement.share(ids[sizes == 10], LONG) == 1
+
+
+def test_runs_that_had_too_little_memory_together_are_parted_where_they_belong() -> None:
+    placement, _, _ = on_fat(Needs(stage="fit", fixed=Resources()))
+    assert not placement.leave_alone(0, LONG)  # it belongs to the small ones, and only helped
+    placement.tier[1] = LONG
+    assert placement.leave_alone(1, LONG)
+    assert placement.share(np.array([1]), LONG) == 4
+    assert not placement.leave_alone(1, LONG)  # it had a worker of its own

@@ -171,3 +171,32 @@ def test_what_is_spent_is_told_in_hours_of_cores_and_gpus() -> None:
         window.spent(task, 1800.0)
         assert window.hours() == window.hours(0) == (2.0, 0.5)
         assert window.hours(1) == (0.0, 0.0)
+
+
+def test_runs_that_have_a_worker_to_themselves_leave_no_place_for_others() -> None:
+    ladder = Ladder(
+        [Tier(name="small", memory=10**9), Tier(name="fat", memory=2 * 10**9, threads=2)]
+    )
+    workers = SimpleNamespace(room=lambda tier: 8, workers=12, ladder=ladder)  # 4 with 2 threads
+    catalogue, ids = Catalogue.empty().register(tk.grid(x=np.arange(200.0)))
+    placement = Placement(ladder, Needs(stage="f", fixed=Resources()), ("x",))
+    placement.register(np.asarray(ids), catalogue)
+    placement.seconds = np.full(200, 1.0, np.float32)
+    lanes, pace = Lanes("random"), Pace()
+    lanes.add(np.asarray(ids), catalogue)
+    lanes.place(placement)
+    pace.expected = 1.0
+    for run in range(3):
+        placement.climb(run, "memory")
+    lanes.rearrange()
+    placement.seconds[:] = 1.0
+    window = Window(lanes, pace)
+    assert (window.demands()[1].threads, window.places(workers)) == (2, (8, 4))
+    tasks = window.next_batches(workers)
+    for task in tasks:
+        window.sent(task)
+    on_fat = [task for task in tasks if task.tier]
+    own = [task for task in on_fat if task.first < 3]
+    assert (len(own), len(on_fat)) == (3, 5)  # three alone, and two in the places of the fourth
+    window.back(own[0])
+    assert len([task for task in window.next_batches(workers) if task.tier]) == 2

@@ -10,7 +10,8 @@ from toolkit.resources import Resources, describe_memory
 
 Need = Literal["memory", "walltime"]
 
-_PLENTY = 1e6  # of a worker's tag: a task takes 1, so that the tag says where, and not how many
+_TAG = "tier-"
+_PLENTY = 1e6  # of a worker's tag: so much is shared out among the runs that it does at once
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +59,7 @@ class Tier:
     @property
     def tag(self) -> str:
         """The Dask worker resource that tells its workers from those of other tiers."""
-        return f"tier-{self.name}"
+        return f"{_TAG}{self.name}"
 
     @property
     def worker_resources(self) -> dict[str, float]:
@@ -66,10 +67,39 @@ class Tier:
         gpus = {"GPU": float(self.gpus)} if self.gpus else {}
         return {self.tag: _PLENTY, **gpus, **self.resources}
 
-    def tags(self, needs: Resources) -> dict[str, float]:
-        """Return the Dask resources of a task that is to run here."""
+    @property
+    def is_shared(self) -> bool:
+        """Whether it matters how many places of a worker a run takes, and can be seen to."""
+        return self.threads > 1 and self.is_tagged
+
+    def places(self, needs: Resources) -> int:
+        """Return how many runs of a kind a worker does at once, as far as its threads go."""
+        return max(1, self.threads // needs.threads)
+
+    def share(self, needs: Resources) -> int:
+        """Return how many of those places a run takes: its part of the worker's memory."""
+        if self.memory is None or needs.memory is None:
+            return 1
+        places = self.places(needs)
+        return min(places, max(1, math.ceil(needs.memory * places / self.memory)))
+
+    def tags(self, needs: Resources, share: int = 1) -> dict[str, float]:
+        """Return the Dask resources of a task that is to run here.
+
+        Parameters
+        ----------
+        needs
+            Of its runs.
+        share
+            How many places of a worker it takes.
+        """
         gpus = {"GPU": float(needs.gpus)} if needs.gpus else {}
-        return {self.tag: 1.0, **gpus} if self.is_tagged else gpus
+        if not self.is_tagged:
+            return gpus
+        places = self.places(needs)
+        part = _PLENTY if share == places else _PLENTY // places * share
+        amount = part if self.threads > 1 else 1.0
+        return {self.tag: amount, **gpus}
 
     def lacks(self, needs: Resources) -> str:
         """Return what a run needs and does not find here, ``""`` where there is nothing."""
@@ -107,6 +137,11 @@ class Tier:
         if of == "memory":
             return self._memory > than._memory
         return self._walltime > than._walltime
+
+
+def takes_all(resources: Mapping[str, float]) -> bool:
+    """Whether a task with these Dask resources has a worker of several threads to itself."""
+    return any(name.startswith(_TAG) and amount == _PLENTY for name, amount in resources.items())
 
 
 ANY = Tier(name="any", threads=1 << 20, gpus=1 << 20, is_tagged=False)

@@ -13,12 +13,13 @@ import dask
 from dask._expr import LLGExpr
 from dask._task_spec import Task
 from dask.typing import Key
+from dask.utils import key_split
 from distributed import Client, Future, WorkerPlugin, get_worker, secede
 from distributed.client import FutureCancelledError
-from distributed.scheduler import KilledWorker
+from distributed.scheduler import KilledWorker, TaskPrefix
 
 from toolkit.clusters.demand import Demand
-from toolkit.clusters.tiers import Ladder
+from toolkit.clusters.tiers import Ladder, takes_all
 from toolkit.execution import guests, leaving
 from toolkit.execution.batch_task import BatchSpec, BatchSummary, BatchTask, unbegun
 from toolkit.execution.crew import Crew
@@ -42,6 +43,8 @@ from toolkit.stages.pickling import dumps
 
 _CALLBACKS = ("profile", "profile-cycle", "tick")
 _EXPLAINED_S = 0.1  # between two looks at how a worker ended
+_ALONE = "alone"  # in the names of tasks that have a worker of several threads to themselves,
+_LONG_SECONDS = 60.0  # and are expected to take so long, until the first of them has ended
 _REGISTER_TRIES, _REGISTER_PAUSE = 10, 0.3
 
 
@@ -118,7 +121,7 @@ class DaskExecutor:
         self._deaths = Deaths(client)
         self._unexplained: list[Future[Any]] = []  # lost with a worker of which more is asked
         self._renewed: set[str] = set()
-        self._has_warned = False
+        self._has_warned = self._has_long = False
         if not profile:
             self._register(QuietPlugin(guests.mark("toolkit-quiet", self._sweep)))
 
@@ -177,9 +180,13 @@ class DaskExecutor:
     def submit(self, tasks: Sequence[BatchTask], resources: Mapping[str, float]) -> None:
         """Hand out batches with one message to the scheduler."""
         graph = {}
+        prefix = self._prefix
+        if takes_all(resources):
+            prefix = f"{self.stage}-{_ALONE}-{prefix.removeprefix(self.stage + '-')}"
+            self._expect_long()
         for task in tasks:
             self._sequence += 1
-            key = f"{self._prefix}-{self._sequence}"
+            key = f"{prefix}-{self._sequence}"
             graph[key] = Task(key, execute_here, task)
         keys = list(graph)
         with dask.config.set({"distributed.diagnostics.computations.nframes": 0}):
@@ -195,6 +202,17 @@ class DaskExecutor:
         for key, task, future in zip(keys, tasks, futures, strict=True):
             self._in_flight[key] = (task, future)
             future.add_done_callback(self._done.put)
+
+    def _expect_long(self) -> None:
+        """Have the scheduler send nothing else to a worker that a run has to itself.
+
+        It chooses by the time that what a worker has will take, which it knows by the names of
+        tasks.
+        """
+        if not self._has_long:
+            self._has_long = True
+            name = key_split(f"{self.stage}-{_ALONE}-{self._prefix}")
+            self.client.run_on_scheduler(_expect, name=name, seconds=_LONG_SECONDS)
 
     def completed(self, timeout: float) -> list[Completed]:
         """Wait for batches that came back, and fetch their summaries with one call."""
@@ -357,6 +375,13 @@ def _leave() -> None:
 def earlier_first(key: Key) -> int:
     """Return the Dask priority of a batch: they run in the order in which they are handed out."""
     return -int(str(key).rpartition("-")[2])
+
+
+def _expect(name: str, seconds: float, dask_scheduler: Any = None) -> None:
+    """Say on the scheduler how long tasks take of which none has ended."""
+    prefix = dask_scheduler.task_prefixes.setdefault(name, TaskPrefix(name))
+    if prefix.duration_average < 0:
+        prefix.duration_average = seconds
 
 
 def _forget_stranded(keys: list[Key], client: str, dask_scheduler: Any = None) -> list[Key]:

@@ -432,7 +432,7 @@ class Engine:
         if not force and now - self._collected_at < _COLLECT_SECONDS:
             return
         self._collected_at = now
-        self._places = tuple(map(self.executor.room, range(len(self.executor.ladder))))
+        self._places = self._out.places(self.executor)
         self._chronicle.outlook(self.outlook)
         if self._losses.suspect is None and self._out.is_stranded(self._places):
             self._give_back(self.executor.take_stranded())

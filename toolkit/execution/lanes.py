@@ -90,7 +90,18 @@ class Lanes:
         """Return the Dask resources of a batch."""
         if self._placement is None:
             return ()
-        return self._placement.tags(task.first, task.tier)
+        return self._placement.tags(task.first, task.tier, self.share(task))
+
+    def share(self, task: BatchTask) -> int:
+        """Return how many of the runs that a worker does at once one of this batch replaces."""
+        placement = self._placement
+        if placement is None or not placement.ladder[task.tier].is_shared:
+            return 1
+        return placement.share(task.run_ids(), task.tier)
+
+    def usual_share(self, tier: int) -> int:
+        """Return how many of them the runs of a tier replace, by what is known of them."""
+        return 1 if self._placement is None else self._placement.usual_share(tier)
 
     def rearrange(self) -> None:
         """Put each run that nobody has begun where its placement says by now."""

@@ -57,6 +57,7 @@ class Losses:
     ) -> None:
         self._runs, self._queue, self._stage, self._limits = runs, queue, stage, limits
         self._chances = chances
+        self._parted: set[int] = set()  # runs that had too little memory with others
         self._settled: set[tuple[str, int]] = set()  # journals of dead workers, with their runs
         self.suspect: BatchTask | None = None
         self.in_a_row = 0
@@ -114,7 +115,9 @@ class Losses:
             is_timed = self._runs.has_begun(journal, run)
             if not is_timed:  # it ran with others, and those before it are not recorded either
                 begun = np.union1d(begun, left[: int(np.flatnonzero(left == run)[0]) + 1])
-            if not is_alone:  # which of the worker's threads it was is not known
+            if not is_alone and death.reason == "memory" and self._may_part(run, task.tier):
+                self._queue.repeat(np.array([run]), task.attempt, careful=True)
+            elif not is_alone:  # which of the worker's threads it was is not known
                 self._queue.suspect(np.array([run]), task.attempt)
             elif is_timed or death.reason != "walltime":
                 receipts += self._blame(run, task, death)
@@ -177,6 +180,21 @@ class Losses:
                     self._settled.add((journal, run))
                     found[run] = journal
         return found
+
+    def _may_part(self, run: int, tier: int) -> bool:
+        """Whether runs that had too little memory together are tried again, each for itself.
+
+        Each has a worker of its own then where it belongs. One that only helped there goes back;
+        for as often as that may happen, it happens once.
+        """
+        placement = self._queue.placement
+        if placement is None:
+            return False
+        if placement.leave_alone(run, tier):
+            return True
+        is_first = int(placement.tier[run]) != tier and run not in self._parted
+        self._parted.add(run)
+        return is_first
 
     def _split(self, left: Ids, task: BatchTask) -> None:
         for part in np.array_split(left, min(_SUSPECTS, len(left))):

@@ -70,9 +70,11 @@ class Placement:
         self.names = tuple(names)
         self._kinds: list[Resources] = []
         self._cheapest: list[int] = []  # tier of each kind
-        self._tags: dict[tuple[int, int], tuple[tuple[str, float], ...]] = {}
+        self._tags: dict[tuple[int, int, int], tuple[tuple[str, float], ...]] = {}
         self._kind = np.zeros(0, np.uint16)
         self._climbed = np.zeros(0, bool)
+        self._has_alone = False
+        self._alone = np.zeros(0, bool)  # which runs have all the memory of a worker
         self._news = 0
         self.tier: NDArray[np.uint8] = np.zeros(0, np.uint8)
         self.seconds: NDArray[np.float32] = np.zeros(0, np.float32)
@@ -112,15 +114,53 @@ class Placement:
         """Return what a run says that it needs."""
         return self._kinds[int(self._kind[run])]
 
-    def tags(self, run: int, tier: int) -> tuple[tuple[str, float], ...]:
-        """Return the Dask resources of a task that runs this run, and others like it, by name."""
+    def share(self, ids: Ids, tier: int) -> int:
+        """Return how many of a worker's places each of these takes there: what the largest does.
+
+        A run that had too little memory somewhere, or is like those that had, has a worker of its
+        own where it belongs: nobody knows how much it needs.
+        """
+        if not self.ladder[tier].is_shared:
+            return 1
+        if bool((self._alone[ids] & (self.tier[ids] == tier)).any()):
+            return self.ladder[tier].places(self.needs(int(ids[0])))
+        kinds = np.unique(self._kind[ids]).tolist()
+        return max(self.ladder[tier].share(self._kinds[kind]) for kind in kinds)
+
+    def tags(self, run: int, tier: int, share: int = 1) -> tuple[tuple[str, float], ...]:
+        """Return the Dask resources of a task that runs this run, and others like it, by name.
+
+        Parameters
+        ----------
+        run
+            Its id.
+        tier
+            Where.
+        share
+            How many of a worker's places it takes.
+        """
         kind = int(self._kind[run])
-        if (known := self._tags.get((kind, tier))) is not None:
+        if (known := self._tags.get((kind, tier, share))) is not None:
             return known
-        tags = self.ladder[tier].tags(self._kinds[kind])
-        if len(self.ladder) == 1:  # Dask shares tasks out better that may go to any worker
+        tags = self.ladder[tier].tags(self._kinds[kind], share)
+        # Dask shares tasks out better that may go to any worker.
+        are_alike = self._needs.fixed is not None and share == 1
+        if len(self.ladder) == 1 and (are_alike or self.ladder[tier].threads == 1):
             tags.pop(self.ladder[0].tag, None)
-        return self._tags.setdefault((kind, tier), tuple(sorted(tags.items())))
+        return self._tags.setdefault((kind, tier, share), tuple(sorted(tags.items())))
+
+    def usual_share(self, tier: int) -> int:
+        """Return how many places of a worker the runs of a tier take, by what is known of them."""
+        if not self.ladder[tier].is_shared:
+            return 1
+        if self._needs.fixed is not None and not self._has_alone:
+            return self.ladder[tier].share(self._needs.fixed)
+        there = np.flatnonzero(self.tier == tier)
+        if not len(there):
+            return 1
+        if self._alone[there].any():
+            return self.ladder[tier].places(self.needs(int(there[0])))
+        return self.ladder[tier].share(self.needs(int(there[0])))
 
     def recall(self, ended: Timed, peak_memory: NDArray[np.float32]) -> None:
         """Take from what earlier sessions recorded of runs, on which tier they would end.
@@ -141,6 +181,7 @@ class Placement:
             for of, most in taken.items():
                 while (above := self._too_small(tier, of, most, needs)) is not None:
                     tier = above
+                    self._leave_more(run, of)
             self.tier[run] = tier
             self._climbed[run] = tier != self._cheapest[int(self._kind[run])]
         self._news += int(np.count_nonzero(self._climbed[ended.ids]))
@@ -186,11 +227,38 @@ class Placement:
     def _move_up(self, run: int, of: Need, before: int, after: int) -> None:
         self.tier[run] = after
         self._climbed[run] = True
+        self._leave_more(run, of)
         self._news += 1
         least = self.ladder[before].walltime
         if of == "walltime" and least is not None:  # it took its job's time, and was not done
             self._know_seconds()
             self.seconds[run] = max(_AS_LONG * least, np.nan_to_num(self.seconds[run]))
+
+    def _leave_more(self, run: int, of: Need) -> None:
+        if of == "memory":
+            self._alone[run] = self._has_alone = True
+
+    def leave_alone(self, run: int, tier: int) -> bool:
+        """Have a run again with nothing beside it, where it had too little memory with others.
+
+        Parameters
+        ----------
+        run
+            Its id.
+        tier
+            Where that was.
+
+        Returns
+        -------
+        bool
+            Whether it had the worker not to itself, and belongs there.
+        """
+        if self._alone[run] or self.tier[run] != tier or not self.ladder[tier].is_shared:
+            return False
+        if self.ladder[tier].places(self.needs(run)) == 1:
+            return False
+        self._alone[run] = self._climbed[run] = self._has_alone = True
+        return True
 
     def _know_seconds(self) -> None:
         if not len(self.seconds):
@@ -241,6 +309,16 @@ class Placement:
             for tier in np.unique(tiers)
             if len(np.unique(tiers)) > 1
         }
+        are_alone = self._alone[ended.ids[chosen]]
+        alone = None
+        if are_alone.any():
+            alone = Tree(
+                features,
+                are_alone.astype(float),
+                is_number,
+                weights=weights,
+                least=LEAST_EXAMPLES,
+            )
         known = ended.seconds[chosen]
         may_differ = len(self.seconds) > 0
         times = RunTimes.fit(known, features, is_number, weights, may_differ=may_differ)
@@ -265,6 +343,11 @@ class Placement:
             columns = encode(part)
             if votes:
                 self._follow(part, {tier: tree.predict(columns) for tier, tree in votes.items()})
+            if alone is not None:
+                is_known = self._climbed[part]
+                self._alone[part] = np.where(
+                    is_known, self._alone[part], alone.predict(columns) > 0.5
+                )
             if times is not None:
                 self.seconds[part] = times.mean(columns)
                 self._heed_time(part, times.most(columns))
@@ -277,6 +360,7 @@ class Placement:
             self.tier = _lengthened(self.tier, n_runs)
             self._kind = _lengthened(self._kind, n_runs)
             self._climbed = _lengthened(self._climbed, n_runs)
+            self._alone = _lengthened(self._alone, n_runs)
             if tier:
                 self.tier[-more:] = tier
             if len(self.seconds):

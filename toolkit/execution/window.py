@@ -61,6 +61,7 @@ class Window:
         self._spent: dict[int, float] = defaultdict(float)
         self._gpu_spent: dict[int, float] = defaultdict(float)
         self._out: dict[int, dict[BatchTask, float]] = defaultdict(dict)  # with expected seconds
+        self._shares: dict[BatchTask, int] = {}  # of those that take several places of a worker
         self._helping: Counter[int] = Counter()  # of these, the work of cheaper tiers
         self._helpers: set[BatchTask] = set()
         self._shortened: dict[BatchTask, BatchTask] = {}  # that are out, by what they were
@@ -84,7 +85,7 @@ class Window:
                     if self._knows_seconds
                     else self._runs[tier] * expected
                 ),
-                threads=self._threads,
+                threads=self._threads * self._queue.usual_share(tier),
             )
             for tier, waiting in enumerate(self._queue.waiting)
         }
@@ -111,18 +112,25 @@ class Window:
 
     def _waiting(self, tier: int, room: int) -> "_Waiting":
         """Return what workers have before them: all but the oldest, which they are in."""
-        costs = [*islice(self._out[tier].values(), room, None)]
+        n_begun = room
+        if self._shares:
+            taken = np.cumsum([self._shares.get(task, 1) for task in self._out[tier]])
+            n_begun = int(np.searchsorted(taken, room, side="right"))
+        costs = [*islice(self._out[tier].values(), n_begun, None)]
         return _Waiting(batches=len(costs), seconds=sum(costs))
 
     def sent(self, task: BatchTask) -> None:
         """Count a batch that goes out."""
         self._out[task.tier][task] = self._cost(task)
+        if (share := self._queue.share(task)) > 1:
+            self._shares[task] = share
         self._runs[task.tier] += task.n_runs
         self._is_past_wave = self._is_past_wave and not task.first_wave
 
     def back(self, task: BatchTask) -> BatchTask:
         """Count one that came back, or was taken back; return what it was at the end."""
         del self._out[task.tier][task]
+        self._shares.pop(task, None)
         if self._helpers and task in self._helpers:
             self._helpers.discard(task)
             self._helping[task.tier] -= 1
@@ -157,6 +165,18 @@ class Window:
             for spent in (self._spent, self._gpu_spent)
         )
         return cores / 3600, gpus / 3600
+
+    def _taken(self, tier: int) -> int:
+        """Return how many places the batches take that are out on a tier."""
+        more = sum(share - 1 for task, share in self._shares.items() if task.tier == tier)
+        return len(self._out[tier]) + more
+
+    def places(self, executor: Executor) -> tuple[int, ...]:
+        """Return how many of its own runs each tier does at once by now."""
+        return tuple(
+            max(1, room // self._queue.usual_share(tier)) if (room := executor.room(tier)) else 0
+            for tier in range(len(executor.ladder))
+        )
 
     def n_out(self, tier: int) -> int:
         """Return how many batches are out on a tier."""
@@ -212,12 +232,14 @@ class Window:
             n_out = len(self._out[tier])
             if n_out > size // 2:
                 continue
-            if self._may_learn and self._waiting(tier, room).is_enough(room, 0.5):
+            n_own = max(1, room // self._queue.usual_share(tier))
+            if self._may_learn and self._waiting(tier, room).is_enough(n_own, 0.5):
                 continue
             own = self._cut(executor, tier, size - n_out, room)
             tasks += own
             if tier:
-                tasks += self._help(executor, tier, self._may_help(executor, tier, len(own)))
+                more = sum(map(self._queue.share, own))
+                tasks += self._help(executor, tier, self._may_help(executor, tier, more))
         return tasks
 
     def _may_help(self, executor: Executor, at: int, more: int) -> int:
@@ -234,9 +256,9 @@ class Window:
         at
             Index of the tier.
         more
-            Batches of its own that are about to go out.
+            Places that batches of its own take which are about to go out.
         """
-        tier, room, n_out = executor.ladder[at], executor.room(at), len(self._out[at]) + more
+        tier, room, n_out = executor.ladder[at], executor.room(at), self._taken(at) + more
         n_own = n_out - self._helping[at]
         if n_own >= room:
             self._spare_since.pop(at, None)
@@ -271,9 +293,10 @@ class Window:
     def _cut(self, executor: Executor, tier: int, n: int, room: int) -> list[BatchTask]:
         tasks: list[BatchTask] = []
         waiting = self._waiting(tier, room) if self._may_learn else None
-        n_begun = min(room, len(self._out[tier]))
+        n_begun = min(room, self._taken(tier))
         rooms = [executor.room(at) for at in range(tier)]
-        while len(tasks) < n and not (waiting and waiting.is_enough(room)):
+        n_own = max(1, room // self._queue.usual_share(tier))
+        while len(tasks) < n and not (waiting and waiting.is_enough(n_own)):
             # What is long decides when all is done: it does not wait for workers to come.
             is_below = not all(rooms) and self._queue.has_longer_below(
                 tier, rooms, expected=self._pace.expected
@@ -282,7 +305,8 @@ class Window:
             if not one:
                 break
             tasks += one
-            if waiting and n_begun + len(tasks) > room:
+            n_begun += self._queue.share(tasks[-1])
+            if waiting and n_begun > room:
                 waiting.add(self._cost(tasks[-1]))
         return tasks
 
